@@ -1,0 +1,104 @@
+"""The root command: loads each command's module only when it is called, turns BamkitError into one line."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from typing import Any
+
+import click
+
+import bamkit
+from bamkit.errors import BamkitError
+
+# In the order of the work, which is also the order of `bamkit --help`.
+COMMANDS = (
+    "sample", "demo", "study",
+    "info", "sql", "index", "select", "verify", "diff", "balance",
+    "fetch", "check", "report", "export",
+    "train", "translate", "judge", "evaluate", "compare",
+)  # fmt: skip
+
+
+class Shown(click.ClickException):
+    """A BamkitError on its way to the screen."""
+
+    exit_code = 1
+
+    def __init__(self, error: BamkitError) -> None:
+        super().__init__(error.message)
+        self.hint = error.hint
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"bamkit: {self.message}", err=True)
+        if self.hint:
+            click.echo(f"  next: {self.hint}", err=True)
+
+
+class Root(click.Group):
+    """Finds commands by name in bamkit.commands; shows mistakes in a line or two, tracebacks only in debug mode."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if importlib.util.find_spec(f"bamkit.commands.{name}")]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"bamkit.commands.{name}").command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BamkitError as error:
+            raise Shown(error) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except OSError as error:
+            if os.environ.get("BAMKIT_DEBUG"):
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise Shown(BamkitError(f"{where}{error.strerror or error}")) from error
+        except Exception as error:
+            if os.environ.get("BAMKIT_DEBUG"):
+                raise
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise Shown(
+                BamkitError(f"internal error, please report it: {text}", "set BAMKIT_DEBUG=1 to see where it happened")
+            ) from error
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BAMKIT", "max_content_width": 100},
+)
+@click.option(
+    "-w", "--workspace", metavar="DIR", envvar="BAMKIT_WORKSPACE", help="The workspace folder (default: this folder)."
+)
+@click.version_option(bamkit.__version__, prog_name="bamkit")
+@click.pass_context
+def root(ctx: click.Context, workspace: str | None) -> None:
+    """From the Behance Artistic Media database to a picture whose mood has changed.
+
+    \b
+    Try it on a stand-in database:   bamkit demo
+    The way through a workspace:
+      bamkit select --emotion happy --top 1000
+      bamkit select --emotion scary --top 1000
+      bamkit fetch
+      bamkit train
+      bamkit translate
+      bamkit evaluate
+    """
+    ctx.obj = workspace
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        root(prog_name="bamkit")
+    except BrokenPipeError:
+        # `bamkit info | head`: the reader has what it wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,1 @@
+"""From the database to splits: selection, fetching, reports. Never imports bamkit.gan."""

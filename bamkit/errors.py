@@ -1,0 +1,16 @@
+"""The one exception that is shown to users."""
+
+
+class BamkitError(Exception):
+    """A mistake a user can mend: what is wrong and where (`message`), and the next command to type (`hint`).
+
+    The command line prints both on one line each and exits 1. Programming errors raise ordinary exceptions instead.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -1,0 +1,1 @@
+"""The CycleGAN trainer, translation and evaluation. Never imports bamkit.curate."""
