@@ -1,0 +1,33 @@
+# Two commands: `make demo` (a changed picture, with a report) and `make test`. Both need Python >= 3.11 and make only.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= auto
+
+.PHONY: demo test test-slow lint reference clean
+
+demo: $(VENV)/.installed
+	$(BIN)/bamkit demo
+
+test: $(VENV)/.installed
+	$(BIN)/pytest -n $(WORKERS)
+
+test-slow: $(VENV)/.installed
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+reference: $(VENV)/.installed
+	$(BIN)/python docs/make_reference.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "bamkit needs Python >= 3.11; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo
