@@ -1,0 +1,72 @@
+"""Runs a list of bamkit commands one after another, showing each before it runs, going on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bamkit.errors import BamkitError
+from bamkit.progress import duration
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a recipe."""
+
+    words: tuple[str, ...]
+    """What is typed after `bamkit`."""
+    why: str
+    """One line that says what the step is for."""
+    done: Callable[[], bool]
+    """Whether its result is there already."""
+    cost: str = ""
+    """What it will cost, said before it starts."""
+
+    @property
+    def line(self) -> str:
+        return "bamkit " + " ".join(word if word and " " not in word else f"'{word}'" for word in self.words)
+
+
+def run(steps: Sequence[Step], root: Path, again: str) -> None:
+    """Run the steps in the workspace `root`, each as its own process; skip those that are done.
+
+    `again` is the command that goes on after a failure. Raises BamkitError when a step fails; Ctrl-C ends the running
+    step in its own way and then the recipe.
+    """
+    started = time.monotonic()
+    for number, step in enumerate(steps, 1):
+        head = click.style(f"[{number}/{len(steps)}] {step.why}", bold=True)
+        if step.done():
+            click.echo(f"{head}\n  $ {step.line}   (done already)")
+            continue
+        cost = f"   ({step.cost})" if step.cost else ""
+        click.echo(f"\n{head}{cost}\n  $ {click.style(step.line, fg='cyan')}")
+        begun = time.monotonic()
+        status = _call(step.words, root)
+        if status:
+            raise BamkitError(f"`{step.line}` in {root} ended with status {status}", f"mend it, then type {again}")
+        click.echo(click.style(f"  took {duration(time.monotonic() - begun)}", dim=True))
+    click.echo(f"\nall {len(steps)} steps done in {duration(time.monotonic() - started)}")
+
+
+def _call(words: Sequence[str], root: Path) -> int:
+    # Settings meant for the user's own workspace must not change what the recipe does.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BAMKIT_") or k == "BAMKIT_DEBUG"}
+    sys.stdout.flush()
+    child = subprocess.Popen([sys.executable, "-m", "bamkit", *words], cwd=root, env=kept)
+    try:
+        return child.wait()
+    except BaseException:
+        # Ctrl-C reaches the child too: let it save what it has before this process goes.
+        try:
+            child.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        raise

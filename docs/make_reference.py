@@ -1,0 +1,38 @@
+"""Writes docs/cli.md from the commands' own help. Run it after changing a command: `make reference`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bamkit.cli import root
+
+TARGET = Path(__file__).with_name("cli.md")
+WIDTH = 100
+
+
+def reference() -> str:
+    """The whole reference as Markdown: the root command, then each command in the order of the work."""
+    top = click.Context(root, info_name="bamkit", terminal_width=WIDTH, max_content_width=WIDTH)
+    parts = [
+        "# Command-line reference\n",
+        "Made from `bamkit COMMAND --help` by `make reference`; a test keeps it true.\n",
+        f"```\n{root.get_help(top)}\n```\n",
+    ]
+    for name in root.list_commands(top):
+        parts += section(root.get_command(top, name), f"bamkit {name}", depth=2)
+    return "\n".join(parts)
+
+
+def section(command: click.Command, path: str, depth: int) -> list[str]:
+    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    parts = [f"{'#' * depth} {path}\n", f"```\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            parts += section(command.get_command(context, name), f"{path} {name}", depth + 1)
+    return parts
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")

@@ -1,0 +1,103 @@
+"""The command line as a whole: help, examples, the generated reference, how mistakes are shown."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bamkit.cli import COMMANDS, root
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def commands():
+    context = click.Context(root, info_name="bamkit")
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", command.commands[inner]) for inner in command.commands)
+
+
+def test_every_promised_command_is_there():
+    assert root.list_commands(click.Context(root)) == list(COMMANDS)
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_help_has_a_sentence_and_an_example(name, command, bamkit):
+    text = bamkit(f"{name} --help").output
+    assert command.get_short_help_str(), name
+    assert f"bamkit {name}" in text.split("Example", 1)[-1], f"no example in: bamkit {name} --help"
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            assert option.help, f"{name} {option.opts}"
+
+
+def test_the_reference_is_what_the_commands_say():
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == module.reference(), "type: make reference"
+
+
+@pytest.mark.slow
+def test_help_answers_in_a_third_of_a_second():
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bamkit", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "suggests"),
+    [
+        ("info", "no BAM database", "bamkit sample"),
+        ("select --emotion happy", "no BAM database", "bamkit sample"),
+        ("select --emotion hapy", "hapy", "did you mean happy"),
+        ("fetch", "no selection", "bamkit select"),
+        ("train", "fetch", "bamkit"),
+        ("translate", "run", "bamkit train"),
+        ("evaluate", "run", "bamkit train"),
+    ],
+)
+def test_an_empty_workspace_says_what_to_type(bamkit, tmp_path, line, says, suggests):
+    output = bamkit(line, cwd=tmp_path, code=1).output
+    assert says in output
+    assert suggests in output
+    assert len(output.strip().splitlines()) <= 2, output
+    assert list(tmp_path.iterdir()) == [], "a refused command must leave nothing behind"
+
+
+def test_an_unknown_option_is_a_usage_error(bamkit, tmp_path):
+    assert bamkit("select --emotoin happy", cwd=tmp_path, code=2)
+
+
+def test_bugs_are_one_line_too(monkeypatch, tmp_path):
+    monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
+    monkeypatch.setattr("bamkit.workspace.Workspace.database", lambda *_: 1 / 0)
+    result = CliRunner().invoke(root, ["-w", str(tmp_path), "info"])
+    assert result.exit_code == 1
+    assert "internal error" in result.output
+    assert "BAMKIT_DEBUG" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_broken_configuration_is_named(bamkit, tmp_path):
+    (tmp_path / "bamkit.toml").write_text("size = = 3")
+    output = bamkit("info", cwd=tmp_path, code=1).output
+    assert "bamkit.toml is not valid TOML" in output
+
+
+def test_a_reader_that_leaves_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m bamkit --help | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert "Usage" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,115 @@
+"""Names, defaults and writes that survive a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bamkit import contract, provenance
+from bamkit.errors import BamkitError
+from bamkit.workspace import Workspace, atomic_path, checked_name, write_text
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-flag", "a\0b", "x" * 200, "å"])
+def test_names_that_could_escape_are_refused(name):
+    with pytest.raises(BamkitError):
+        checked_name(name)
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("power cut")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    code = (
+        "import sys, time; from pathlib import Path; from bamkit.workspace import atomic_path\n"
+        f"with atomic_path(Path({str(path)!r})) as temporary:\n"
+        "    temporary.write_text('half'); print('ready', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert path.read_text() == "old"
+
+
+def test_defaults_come_from_the_file_then_the_environment_then_the_line(tmp_path, monkeypatch):
+    import click
+
+    from bamkit.cli import root
+    from bamkit.commands.options import pass_workspace
+
+    (tmp_path / "bamkit.toml").write_text("[probe]\nsome-size = 7\n")
+
+    @click.command("probe")
+    @pass_workspace
+    @click.option("--some-size", default=1)
+    def probe(workspace, some_size):
+        click.echo(f"{workspace.root} {some_size}")
+
+    monkeypatch.setitem(sys.modules, "bamkit.commands.probe", type("M", (), {"command": probe}))
+    monkeypatch.setattr(type(root), "list_commands", lambda *_: ["probe"])
+    from click.testing import CliRunner
+
+    def run(*words, **env):
+        return CliRunner(env=env).invoke(root, list(words), prog_name="bamkit").output.split()[-1]
+
+    assert run("probe") == "1"
+    assert run("-w", str(tmp_path), "probe") == "7"
+    assert run("probe", "-w", str(tmp_path)) == "7"
+    assert run("probe", BAMKIT_WORKSPACE=str(tmp_path)) == "7"
+    assert run("probe", "-w", str(tmp_path), BAMKIT_PROBE_SOME_SIZE="8") == "8"
+    assert run("probe", "-w", str(tmp_path), "--some-size", "9", BAMKIT_PROBE_SOME_SIZE="8") == "9"
+
+
+def test_tables_are_byte_identical_and_carry_their_origin(tmp_path):
+    import pyarrow as pa
+
+    schema = contract.selection_schema()
+    table = pa.Table.from_pylist([{"mid": 1, "src": "http://x/1.jpg", "rank": 1, "split": "train"}], schema=schema)
+    for name in ("a", "b"):
+        provenance.write_table(table, tmp_path / name, {"kind": "selection", "b": 1, "a": [2]})
+        time.sleep(0.01)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert provenance.read_about(tmp_path / "a") == {"kind": "selection", "a": [2], "b": 1}
+    assert provenance.read_table(tmp_path / "a", ["mid"]).to_pylist() == [{"mid": 1}]
+
+
+def test_a_foreign_file_is_named(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"no parquet")
+    with pytest.raises(BamkitError, match=r"x\.parquet"):
+        provenance.read_about(tmp_path / "x.parquet")
+
+
+def test_workspace_lists_what_is_there(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    assert workspace.selection_names() == workspace.split_names() == workspace.run_names() == []
+    write_text(workspace.split("happy") / "train-00000-of-00001.parquet", "")
+    write_text(workspace.split("empty") / "missing.parquet", "")
+    write_text(workspace.run("r") / "run.json", "{}")
+    assert workspace.split_names() == ["happy"]
+    assert workspace.run_names() == ["r"]
+
+
+@pytest.mark.parametrize(("name", "full"), [("happy", "emotion_happy"), ("Pen-Ink", "media_pen_ink")])
+def test_short_forms(name, full):
+    assert contract.attribute(name) == full
+
+
+@pytest.mark.parametrize(("name", "near"), [("hapy", "happy"), ("emotion_gloom", "gloomy"), ("media_3d_graph", "3d")])
+def test_misspelt_attributes_name_the_nearest(name, near):
+    with pytest.raises(BamkitError) as error:
+        contract.attribute(name)
+    assert near in error.value.hint
