@@ -1,0 +1,184 @@
+"""Every statistic against a closed form, published figures, scipy or scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bamkit.curate import statistics as s
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "confidence"), [(0, 10, 0.95), (81, 263, 0.95), (7, 7, 0.9), (1, 1000, 0.99)]
+)
+def test_wilson_agrees_with_scipy(successes, n, confidence):
+    expected = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    assert s.wilson(successes, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 400), st.integers(0, 400), st.floats(0.5, 0.999))
+def test_wilson_holds_the_share_and_mirrors(a, b, confidence):
+    low, high = s.wilson(a, a + b, confidence)
+    assert 0 <= low <= high <= 1
+    if a + b:
+        assert low <= a / (a + b) <= high
+    assert s.wilson(b, a + b, confidence) == pytest.approx((1 - high, 1 - low))
+
+
+def test_wilson_knows_nothing_from_nothing_and_refuses_nonsense():
+    assert s.wilson(0, 0) == (0.0, 1.0)
+    for successes, n in ((3, 2), (-1, 5)):
+        with pytest.raises(ValueError, match="successes"):
+            s.wilson(successes, n)
+    with pytest.raises(ValueError, match="confidence"):
+        s.wilson(1, 2, confidence=1.0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    # Newcombe 1998, table II, method 10: examples (a), (c), (e) and (h).
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+        ((10, 10, 0, 10), (0.6075, 1.0000)),
+    ],
+)
+def test_difference_of_proportions_gives_the_published_intervals(counts, expected):
+    assert s.difference_of_proportions(*counts) == pytest.approx(expected, abs=5.1e-5)
+
+
+def test_difference_of_proportions_of_nothing():
+    assert s.difference_of_proportions(0, 0, 3, 5) == (-1.0, 1.0)
+
+
+def test_bootstrap_mean_is_seeded_close_to_t_and_ignores_nan():
+    values = np.random.default_rng(5).normal(3.0, 2.0, size=800)
+    found = s.bootstrap_mean([*values, math.nan], seed=1)
+    assert found == s.bootstrap_mean(values, seed=1)
+    assert found != s.bootstrap_mean(values, seed=2)
+    expected = stats.t.interval(0.95, 799, values.mean(), stats.sem(values))
+    assert found == pytest.approx(expected, abs=0.02)
+    assert all(math.isnan(bound) for bound in s.bootstrap_mean([]))
+
+
+def test_bootstrap_mean_of_more_values_than_one_block_of_draws():
+    # 4 million draws a block: 3,000 values and 2,000 resamples need two.
+    values = np.arange(3000.0)
+    low, high = s.bootstrap_mean(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(3000), rel=0.1)
+
+
+def test_bootstrap_mean_covers_the_truth():
+    random = np.random.default_rng(0)
+    intervals = [s.bootstrap_mean(random.exponential(1.0, 80), resamples=300, seed=i) for i in range(200)]
+    assert 0.87 <= np.mean([low <= 1 <= high for low, high in intervals]) <= 0.99
+
+
+def test_standardised_mean_difference():
+    a, b = np.array([1.0, 2, 3, 4]), np.array([2.0, 4, 6])
+    expected = (2.5 - 4) / math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    assert s.standardised_mean_difference([*a, math.nan], b) == pytest.approx(expected)
+    assert s.standardised_mean_difference(b, a) == pytest.approx(-expected)
+    assert s.standardised_mean_difference([1, 1], [1, 1]) == 0
+    assert s.standardised_mean_difference([1, 1], [2, 2]) == -math.inf
+    assert math.isnan(s.standardised_mean_difference([], [1.0]))
+
+
+def test_standardised_difference_of_shares_is_that_of_the_indicators():
+    a, b = np.repeat([1.0, 0.0], [300, 700]), np.repeat([1.0, 0.0], [450, 550])
+    assert s.standardised_difference_of_shares(0.3, 0.45) == pytest.approx(
+        s.standardised_mean_difference(a, b), rel=1e-3
+    )
+    assert s.standardised_difference_of_shares(0.0, 0.0) == 0
+    assert s.standardised_difference_of_shares(1.0, 0.0) == math.inf
+    assert math.isnan(s.standardised_difference_of_shares(math.nan, 0.5))
+
+
+def test_lift_and_pmi():
+    # 100 items, a in 20, b in 30: 6 together is independence.
+    assert s.lift(6, 20, 30, 100) == pytest.approx(1)
+    assert s.pmi([6, 12, 3, 0], 20, 30, 100) == pytest.approx([0, 1, -1, -math.inf])
+    assert np.isnan(s.lift(0, 0, 30, 100))
+    grid = s.lift(np.array([[20, 6], [6, 30]]), np.array([[20], [30]]), np.array([20, 30]), 100)
+    assert grid == pytest.approx(np.array([[5, 1], [1, 100 / 30]]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=60))
+def test_auc_is_the_chance_that_a_positive_wins(pairs):
+    wins = [(p > q) + (p == q) / 2 for a, p in pairs if a for b, q in pairs if not b]
+    found = s.auc([label for label, _ in pairs], [score for _, score in pairs])
+    assert found == pytest.approx(np.mean(wins)) if wins else math.isnan(found)
+
+
+def test_auc_interval_agrees_with_the_bootstrap_and_stays_inside():
+    random = np.random.default_rng(3)
+    labels = random.random(600) < 0.4
+    scores = np.round(random.normal(labels * 0.8, 1.0), 1)  # rounded, so that there are ties
+    low, high = s.auc_interval(labels, scores)
+    draws = [random.integers(0, 600, 600) for _ in range(400)]
+    expected = np.quantile([s.auc(labels[d], scores[d]) for d in draws], [0.025, 0.975])
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.01)
+    assert s.auc_interval([True, True, False, False], [3, 2, 1, 0]) == (1.0, 1.0)
+    assert s.auc_interval([True, False], [1, 0]) == (0.0, 1.0)
+
+
+def test_average_precision_by_hand_and_its_interval():
+    labels, scores = [True, False, True, False], [4, 3, 2, 1]
+    assert s.average_precision(labels, scores) == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert math.isnan(s.average_precision([False], [1.0]))
+    assert math.isnan(s.average_precision_interval([False], [1.0]).low)
+    random = np.random.default_rng(4)
+    labels = random.random(500) < 0.3
+    scores = np.round(random.normal(labels, 1.0), 1)
+    low, high = s.average_precision_interval(labels, scores)
+    assert low < s.average_precision(labels, scores) < high
+    assert (low, high) == s.average_precision_interval(labels, scores)
+    positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
+    draws = [
+        np.concatenate([random.choice(positive, positive.size), random.choice(negative, negative.size)])
+        for _ in range(400)
+    ]
+    expected = np.quantile([s.average_precision(labels[d], scores[d]) for d in draws], [0.025, 0.975])
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.02)
+
+
+def test_precision_and_recall():
+    precision, recall = s.precision_recall([1, 1, 1, 0, 0], [1, 1, 0, 1, 0])
+    assert (precision.value, recall.value) == pytest.approx((2 / 3, 2 / 3))
+    assert (precision.low, precision.high) == s.wilson(2, 3)
+    assert math.isnan(s.precision_recall([0, 1], [0, 0])[0].value)
+
+
+def test_calibration_counts_each_item_once_and_finds_the_error():
+    random = np.random.default_rng(6)
+    probability = random.random(20_000)
+    labels = random.random(20_000) < probability
+    bins = s.calibration(labels, np.log(probability), np.log([1e-9, 0.25, 0.5, 0.75, 1.0]), probability)
+    assert sum(one.observed.n for one in bins) == 20_000
+    assert [one.expected for one in bins] == pytest.approx([0.125, 0.375, 0.625, 0.875], abs=0.01)
+    assert all(one.observed.low <= one.expected <= one.observed.high for one in bins)
+    assert s.expected_calibration_error(bins) < 0.02
+    overconfident = s.calibration(labels, probability, [0, 0.5, 1], np.clip(probability + 0.2, 0, 1))
+    assert s.expected_calibration_error(overconfident) == pytest.approx(0.18, abs=0.03)
+    assert math.isnan(s.expected_calibration_error(s.calibration([], [], [0, 1], [])))
+
+
+def test_calibration_includes_the_last_edge_and_leaves_out_what_is_outside():
+    bins = s.calibration([1, 0, 1, 1], [0.0, 0.5, 1.0, 7.0], [0, 0.5, 1.0], [0.1, 0.2, 0.3, 0.4])
+    assert [(one.observed.successes, one.observed.n) for one in bins] == [(1, 1), (1, 2)]
+
+
+def test_quantiles_of_a_histogram():
+    values = np.random.default_rng(7).normal(size=100_000)
+    counts, edges = np.histogram(values, bins=400)
+    assert s.quantiles_of_histogram(counts, edges, [0.05, 0.5, 0.95]) == pytest.approx(
+        np.quantile(values, [0.05, 0.5, 0.95]), abs=0.02
+    )
+    assert np.isnan(s.quantiles_of_histogram([0, 0], [0, 1, 2], 0.5))
