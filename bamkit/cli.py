@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from typing import Any
 
@@ -96,6 +97,8 @@ def root(ctx: click.Context, workspace: str | None) -> None:
 
 def main() -> None:
     """The console script."""
+    # A polite kill unwinds the stack, so that temporary files go and children are told.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         root(prog_name="bamkit")
     except BrokenPipeError:

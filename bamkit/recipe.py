@@ -63,8 +63,10 @@ def _call(words: Sequence[str], root: Path) -> int:
     child = subprocess.Popen([sys.executable, "-m", "bamkit", *words], cwd=root, env=kept)
     try:
         return child.wait()
-    except BaseException:
-        # Ctrl-C reaches the child too: let it save what it has before this process goes.
+    except BaseException as error:
+        # Ctrl-C reaches the child by itself; SIGTERM must be passed on. Then let it save what it has.
+        if not isinstance(error, KeyboardInterrupt):
+            child.terminate()
         try:
             child.wait(timeout=30)
         except subprocess.TimeoutExpired:
