@@ -32,7 +32,7 @@ def test_wilson_holds_the_share_and_mirrors(a, b, confidence):
 def test_wilson_knows_nothing_from_nothing_and_refuses_nonsense():
     assert s.wilson(0, 0) == (0.0, 1.0)
     for successes, n in ((3, 2), (-1, 5)):
-        with pytest.raises(ValueError, match="successes"):
+        with pytest.raises(ValueError, match="of"):
             s.wilson(successes, n)
     with pytest.raises(ValueError, match="confidence"):
         s.wilson(1, 2, confidence=1.0)
@@ -172,7 +172,7 @@ def test_calibration_counts_each_item_once_and_finds_the_error():
 
 def test_calibration_includes_the_last_edge_and_leaves_out_what_is_outside():
     bins = s.calibration([1, 0, 1, 1], [0.0, 0.5, 1.0, 7.0], [0, 0.5, 1.0], [0.1, 0.2, 0.3, 0.4])
-    assert [(one.observed.successes, one.observed.n) for one in bins] == [(1, 1), (1, 2)]
+    assert [(one.observed.value, one.observed.n) for one in bins] == [(1, 1), (0.5, 2)]
 
 
 def test_quantiles_of_a_histogram():

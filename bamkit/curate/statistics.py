@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bamkit import intervals
+from bamkit.intervals import Estimate
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -25,30 +28,16 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """The score interval of a proportion `successes / n`, within [0, 1]; (0, 1) where n is 0.
+    """The bounds of `bamkit.intervals.wilson`: within [0, 1], and (0, 1) where n is 0.
 
-    Source: Wilson 1927, JASA 22:209. Unlike the textbook (Wald) interval it holds its coverage near 0 and 1, where the
-    prevalence of rare labels lies. Raises ValueError unless 0 <= successes <= n.
+    Raises ValueError unless 0 <= successes <= n and 0 < confidence < 1.
     """
-    if not 0 <= successes <= n:
-        raise ValueError(f"need 0 <= successes <= n, not {successes} of {n}")
-    if n == 0:
-        return Interval(0.0, 1.0)
-    z = normal_quantile(confidence)
-    share = successes / n
-    denominator = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / denominator
-    half = z / denominator * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # The bound is exactly 0 (or 1) there; rounding would leave 1e-17.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == n else min(1.0, centre + half)
-    return Interval(low, high)
+    found = intervals.wilson(successes, n, confidence)
+    return Interval(found.low, found.high)
 
 
 def normal_quantile(confidence: float) -> float:
-    """z with P(|Z| <= z) = confidence: 1.96 for 0.95. Raises ValueError outside (0, 1)."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"a confidence level lies between 0 and 1, not {confidence}")
+    """z with P(|Z| <= z) = confidence: 1.96 for 0.95."""
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
@@ -68,21 +57,9 @@ def difference_of_proportions(
 
 
 def bootstrap_mean(values: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """The percentile bootstrap interval of the mean of `values` (any length; NaN are left out).
-
-    Source: Efron 1979. The same seed gives the same interval. (NaN, NaN) where there are no values.
-    """
-    array = finite(values)
-    if array.size == 0:
-        return Interval(math.nan, math.nan)
-    random = np.random.default_rng(seed)
-    # 4 million draws at a time keep memory near 64 MB however long the sample is.
-    block = max(1, 4_000_000 // array.size)
-    means = [
-        array[random.integers(0, array.size, size=(min(block, resamples - start), array.size))].mean(axis=1)
-        for start in range(0, resamples, block)
-    ]
-    return _percentiles(np.concatenate(means), confidence)
+    """The bounds of `bamkit.intervals.bootstrap_mean`, NaN left out first; (NaN, NaN) from fewer than two values."""
+    found = intervals.bootstrap_mean(finite(values), confidence, seed, resamples)
+    return Interval(found.low, found.high)
 
 
 def standardised_mean_difference(a: ArrayLike, b: ArrayLike) -> float:
@@ -206,32 +183,13 @@ def average_precision_interval(
     return _percentiles(found, confidence)
 
 
-class Share(NamedTuple):
-    """A proportion with what it was counted from."""
-
-    successes: int
-    n: int
-    low: float
-    high: float
-
-    @property
-    def value(self) -> float:
-        """`successes / n`; NaN where n is 0."""
-        return self.successes / self.n if self.n else math.nan
-
-    @classmethod
-    def of(cls, successes: int, n: int, confidence: float = 0.95) -> Share:
-        """`successes` of `n` with the Wilson interval."""
-        return cls(int(successes), int(n), *wilson(int(successes), int(n), confidence))
-
-
-def precision_recall(labels: ArrayLike, predicted: ArrayLike, confidence: float = 0.95) -> tuple[Share, Share]:
+def precision_recall(labels: ArrayLike, predicted: ArrayLike, confidence: float = 0.95) -> tuple[Estimate, Estimate]:
     """Precision (true among predicted) and recall (predicted among true), each with its Wilson interval."""
     labels, predicted = np.asarray(labels, dtype=bool), np.asarray(predicted, dtype=bool)
     true = int((labels & predicted).sum())
     return (
-        Share.of(true, int(predicted.sum()), confidence),
-        Share.of(true, int(labels.sum()), confidence),
+        intervals.wilson(true, int(predicted.sum()), confidence),
+        intervals.wilson(true, int(labels.sum()), confidence),
     )
 
 
@@ -244,8 +202,8 @@ class Bin:
     high: float
     expected: float
     """The mean of the predicted probabilities in the bin (NaN where it is empty)."""
-    observed: Share
-    """How many of the bin's items are positive."""
+    observed: Estimate
+    """The share of the bin's items that are positive, with its Wilson interval."""
 
 
 def calibration(
@@ -265,7 +223,7 @@ def calibration(
         inside = place == index
         n = int(inside.sum())
         expected = float(probabilities[inside].mean()) if n else math.nan
-        observed = Share.of(int(labels[inside].sum()), n, confidence)
+        observed = intervals.wilson(int(labels[inside].sum()), n, confidence)
         bins.append(Bin(float(edges[index]), float(edges[index + 1]), expected, observed))
     return bins
 
