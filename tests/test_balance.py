@@ -1,0 +1,116 @@
+"""The balance of two domains: prevalence, differences, shifts and lifts."""
+
+import math
+
+import pyarrow as pa
+import pytest
+from domains import manifest, two_domains, write_selection
+
+from bamkit.contract import ATTRIBUTES, LABELS
+from bamkit.curate import statistics
+from bamkit.curate.balance import balance, prevalence, score_shift, top_labels
+from bamkit.curate.domain import read_domain, read_domains
+from bamkit.errors import BamkitError
+from bamkit.workspace import Workspace
+
+
+def row(table: pa.Table, attribute: str, label: str | None = None) -> dict:
+    rows = [r for r in table.to_pylist() if r["attribute"] == attribute and label in (None, r.get("label"))]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_prevalence_counts_every_pair_once():
+    table = manifest(n=80, seed=4, flower=-1.2)
+    found = prevalence(table)
+    assert found.num_rows == len(ATTRIBUTES) * len(LABELS)
+    flower = row(found, "content_flower", "positive")
+    assert flower["count"] == table["content_flower"].to_pylist().count("positive") > 5
+    assert (flower["low"], flower["high"]) == statistics.wilson(flower["count"], 80)
+    for attribute in ATTRIBUTES:
+        assert sum(r["count"] for r in found.to_pylist() if r["attribute"] == attribute) == 80
+    assert flower["lift"] is None
+
+
+def test_prevalence_leaves_out_images_without_a_label():
+    table = manifest(n=40)
+    column = table.schema.get_field_index("content_cat")
+    table = table.set_column(column, "content_cat", pa.array([None] * 30 + ["positive"] * 4 + ["negative"] * 6))
+    cat = row(prevalence(table), "content_cat", "positive")
+    assert (cat["count"], cat["n"], cat["share"]) == (4, 10, 0.4)
+    nothing = table.set_column(column, "content_cat", pa.nulls(40, pa.string()))
+    cat = row(prevalence(nothing), "content_cat", "positive")
+    assert cat["n"] == 0
+    assert math.isnan(cat["share"])
+    assert (cat["low"], cat["high"]) == (0, 1)
+
+
+def test_lift_is_over_the_database_share():
+    table = manifest(n=80, seed=4, flower=-1.2)
+    counts = {"content_flower": {"positive": 10, "unsure": 40, "negative": 950}, "content_cat": {"positive": 0}}
+    found = prevalence(table, counts)
+    flower = row(found, "content_flower", "positive")
+    assert flower["lift"] == pytest.approx(flower["share"] / 0.01)
+    assert row(found, "content_cat", "positive")["lift"] is None
+
+
+def test_top_labels_fold_the_rest_and_lose_nothing():
+    shares = prevalence(manifest(n=80, seed=4, flower=-1.2))
+    folded, full = top_labels(shares, 3), top_labels(shares, 100)
+    assert folded["pair"].to_pylist()[-1] == "others"
+    assert folded.num_rows == 4
+    assert sum(folded["count"].to_pylist()) == sum(full["count"].to_pylist())
+    assert sum(folded["share"].to_pylist()) == pytest.approx(1)
+    assert "others" not in full["pair"].to_pylist()
+    assert full["count"].to_pylist() == sorted(full["count"].to_pylist(), reverse=True)
+
+
+def test_balance_finds_what_differs_and_its_direction():
+    happy, scary = manifest(n=200, seed=1, flower=-1.2), manifest(n=200, seed=2, emotion="scary", people=-1.2)
+    found = balance(happy, scary)
+    flower = row(found.labels, "content_flower", "positive")
+    assert flower["difference"] == pytest.approx(flower["share_a"] - flower["share_b"])
+    assert 0 < flower["difference_low"] < flower["difference"] < flower["difference_high"] <= 1
+    assert row(found.labels, "content_people", "positive")["smd"] < -0.3
+    assert row(found.scores, "content_flower")["smd"] > 1
+    assert abs(row(found.scores, "content_dog")["smd"]) < 0.3
+    tree = row(found.scores, "content_tree")
+    assert tree["low_a"] < tree["mean_a"] < tree["high_a"]
+    backwards = balance(scary, happy)
+    assert row(backwards.labels, "content_flower", "positive")["difference"] == pytest.approx(-flower["difference"])
+
+
+def test_a_domain_is_balanced_against_itself():
+    table = manifest(n=50)
+    found = balance(table, table)
+    assert set(found.labels["difference"].to_pylist()) == {0.0}
+    assert set(score_shift(table, table).values()) == {0.0}
+
+
+def test_domains_are_read_from_selections_and_splits(tmp_path):
+    workspace = two_domains(tmp_path)
+    happy = read_domain(workspace, "happy")
+    assert happy.fetched
+    assert happy.counts == {"train": 35, "test": 10, "validation": 5}
+    assert happy.ranked_by == "emotion_happy"
+    assert happy.missing.num_rows == 2
+    assert "image" not in happy.rows.column_names
+    assert [one.name for one in read_domains(workspace)] == ["happy", "scary"]
+    with pytest.raises(BamkitError, match="no selection or split 'gloomy'") as error:
+        read_domain(workspace, "gloomy")
+    assert error.value.hint == "there are happy, scary"
+
+
+def test_a_selection_alone_is_a_domain(tmp_path):
+    workspace = two_domains(tmp_path, fetched=False)
+    assert read_domain(workspace, "scary").counts == {"train": 35, "test": 10, "validation": 5, "reserve": 10}
+
+
+def test_foreign_and_broken_parquet_are_refused_in_one_line(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    write_selection(workspace, "cut", manifest(n=20).drop_columns(["content_cat"]))
+    with pytest.raises(BamkitError, match="no column 'content_cat'"):
+        read_domain(workspace, "cut")
+    workspace.selection("torn").write_bytes(b"PAR1 torn")
+    with pytest.raises(BamkitError, match="not a readable parquet file"):
+        read_domain(workspace, "torn")
