@@ -1,0 +1,1 @@
+"""Evaluation: did the mood change, did the picture survive, would a reviewer believe it."""

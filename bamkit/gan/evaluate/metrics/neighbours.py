@@ -1,0 +1,68 @@
+"""Distances within and between sets of feature vectors: diversity, nearest training pictures, far from everything."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from bamkit.intervals import Estimate
+
+BLOCK = 1024
+
+
+def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Euclidean distances of (n, d) to (m, d) vectors: (n, m) float64."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    squared = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T
+    return np.sqrt(np.clip(squared, 0, None))
+
+
+def nearest(queries: np.ndarray, references: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The `k` nearest references of every query: (n, k) distances, ascending, and (n, k) indices.
+
+    Memory is O(BLOCK^2) plus the result: both sides may be memory maps. Ties go to the lower index.
+    Raises ValueError if there are fewer than k references.
+    """
+    n, m = len(queries), len(references)
+    if m < k:
+        raise ValueError(f"{k} nearest of {m} references")
+    best, index = np.full((n, k), np.inf), np.zeros((n, k), dtype=np.int64)
+    for start in range(0, n, BLOCK):
+        rows = slice(start, min(start + BLOCK, n))
+        for first in range(0, m, BLOCK):
+            block = distances(queries[rows], references[first : first + BLOCK])
+            numbers = np.broadcast_to(np.arange(first, first + block.shape[1]), block.shape)
+            both, labels = np.hstack([best[rows], block]), np.hstack([index[rows], numbers])
+            order = np.argsort(both, axis=1, kind="stable")[:, :k]
+            best[rows], index[rows] = np.take_along_axis(both, order, 1), np.take_along_axis(labels, order, 1)
+    return best, index
+
+
+def mean_pairwise_distance(
+    features: np.ndarray, limit: int = 4000, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Diversity: the mean Euclidean distance between two different vectors of an (n, d) set.
+
+    It is a U-statistic of order 2, so its variance is about 4 Var(h) / n where h is each vector's mean distance to the
+    others (Hoeffding 1948); the interval is the normal one. Beyond `limit` vectors a seeded sample of them is used.
+    Raises ValueError where n < 2.
+    """
+    if len(features) < 2:
+        raise ValueError(f"a pairwise distance needs at least 2 vectors, there are {len(features)}")
+    if len(features) > limit:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
+        features = features[chosen]
+    n = len(features)
+    totals = np.zeros(n)
+    for start in range(0, n, BLOCK):
+        for first in range(0, n, BLOCK):
+            block = distances(features[start : start + BLOCK], features[first : first + BLOCK])
+            if start == first:
+                np.fill_diagonal(block, 0)
+            totals[start : start + BLOCK] += block.sum(axis=1)
+    each = totals / (n - 1)
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * 2 * float(each.std(ddof=1)) / math.sqrt(n)
+    value = float(each.mean())
+    return Estimate(value, max(0.0, value - reach), value + reach, n, "U-statistic", confidence)

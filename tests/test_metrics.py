@@ -1,0 +1,398 @@
+"""Metrics against closed forms, and against second implementations where they are installed."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from bamkit.gan.evaluate.metrics.agreement import binomial_test, fleiss_kappa, krippendorff_alpha
+from bamkit.gan.evaluate.metrics.classification import (
+    auc,
+    average_precision,
+    brier,
+    calibration_error,
+    platt,
+    reliability,
+)
+from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer, lab, srgb
+from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd, standardise
+from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance, nearest
+from bamkit.gan.evaluate.metrics.similarity import edge_agreement, edges, light_correlation, ssim
+from bamkit.intervals import bootstrap_mean, wilson
+
+
+def picture(seed=0, size=64):
+    """Smooth shapes with texture, uint8: random noise would make every similarity trivial."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    waves = [np.sin(6 * (rng.normal() * x + rng.normal() * y) + rng.normal()) for _ in range(3)]
+    left, top = rng.random(2)
+    base = 128 + 70 * np.stack(waves, -1) + 40 * (np.hypot(x - left, y - top) < 0.3)[..., None]
+    return np.clip(base + rng.normal(0, 6, base.shape), 0, 255).astype(np.uint8)
+
+
+# --- intervals ---
+
+
+def test_wilson_agrees_with_scipy_and_stays_within_bounds():
+    stats = pytest.importorskip("scipy.stats")
+    for successes, n in [(0, 7), (3, 10), (71, 100), (200, 200), (1, 1)]:
+        ours = wilson(successes, n)
+        theirs = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+        assert ours.low == pytest.approx(theirs.low, abs=1e-12)
+        assert ours.high == pytest.approx(theirs.high, abs=1e-12)
+    assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)
+    with pytest.raises(ValueError):
+        wilson(3, 2)
+
+
+def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for seed in range(200):
+        found = bootstrap_mean(rng.normal(3, 2, 60), seed=seed, resamples=400)
+        hits += found.low <= 3 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+    assert math.isnan(bootstrap_mean([1.0]).low)
+    assert bootstrap_mean([1, 2, 3]) == bootstrap_mean([1, 2, 3])
+    with pytest.raises(ValueError):
+        bootstrap_mean([1.0, float("nan")])
+
+
+# --- distributions ---
+
+
+def test_moments_do_not_depend_on_the_batches():
+    data = np.random.default_rng(0).normal(1000, 0.1, (300, 5))
+    moments = Moments(5)
+    for part in np.split(data, [1, 17, 200]):
+        moments.update(part)
+    np.testing.assert_allclose(moments.mean, data.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.covariance, np.cov(data, rowvar=False), rtol=1e-7)
+    with pytest.raises(ValueError):
+        moments.update(np.full((1, 5), np.nan))
+
+
+def test_frechet_distance_of_known_gaussians():
+    """For diagonal covariances the distance is |dm|^2 + sum (s1 - s2)^2."""
+    a, b = Moments(2), Moments(2)
+    square = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) * math.sqrt(3 / 4)  # unbiased covariance 1
+    a.update(square * [1, 2])
+    b.update(square * [3, 5] + [4, 0])
+    assert frechet_distance(a, b) == pytest.approx(16 + 4 + 9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_distance_agrees_with_scipy_sqrtm_when_singular():
+    linalg = pytest.importorskip("scipy.linalg")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 40)), rng.normal(0.5, 2, size=(25, 40))
+    c1, c2 = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    root = linalg.sqrtm(c1 @ c2 + 1e-14 * np.eye(40))
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(c1 + c2 - 2 * root.real)
+    assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_kid_closed_form():
+    """Two sets of one repeated vector each: k(x, x) + k(y, y) - 2 k(x, y)."""
+    x, y = np.tile([1.0, 0.0], (6, 1)), np.tile([0.0, 2.0], (6, 1))
+    expected = (1 / 2 + 1) ** 3 + (4 / 2 + 1) ** 3 - 2 * 1
+    assert polynomial_mmd(x, y) == pytest.approx(expected)
+    found = kid(x, y, subsets=5)
+    assert found.mean == pytest.approx(expected)
+    assert found.deviation == pytest.approx(0, abs=1e-12)
+
+
+def test_kid_is_unbiased_at_small_sizes_where_fid_is_not():
+    rng = np.random.default_rng(0)
+    draws = [polynomial_mmd(rng.normal(size=(12, 8)), rng.normal(size=(12, 8))) for _ in range(300)]
+    assert abs(np.mean(draws)) < 4 * np.std(draws) / math.sqrt(300)
+    small = frechet_distance(Moments.of(rng.normal(size=(12, 8))), Moments.of(rng.normal(size=(12, 8))))
+    large = frechet_distance(Moments.of(rng.normal(size=(4000, 8))), Moments.of(rng.normal(size=(4000, 8))))
+    assert small > 20 * large
+
+
+def test_kid_says_when_a_set_is_too_small():
+    with pytest.raises(ValueError, match="subset of 2"):
+        kid(np.zeros((1, 3)), np.zeros((5, 3)))
+
+
+def test_kid_and_fid_agree_with_torch_fidelity():
+    from bamkit.gan.vision import torchvision
+
+    torchvision()
+    pytest.importorskip("torch_fidelity")
+    import torch
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 16)).astype(np.float32), rng.normal(0.3, 1.2, size=(80, 16)).astype(np.float32)
+    whole = {"kid_subsets": 1, "kid_subset_size": 80, "verbose": False}
+    found = kid_features_to_metric(*(torch.from_numpy(part) for part in (x, y)), **whole)
+    assert polynomial_mmd(x, y) == pytest.approx(found["kernel_inception_distance_mean"], rel=1e-5)
+    statistics = [fid_features_to_statistics(torch.from_numpy(part)) for part in (x, y)]
+    expected = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_kid_agrees_with_torchmetrics():
+    from bamkit.gan.vision import torchvision
+
+    torchvision()
+    kid_module = pytest.importorskip("torchmetrics.image.kid")
+    import torch
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(50, 8)), rng.normal(0.5, 1, size=(50, 8))
+    assert polynomial_mmd(x, y) == pytest.approx(
+        float(kid_module.poly_mmd(torch.from_numpy(x), torch.from_numpy(y), 3, None, 1.0)), rel=1e-6
+    )
+
+
+def test_ten_thousand_vectors_need_no_more_memory_than_five_hundred(tmp_path):
+    def peak(n):  # n is a multiple of 512
+        stored = np.lib.format.open_memmap(tmp_path / f"{n}.npy", "w+", dtype=np.float32, shape=(n, 64))
+        rng = np.random.default_rng(0)
+        for start in range(0, n, 512):
+            stored[start : start + 512] = rng.normal(size=(512, 64))
+        half = n // 2
+        tracemalloc.start()
+        frechet_distance(Moments.of(stored[:half]), Moments.of(stored[half:]))
+        kid(stored[:half], stored[half:], subsets=3, subset_size=200)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    # 512 a side: the first size at which one block is full.
+    assert peak(10_240) < 1.2 * peak(1_024)
+
+
+def test_standardise_uses_the_reference_only():
+    reference = np.array([[1.0, 5.0], [3.0, 5.0]])
+    first, [other] = standardise(reference, [np.array([[5.0, 6.0]])])
+    np.testing.assert_allclose(first, [[-1, 0], [1, 0]])
+    np.testing.assert_allclose(other, [[3, 1]])
+
+
+# --- similarity ---
+
+
+def test_ssim_closed_forms():
+    one = picture()
+    assert ssim(one, one) == pytest.approx(1)
+    black, grey = np.zeros((20, 20, 3), np.uint8), np.full((20, 20, 3), 102, np.uint8)
+    c1 = 0.01**2  # flat pictures: only the light term is left
+    assert ssim(black, grey) == pytest.approx(c1 / (0.4**2 + c1))
+    assert ssim(one, 255 - one) < 0.3
+    with pytest.raises(ValueError, match="11 x 11"):
+        ssim(one[:10], one[:10])
+    with pytest.raises(ValueError, match="one shape"):
+        ssim(one, one[:30])
+
+
+def test_ssim_agrees_with_scikit_image():
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = picture(0), picture(1)
+    # scikit-image averages over the same valid area
+    expected = metrics.structural_similarity(
+        a, b, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert ssim(a, b) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_agrees_with_torchmetrics():
+    from bamkit.gan.vision import torchvision
+
+    torchvision()
+    functional = pytest.importorskip("torchmetrics.functional.image")
+    import torch
+
+    a, b = picture(0), picture(1)
+    tensors = [torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in (a, b)]
+    measure = functional.structural_similarity_index_measure
+    _, full = measure(*tensors, data_range=1.0, return_full_image=True)
+    # torchmetrics also counts the reflected border; the window fits 5 pixels further in.
+    assert ssim(a, b) == pytest.approx(float(full[..., 5:-5, 5:-5].mean()), abs=1e-4)
+
+
+def test_edge_agreement_sees_edges_not_colours():
+    one, other = picture(0), picture(7)
+    assert edge_agreement(one, one) == 1.0
+    assert edge_agreement(one, 255 - one) > 0.95
+    assert edge_agreement(one, (one * 0.4 + 20).astype(np.uint8)) > 0.9
+    assert edge_agreement(one, other) < 0.6
+    flat = np.full((32, 32, 3), 9, np.uint8)
+    assert not edges(flat).any()
+    assert edge_agreement(flat, flat) == 1.0
+    assert edge_agreement(flat, picture(0, 32)) == 0.0
+
+
+def test_edge_agreement_of_two_lines_is_their_share_in_common():
+    """Two pictures share one of two lines that lie far apart: precision = recall = 1/2."""
+
+    def lines(*rows):
+        p = np.zeros((64, 64, 3), np.uint8)
+        p[list(rows)] = 255
+        return p
+
+    assert edge_agreement(lines(10, 30), lines(10, 50), keep=4 / 64) == pytest.approx(0.5, abs=0.02)
+    assert edge_agreement(lines(10, 30), lines(11, 31), keep=4 / 64) == 1.0
+
+
+def test_light_correlation_finds_inverted_pictures():
+    one = picture()
+    assert light_correlation(one, one) == pytest.approx(1)
+    assert light_correlation(one, 255 - one) == pytest.approx(-1, abs=1e-6)
+    assert math.isnan(light_correlation(one, np.zeros_like(one)))
+
+
+# --- colour ---
+
+
+def test_lab_of_known_colours_and_back():
+    colours = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 0, 255], [119, 119, 119]]], np.uint8)
+    expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86], [50.03, 0, 0]]
+    np.testing.assert_allclose(lab(colours)[0], expected, atol=0.05)
+    one = picture()
+    assert np.abs(srgb(lab(one)).astype(int) - one).max() <= 1
+
+
+def test_lab_agrees_with_scikit_image():
+    colour = pytest.importorskip("skimage.color")
+    np.testing.assert_allclose(lab(picture()), colour.rgb2lab(picture()), atol=0.02)
+
+
+def test_colour_transfer_gives_the_targets_statistics_and_keeps_edges():
+    target = ColourStatistics.empty()
+    for seed in (3, 4):
+        target.update((picture(seed) * 0.4 + 40).astype(np.uint8))
+    moved = colour_transfer(picture(), target)
+    values = lab(moved).reshape(-1, 3)
+    np.testing.assert_allclose(values.mean(0), target.mean, atol=1.5)
+    np.testing.assert_allclose(values.std(0), target.deviation, atol=2.0)
+    assert edge_agreement(picture(), moved) > 0.8
+    flat = colour_transfer(np.full((8, 8, 3), 100, np.uint8), target)
+    assert np.isfinite(lab(flat)).all()
+
+
+# --- neighbours ---
+
+
+def test_nearest_agrees_with_scikit_learn():
+    neighbours = pytest.importorskip("sklearn.neighbors")
+    rng = np.random.default_rng(0)
+    queries, references = rng.normal(size=(30, 6)), rng.normal(size=(2500, 6))
+    found, index = nearest(queries, references, k=3)
+    expected, expected_index = neighbours.NearestNeighbors(n_neighbors=3).fit(references).kneighbors(queries)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_array_equal(index, expected_index)
+    with pytest.raises(ValueError):
+        nearest(queries, references[:2], k=3)
+
+
+def test_diversity_closed_form_and_coverage():
+    triangle = np.array([[0.0, 0], [3, 0], [0, 4]])
+    assert mean_pairwise_distance(triangle).value == pytest.approx(4)
+    assert mean_pairwise_distance(np.ones((5, 2))).value == pytest.approx(0, abs=1e-7)
+    rng = np.random.default_rng(0)
+    truth = 2 / math.sqrt(math.pi)  # E|x - y| for two standard normals
+    hits = 0
+    for _ in range(200):
+        found = mean_pairwise_distance(rng.normal(size=(60, 1)))
+        hits += found.low <= truth <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+# --- classification ---
+
+
+def test_average_precision_and_auc_agree_with_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        labels, scores = rng.random(80) < 0.3, np.round(rng.normal(size=80), 1)  # rounded: ties
+        assert average_precision(labels, scores) == pytest.approx(metrics.average_precision_score(labels, scores))
+        assert auc(labels, scores) == pytest.approx(metrics.roc_auc_score(labels, scores))
+    assert math.isnan(average_precision([False], [1.0]))
+    assert math.isnan(auc([True], [1.0]))
+
+
+def test_calibration_of_known_cases():
+    probabilities = np.array([0.25] * 4 + [0.75] * 4)
+    labels = np.array([1, 0, 0, 0, 1, 1, 1, 0])
+    assert calibration_error(labels, probabilities) == pytest.approx(0)
+    assert calibration_error([0] * 4, [1.0] * 4) == pytest.approx(1)
+    assert brier([0, 1], [0.0, 0.5]) == pytest.approx(0.125)
+    rows = reliability(labels, probabilities)
+    assert [(row["n"], row["observed"]) for row in rows] == [(4, 0.25), (4, 0.75)]
+
+
+def test_platt_recovers_the_slope_and_never_reverses_the_order():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, 6000)
+    labels = rng.random(6000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
+    a, b = platt(labels, logits)
+    assert a == pytest.approx(0.5, abs=0.05)
+    assert b == pytest.approx(-1, abs=0.1)
+    assert platt([False, True] * 20, [5.0, -5.0] * 20)[0] > 0
+    a, b = platt([True] * 5 + [False] * 5, [9.0] * 5 + [-9.0] * 5)
+    assert math.isfinite(a)
+    assert platt([True, True], [1.0, 2.0]) == (1.0, 0.0)
+
+
+def test_platt_agrees_with_scikit_learn():
+    calibration = pytest.importorskip("sklearn.calibration")
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, 300)
+    labels = rng.random(300) < 1 / (1 + np.exp(-logits))
+    expected = calibration._SigmoidCalibration().fit(logits, labels.astype(int))
+    a, b = platt(labels, logits)
+    assert (a, b) == (pytest.approx(-expected.a_, abs=1e-3), pytest.approx(-expected.b_, abs=1e-3))
+
+
+# --- people ---
+
+
+def test_binomial_test_agrees_with_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for successes, n in [(0, 1), (5, 10), (9, 10), (70, 100), (1100, 2000), (0, 30)]:
+        assert binomial_test(successes, n) == pytest.approx(stats.binomtest(successes, n).pvalue, rel=1e-9)
+    assert binomial_test(0, 0) == 1.0
+
+
+def test_fleiss_kappa_of_the_textbook_example():
+    """Fleiss' table as it is commonly reprinted: 14 raters, 10 subjects, 5 categories, kappa 0.210."""
+    counts = [
+        [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
+        [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
+    ]  # fmt: skip
+    assert fleiss_kappa(np.array(counts)) == pytest.approx(0.210, abs=5e-4)
+    assert fleiss_kappa([[2, 0], [0, 2]]) == pytest.approx(1)
+    assert math.isnan(fleiss_kappa([[2, 0], [2, 0]]))
+    with pytest.raises(ValueError):
+        fleiss_kappa([[2, 0], [1, 0]])
+
+
+def test_krippendorff_alpha_of_the_textbook_example():
+    """Krippendorff 2011, section C: four observers, twelve units, missing data, nominal alpha 0.743."""
+    nan = math.nan
+    answers = [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+        [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+    ]
+    assert krippendorff_alpha(answers) == pytest.approx(0.743, abs=5e-4)
+    assert math.isnan(krippendorff_alpha([[1, 1], [1, 1]]))
+    assert math.isnan(krippendorff_alpha([[nan, nan]]))
+
+
+def test_krippendorff_alpha_agrees_with_the_package():
+    package = pytest.importorskip("krippendorff")
+    rng = np.random.default_rng(0)
+    answers = rng.integers(0, 2, (5, 40)).astype(float)
+    answers[rng.random((5, 40)) < 0.2] = np.nan
+    expected = package.alpha(reliability_data=answers, level_of_measurement="nominal")
+    assert krippendorff_alpha(answers) == pytest.approx(expected)
