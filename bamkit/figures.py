@@ -17,6 +17,7 @@ STYLE = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "axes.facecolor": "none",
+    "axes.axisbelow": True,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.spines.top": False,
@@ -58,6 +59,16 @@ def svg(figure: Figure) -> bytes:
     """The figure as SVG with no date in it. Transparent ground; ink in INK, FAINT and GRID, which pages recolour."""
     buffer = io.BytesIO()
     with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bamkit"})
+    return buffer.getvalue()
+
+
+def inline(figure: Figure) -> bytes:
+    """The figure as SVG for a page: text stays text, so that it takes the page's fonts and can be searched."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with style(), matplotlib.rc_context({"svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bamkit"})
     return buffer.getvalue()
 

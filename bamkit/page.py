@@ -46,6 +46,8 @@ class Page:
     def section(self, title: str, text: str = "") -> None:
         """A heading (it also appears in the table of contents) with an optional paragraph."""
         anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        same = sum(block.get("title") == title for block in self.blocks)
+        anchor = f"{anchor}-{same + 1}" if same else anchor
         self.blocks.append({"kind": "section", "title": title, "anchor": anchor, "text": text})
 
     def text(self, text: str) -> None:
@@ -56,19 +58,34 @@ class Page:
         """A paragraph that asks for attention: a warning, a caveat."""
         self.blocks.append({"kind": "note", "text": text})
 
-    def figure(self, svg: str | bytes, alt: str, caption: str = "") -> None:
-        """An inline SVG figure (see bamkit.figures.svg); its ink takes the page's colours."""
-        text = svg.decode() if isinstance(svg, bytes) else svg
-        text = text[text.index("<svg") :]
-        for colour, name in ((INK, "ink"), (FAINT, "faint"), (GRID, "grid")):
-            text = text.replace(colour, f"var(--{name})")
-        self.blocks.append({"kind": "figure", "svg": text, "alt": alt, "caption": caption})
+    def heading(self, title: str) -> None:
+        """A smaller heading inside a section."""
+        self.blocks.append({"kind": "heading", "title": title})
+
+    def facts(self, facts: Sequence[tuple[str, str, str]]) -> None:
+        """The few figures that matter most: (what, the figure, a remark or "") each."""
+        self.blocks.append({"kind": "facts", "facts": list(facts)})
+
+    def figure(self, svg: str | bytes, alt: str, caption: str = "", wide: bool = False) -> None:
+        """An inline SVG figure (see bamkit.figures.inline); its ink takes the page's colours.
+
+        A `wide` figure keeps its size on a phone and scrolls sideways instead of shrinking past reading.
+        """
+        self.blocks.append({"kind": "figure", **_drawing(svg, alt), "caption": caption, "wide": wide})
+
+    def figures(self, figures: Sequence[tuple[str | bytes, str]], caption: str = "") -> None:
+        """Several (svg, alt) side by side under one caption; on a phone one below the other."""
+        items = [_drawing(svg, alt) for svg, alt in figures]
+        self.blocks.append({"kind": "figures", "panels": items, "caption": caption})
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, caption: str = "") -> None:
         """A table of dicts; numbers are right-aligned and formatted as in the console."""
         names = list(columns or dict.fromkeys(key for row in rows for key in row))
-        body = [[(cell(row.get(n)), isinstance(row.get(n), int | float)) for n in names] for row in rows]
-        self.blocks.append({"kind": "table", "columns": names, "rows": body, "caption": caption})
+        body = [[(cell(row.get(n)), row.get(n) is not None and _number(row.get(n))) for n in names] for row in rows]
+        numeric = [
+            any(row.get(n) is not None for row in rows) and all(_number(row.get(n)) for row in rows) for n in names
+        ]
+        self.blocks.append({"kind": "table", "columns": names, "numeric": numeric, "rows": body, "caption": caption})
 
     def pictures(self, pictures: Sequence[Picture], caption: str = "", width: int = 128, columns: int = 0) -> None:
         """A grid of pictures, each shown `width` CSS pixels wide; `columns` > 0 fixes the number of columns."""
@@ -99,6 +116,22 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the page atomically."""
         write_text(path, self.render())
+
+
+def _number(value: Any) -> bool:
+    """Whether a cell is set to the right: a number, or nothing."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _drawing(svg: str | bytes, alt: str) -> dict[str, str]:
+    """An SVG as it goes inside the page: colours by name, and no id that nothing refers to (ids must be unique)."""
+    text = svg.decode() if isinstance(svg, bytes) else svg
+    text = text[text.index("<svg") :]
+    for colour, name in ((INK, "ink"), (FAINT, "faint"), (GRID, "grid")):
+        text = text.replace(colour, f"var(--{name})")
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
+    return {"svg": text, "alt": alt}
 
 
 def data_uri(source: bytes | Image.Image) -> str:
