@@ -31,3 +31,46 @@ def bamkit(monkeypatch):
         return result
 
     return run
+
+
+def free_port():
+    """A port of this machine that nobody listens on just now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def sample_factory(tmp_path_factory):
+    """`sample_factory(rows=400, seed=0)` makes a fresh sample workspace on a free port and gives its folder."""
+    from bamkit.curate.sample import make_sample
+
+    def make(rows=400, **options):
+        return make_sample(tmp_path_factory.mktemp("sample"), rows, **{"port": free_port(), **options})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sample_template(sample_factory):
+    """One sample of 400 rows, made once; do not write into it (take `sample_workspace`)."""
+    return sample_factory()
+
+
+@pytest.fixture
+def sample_workspace(sample_template, tmp_path):
+    """A copy of the sample of your own: bam.sqlite and bamkit.toml; `sample_server` serves its pictures."""
+    import shutil
+
+    return shutil.copytree(sample_template, tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def sample_server(sample_template):
+    """The misbehaving server of `sample_template` and of every `sample_workspace`, running for the whole session."""
+    from bamkit.curate.sample import SampleServer
+
+    with SampleServer(sample_template) as server:
+        yield server

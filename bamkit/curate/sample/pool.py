@@ -1,0 +1,71 @@
+"""Painting in processes of their own, so that a download in the server's process does not wait for the painter."""
+
+from __future__ import annotations
+
+import queue
+import struct
+import subprocess
+import sys
+import threading
+
+from bamkit.curate.sample.encode import picture_bytes
+
+HEADER = struct.Struct("<q")
+
+
+class Painters:
+    """`processes` painting processes (0: paint in the calling thread). Thread-safe."""
+
+    def __init__(self, seed: int, processes: int = 0) -> None:
+        self.seed = seed
+        self._idle: queue.Queue[subprocess.Popen[bytes]] = queue.Queue()
+        self._all: list[subprocess.Popen[bytes]] = []
+        # Only one thread paints at a time: more would contend for the interpreter and help nobody.
+        self._turn = threading.Lock()
+        for _ in range(processes):
+            # Not multiprocessing: its children import the caller's main module again, which may be anything.
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "bamkit.curate.sample.worker", str(seed)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            self._all.append(worker)
+            self._idle.put(worker)
+
+    def paint(self, mid: int) -> bytes:
+        """The file of a mid. Raises RuntimeError if a painting process died."""
+        if not self._all:
+            with self._turn:
+                return picture_bytes(mid, self.seed)
+        worker = self._idle.get()
+        try:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            worker.stdin.write(HEADER.pack(mid))
+            worker.stdin.flush()
+            (length,) = HEADER.unpack(_exactly(worker, HEADER.size))
+            return _exactly(worker, length)
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        """End the processes: each ends when its input does."""
+        for worker in self._all:
+            assert worker.stdin is not None
+            worker.stdin.close()
+        for worker in self._all:
+            try:
+                worker.wait(2)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+            assert worker.stdout is not None
+            worker.stdout.close()
+
+
+def _exactly(worker: subprocess.Popen[bytes], count: int) -> bytes:
+    assert worker.stdout is not None
+    data = worker.stdout.read(count)
+    if len(data) != count:
+        raise RuntimeError(f"a painting process ended (exit code {worker.poll()})")
+    return data
