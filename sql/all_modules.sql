@@ -1,0 +1,2 @@
+-- Every image, for counting and for the index.
+SELECT {columns} FROM modules

@@ -1,0 +1,2 @@
+-- Every row of scores, columns by name: their order differs between releases.
+SELECT {columns} FROM scores
