@@ -169,9 +169,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # torch.load raises half a dozen kinds on damaged files
         text = str(error).splitlines() or [type(error).__name__]
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        with open(path, "rb") as file:
+            saved = file.read(2)[:2] in (b"PK", b"\x80\x02")  # torch's zip archive, or the pickle of before torch 1.6
+        if saved and "weights_only" in str(error):
             raise BamkitError(f"{path} holds pickled code, not only weights: bamkit does not run it") from error
-        raise BamkitError(f"{path} is no readable file of weights: {text[0]}") from error
+        raise BamkitError(f"{path} is no readable file of weights" + (f": {text[0]}" if saved else "")) from error
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
     if not isinstance(found, dict):

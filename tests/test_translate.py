@@ -1,0 +1,496 @@
+"""Translating with a real, tiny, untrained network: sizes, modes, tiles, bad input, resuming, provenance."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+
+from bamkit import contract
+from bamkit.errors import BamkitError
+from bamkit.gan import checkpoint, public, tiling
+from bamkit.gan.config import TrainConfig
+from bamkit.gan.networks import generator, initialise
+from bamkit.gan.pictures import BadPictureError, before_after, evenly, open_picture, png_bytes, read_about
+from bamkit.gan.sources import Targets, from_list, from_paths
+from bamkit.gan.translator import Translator
+from bamkit.provenance import write_table
+from bamkit.workspace import Workspace
+
+RNG = np.random.default_rng(7)
+
+
+def network(config=None, seed=0, strength=4.0):
+    """A generator whose weights are large enough for its output to depend on the picture."""
+    made = generator(config or TrainConfig(width=4, blocks=2))
+    initialise(made, seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(strength)
+    return made.eval().requires_grad_(requires_grad=False)
+
+
+def picture(height, width, seed=0):
+    """A smooth random uint8 picture."""
+    small = np.random.default_rng(seed).integers(0, 256, (max(height // 8, 2), max(width // 8, 2), 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def encoded(array, kind="PNG", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_split(root, name, split, mids, size=24):
+    import pyarrow as pa
+
+    schema = contract.split_schema()
+    rows = []
+    for rank, mid in enumerate(mids, 1):
+        row = dict.fromkeys(schema.names)
+        row |= {"image": {"bytes": encoded(picture(size, size, mid), "JPEG", quality=95), "path": f"{mid}.jpg"}}
+        row |= {"mid": mid, "rank": rank, "split": split, "src": f"http://127.0.0.1/{mid}.jpg", "score": -0.1 * rank}
+        rows.append(row)
+    about = {"kind": "split", "name": name, "split": split, "split_id": f"id-{name}"}
+    path = root / "splits" / name / f"{split}-00000-of-00001.parquet"
+    write_table(pa.Table.from_pylist(rows, schema=schema), path, about, row_group_size=2)
+
+
+def write_run(root, name="happy-scary", step=7, seed=0):
+    config = TrainConfig(width=4, blocks=2)
+    run = root / "runs" / name
+    weights = {
+        "a_to_b": network(config, seed).state_dict(),
+        "b_to_a": network(config, seed + 1).state_dict(),
+    }
+    about = {"run_id": f"r{seed}", "name": name, "config": config.as_dict()}
+    about |= {"from": {"name": "happy", "split_id": "id-happy"}, "to": {"name": "scary", "split_id": "id-scary"}}
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (run / "run.json").write_text(json.dumps(about))
+    state = {"generators": weights, "config": config.as_dict(), "names": ["happy", "scary"], "run_id": f"r{seed}"}
+    checkpoint.write(checkpoint.path_of(run, step), {**state, "step": step})
+    return run
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    write_split(tmp_path, "happy", "test", [11, 12, 13])
+    write_split(tmp_path, "scary", "test", [21, 22])
+    write_run(tmp_path)
+    return tmp_path
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_default_is_the_test_split_in_both_directions(workspace, bamkit):
+    shown = bamkit("translate", cwd=workspace).output
+    out = workspace / "translations" / "happy-scary"
+    assert "happy-to-scary" in shown
+    assert "5 pictures" in shown
+    assert sorted(p.name for p in (out / "happy-to-scary").iterdir()) == ["11.png", "12.png", "13.png"]
+    assert sorted(p.name for p in (out / "scary-to-happy").iterdir()) == ["21.png", "22.png"]
+    table = pq.read_table(out / "translations.parquet")
+    assert table.schema.remove_metadata() == contract.translation_schema().remove_metadata()
+    assert table["mid"].to_pylist() == [11, 12, 13, 21, 22]
+    assert table["direction"].to_pylist() == ["happy-to-scary"] * 3 + ["scary-to-happy"] * 2
+    assert table["rank"].to_pylist() == [1, 2, 3, 1, 2]
+    assert set(table["split"].to_pylist()) == {"test"}
+    about = json.loads(table.schema.metadata[b"bamkit"])
+    assert (about["kind"], about["run"], about["run_id"]) == ("translation", "happy-scary", "r0")
+    assert about["split_ids"] == {"happy": "id-happy", "scary": "id-scary"}
+    for direction in ("happy-to-scary", "scary-to-happy"):
+        with Image.open(out / f"{direction}.png") as grid:
+            assert grid.width > 300
+
+
+def test_a_translation_is_the_networks_output_on_the_split_picture(workspace, bamkit):
+    bamkit("translate", cwd=workspace)
+    out = workspace / "translations" / "happy-scary"
+    row = pq.read_table(out / "translations.parquet").to_pylist()[0]
+    source = pq.read_table(workspace / "splits/happy/test-00000-of-00001.parquet")["image"][0].as_py()["bytes"]
+    x = torch.from_numpy(np.asarray(Image.open(io.BytesIO(source))).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    expected = (network(seed=0)(x)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    made = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])))
+    assert np.abs(made - expected).max() < 0.51  # rounding to the nearest, nothing else
+    assert made.std() > 5  # the network does paint something
+    assert (out / row["image"]["path"]).read_bytes() == row["image"]["bytes"]
+    about = read_about(out / "happy-to-scary" / "11.png")
+    assert (about["mid"], about["run"], about["direction"]) == (11, "happy-scary", "happy-to-scary")
+    assert about["checkpoint"] == "step-00000007"
+
+
+def test_again_costs_nothing_and_goes_on_after_an_interruption(workspace, bamkit):
+    bamkit("translate", cwd=workspace)
+    out = workspace / "translations" / "happy-scary"
+    first = (out / "translations.parquet").read_bytes()
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("*/*.png")}
+    (out / "translations.parquet").unlink()
+    (out / "happy-to-scary" / "12.png").unlink()
+    shown = json.loads(bamkit("translate --json", cwd=workspace).output)
+    assert [row["translated"] for row in shown["directions"]] == [1, 0]
+    assert [row["there already"] for row in shown["directions"]] == [2, 2]
+    assert (out / "translations.parquet").read_bytes() == first
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.name != "12.png")
+
+
+def test_another_checkpoint_does_not_replace_without_force(workspace, bamkit):
+    bamkit("translate", cwd=workspace)
+    write_run(workspace, step=9, seed=5)
+    shown = bamkit("translate", cwd=workspace, code=1).output
+    assert "holds other translations (checkpoint step-00000007, test)" in shown
+    assert "--force" in shown
+    bamkit("translate --force", cwd=workspace)
+    table = pq.read_table(workspace / "translations/happy-scary/translations.parquet")
+    assert set(table["checkpoint"].to_pylist()) == {"step-00000009"}
+    assert read_about(workspace / "translations/happy-scary/happy-to-scary/11.png")["run_id"] == "r5"
+
+
+def test_files_folders_and_a_list(workspace, bamkit, monkeypatch):
+    pictures = workspace / "pictures"
+    (pictures / "deep").mkdir(parents=True)
+    Image.fromarray(picture(31, 45)).save(pictures / "a.jpg")
+    Image.fromarray(picture(17, 9)).save(pictures / "deep" / "a.PNG")
+    (pictures / "notes.txt").write_text("no picture")
+    bamkit("translate --input pictures --direction happy-to-scary --output out", cwd=workspace)
+    assert sorted(str(p.relative_to(workspace / "out")) for p in (workspace / "out").rglob("*.png")) == [
+        "happy-to-scary.png",
+        "happy-to-scary/a.png",
+        "happy-to-scary/deep/a.png",
+    ]
+    rows = pq.read_table(workspace / "out" / "translations.parquet").to_pylist()
+    assert [(row["source"], row["mid"], row["width"], row["height"]) for row in rows] == [
+        ("pictures/a.jpg", None, 45, 31),
+        ("pictures/deep/a.PNG", None, 9, 17),
+    ]
+    assert "is not empty" in bamkit("translate --input pictures --output out", cwd=workspace, code=1).output
+    listed = "pictures/a.jpg\n\nhttp://127.0.0.1/x.jpg\nnowhere.png\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "bamkit", "translate", "--input", "-", "--output", "out2", "--direction", "b-to-a"],
+        cwd=workspace, input=listed, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with open(workspace / "out2" / "skipped.csv", newline="") as file:
+        skipped = {row["source"]: row["reason"] for row in csv.DictReader(file)}
+    assert skipped == {
+        "http://127.0.0.1/x.jpg": "an address, not a file: translate reads files only",
+        "nowhere.png": "there is no such file",
+    }
+    assert (workspace / "out2/scary-to-happy/a.png").is_file()
+
+
+def test_public_weights_translate_like_the_run(workspace, bamkit):
+    torch.save(public.weights(network(seed=0), dropout=True, prefix="module."), workspace / "latest_net_G_A.pth")
+    Image.fromarray(picture(30, 41)).save(workspace / "cat.png")
+    bamkit("translate --weights latest_net_G_A.pth --input cat.png --output one", cwd=workspace)
+    bamkit("translate --input cat.png --output two --direction happy-to-scary", cwd=workspace)
+    one, two = (
+        np.asarray(Image.open(workspace / name)) for name in ("one/a-to-b/cat.png", "two/happy-to-scary/cat.png")
+    )
+    assert np.array_equal(one, two)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def test_bad_pictures_are_recorded_and_skipped(workspace, bamkit):
+    bad = workspace / "bad"
+    bad.mkdir()
+    good = encoded(picture(40, 40), "JPEG")
+    (bad / "empty.jpg").write_bytes(b"")
+    (bad / "page.jpg").write_bytes(b"<html><body>404</body></html>")
+    (bad / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (bad / "cut.png").write_bytes(encoded(picture(40, 40))[:200])
+    bomb = bytearray(encoded(picture(8, 8)))
+    bomb[16:24] = (60_000).to_bytes(4, "big") * 2
+    (bad / "bomb.png").write_bytes(bytes(bomb))
+    (bad / "good.jpg").write_bytes(good)
+    os.mkfifo(bad / "pipe.jpg")
+    shown = bamkit("translate --input bad --direction happy-to-scary --output out", cwd=workspace).output
+    assert "skipped bad/empty.jpg: the file is empty" in shown
+    with open(workspace / "out" / "skipped.csv", newline="") as file:
+        reasons = {row["source"]: row["reason"] for row in csv.DictReader(file)}
+    assert sorted(reasons) == ["bad/bomb.png", "bad/cut.jpg", "bad/cut.png", "bad/empty.jpg", "bad/page.jpg"]
+    assert reasons["bad/page.jpg"] == "not a picture of a kind that Pillow reads"
+    assert "truncated" in reasons["bad/cut.jpg"].lower()
+    assert pq.read_table(workspace / "out/translations.parquet")["source"].to_pylist() == ["bad/good.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("translate nowhere", "there is no run 'nowhere'"),
+        ("translate happy-scray", "did you mean happy-scary?"),
+        ("translate --direction happy-to-gloomy", "--direction happy-to-scary or scary-to-happy"),
+        ("translate --split tset", "there is no split 'tset'"),
+        ("translate --split validation", "has no validation pictures of happy"),
+        ("translate --input missing.jpg", "there is no picture or folder missing.jpg"),
+        ("translate --input empty", "empty holds no pictures"),
+        ("translate --input broken.jpg", "no picture could be read: broken.jpg: not a picture"),
+        ("translate --checkpoint step-3", "no checkpoint 'step-3'"),
+        ("translate --device cuda", "there is no CUDA device here"),
+        ("translate --weights broken.jpg --input cat.png --output out", "broken.jpg is no readable file of weights"),
+        ("translate --weights nothing.pth --input cat.png --output out", "there are no weights at nothing.pth"),
+        ("translate --weights nothing.pth", "--input PATH --output DIR"),
+        ("translate --input cat.png --output cat.png", "cat.png is a file"),
+    ],
+)
+def test_mistakes_get_one_line(workspace, bamkit, line, said):
+    if "cuda" in line and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (workspace / "empty").mkdir()
+    (workspace / "broken.jpg").write_bytes(b"no picture")
+    Image.fromarray(picture(16, 16)).save(workspace / "cat.png")
+    shown = bamkit(line, cwd=workspace, code=1).output
+    assert said in shown
+    assert len(shown.strip().splitlines()) <= 2
+
+
+def test_no_run_names_the_next_command(tmp_path, bamkit):
+    shown = bamkit("translate", cwd=tmp_path, code=1).output
+    assert "there is no run" in shown
+    assert "next: bamkit train" in shown
+
+
+def test_a_damaged_split_is_named(workspace, bamkit):
+    path = workspace / "splits/happy/test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    assert "is not a readable" in bamkit("translate", cwd=workspace, code=1).output
+
+
+def test_a_users_picture_in_the_way_is_not_replaced(workspace, bamkit):
+    mine = workspace / "translations/happy-scary/happy-to-scary/11.png"
+    mine.parent.mkdir(parents=True)
+    Image.fromarray(picture(9, 9)).save(mine)
+    before = mine.read_bytes()
+    assert "was not made by bamkit" in bamkit("translate", cwd=workspace, code=1).output
+    assert mine.read_bytes() == before
+
+
+def test_splits_fetched_again_after_training_are_mentioned(workspace, bamkit):
+    run = workspace / "runs/happy-scary/run.json"
+    about = json.loads(run.read_text())
+    about["from"]["split_id"] = "older"
+    run.write_text(json.dumps(about))
+    assert "splits/happy was fetched again" in bamkit("translate", cwd=workspace).output
+
+
+# ---------------------------------------------------------------- any size
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 7), (8, 8), (33, 46), (64, 20)])
+def test_any_size_comes_back_as_it_was(size):
+    for config in (TrainConfig(width=4, blocks=1), TrainConfig(generator="unet", width=4, halvings=4)):
+        made = Translator(network(config), torch.device("cpu"))([picture(*size)])
+        assert made[0].shape == (*size, 3)
+
+
+def test_a_size_the_network_takes_is_not_padded():
+    translator = Translator(network(), torch.device("cpu"))
+    assert translator.padded_size(32, 48) == (32, 48)
+    assert translator.padded_size(33, 45) == (36, 48)
+    assert translator.padded_size(1, 5) == (8, 8)
+
+
+@pytest.mark.parametrize("kind", ["resnet", "unet"])
+@pytest.mark.parametrize("side", [32, 64])
+def test_tiles_give_the_untiled_result(kind, side, monkeypatch):
+    """In float64, so that nothing but the order of sums may differ; before rounding to uint8."""
+    config = TrainConfig(generator=kind, width=4, blocks=2, halvings=4)
+    made = network(config)
+    pixels = picture(112, 144)
+    x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].double() / 127.5 - 1
+    whole = network(config).double()(x)[0]
+    tiles = []
+    rounded = tiling.to_uint8
+    monkeypatch.setattr(tiling, "to_uint8", lambda values: (tiles.append(values.clone()), rounded(values))[1])
+    run = tiling.run_resnet if kind == "resnet" else tiling.run_unet
+    result = run(pixels, public.weights(made), tiling.Store(dtype=torch.float64), side)
+    found, parts = torch.zeros_like(whole), iter(tiles)
+    for top in range(0, 112, side):
+        for left in range(0, 144, side):
+            part = next(parts)
+            found[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+    assert (found - whole).abs().max() < 1e-10
+    assert np.array_equal(result, rounded(whole.clone()).permute(1, 2, 0).numpy())
+    assert whole.std() > 0.02
+
+
+def test_tiles_normalised_one_by_one_would_differ():
+    """The trap that the exact tiles avoid: the same tiles through the network on their own are visibly off."""
+    made = Translator(network(), torch.device("cpu"), tile=64)
+    pixels = picture(128, 128)
+    pixels = np.clip(pixels * np.linspace(0.2, 1, 128)[None, :, None], 0, 255).astype(np.uint8)  # darker to the left
+    whole = made.whole([pixels])[0].astype(int)
+    tiled = made.tiled(pixels).astype(int)
+    alone = made.whole([pixels[:, :64]])[0].astype(int)
+    assert np.abs(tiled - whole).max() <= 1
+    assert np.abs(alone - whole[:, :64])[:, :32].mean() > 5
+
+
+def test_what_does_not_fit_into_memory_is_tiled_and_kept_on_disk():
+    pixels = picture(96, 120)
+    large = Translator(network(), torch.device("cpu"))
+    small = Translator(network(), torch.device("cpu"), tile=32, memory=1000)
+    assert large.fits(96, 120) > 100
+    assert small.fits(96, 120) == 0
+    assert np.abs(large([pixels])[0].astype(int) - small([pixels])[0].astype(int)).max() <= 1
+    assert (large.in_tiles, small.in_tiles) == (0, 1)
+
+
+def test_store_counts_what_it_holds():
+    store = tiling.Store(memory=4 * 100)
+    first = store.empty(1, 10, 10)
+    assert store.used == 400
+    spilled = store.empty(1, 10, 10)  # goes to a file
+    spilled.fill_(2.0)
+    assert store.used == 400
+    assert float(spilled.sum()) == 200
+    store.release(spilled)
+    store.release(first)
+    assert store.used == 0
+    assert float(store.empty(1, 10, 10).fill_(1).sum()) == 100
+
+
+def test_moments_merge_to_the_whole():
+    values = torch.randn(3, 40, 50, dtype=torch.float64) * 3 + 100
+    moments = tiling.Moments()
+    for top in range(0, 40, 7):
+        for left in range(0, 50, 11):
+            moments.add(values[:, top : top + 7, left : left + 11])
+    variance, mean = torch.var_mean(values, dim=(1, 2), correction=0)
+    assert torch.allclose(moments.mean, mean, atol=1e-12)
+    assert torch.allclose(moments.squares / moments.count, variance, atol=1e-12)
+
+
+def test_mirrored_is_torchs_reflection():
+    row = torch.arange(5.0)[None, None]
+    padded = torch.nn.functional.pad(row, (3, 4), mode="reflect")[0, 0]
+    assert padded.tolist() == row[0, 0][tiling.mirrored(torch.arange(-3, 9), 5)].tolist()
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_alpha_is_kept(workspace, bamkit):
+    rgba = np.dstack([picture(20, 24), np.tile(np.arange(24, dtype=np.uint8) * 10, (20, 1))])
+    Image.fromarray(rgba).save(workspace / "stamp.png")
+    bamkit("translate --input stamp.png --output out --direction a-to-b", cwd=workspace)
+    with Image.open(workspace / "out/happy-to-scary/stamp.png") as made:
+        assert made.mode == "RGBA"
+        assert np.array_equal(np.asarray(made)[..., 3], rgba[..., 3])
+
+
+def test_every_mode_becomes_rgb():
+    grey = np.tile(np.arange(64, dtype=np.uint8) * 4, (32, 1))
+    for image in (
+        Image.fromarray(grey),
+        Image.fromarray(grey.astype(np.uint16) * 257),
+        Image.fromarray(grey).convert("RGB"),
+        Image.fromarray(grey).convert("P"),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        opened = open_picture(buffer.getvalue())
+        assert opened.alpha is None
+        assert np.abs(opened.rgb.astype(int) - grey[..., None]).max() <= 1, image.mode
+    for mode in ("CMYK", "1", "YCbCr"):
+        buffer = io.BytesIO()
+        Image.fromarray(grey).convert(mode).save(buffer, "TIFF")
+        assert open_picture(buffer.getvalue()).rgb.shape == (32, 64, 3)
+
+
+def test_transparency_of_every_kind():
+    buffer = io.BytesIO()
+    Image.new("P", (8, 8), 0).save(buffer, "PNG", transparency=0)
+    assert open_picture(buffer.getvalue()).alpha is not None
+    buffer = io.BytesIO()
+    grey = Image.merge("LA", [Image.new("L", (8, 8), 50), Image.new("L", (8, 8), 0)])
+    grey.save(buffer, "PNG")
+    opened = open_picture(buffer.getvalue())
+    assert opened.alpha.max() == 0
+    assert opened.rgb.min() == 255  # nothing is seen of it: laid on white
+    buffer = io.BytesIO()
+    Image.new("RGBA", (8, 8), (10, 20, 30, 255)).save(buffer, "PNG")
+    assert open_picture(buffer.getvalue()).alpha is None
+
+
+def test_pictures_come_upright():
+    image = Image.fromarray(picture(10, 30))
+    exif = image.getexif()
+    exif[0x0112] = 6  # rotate by 90 degrees to see it upright
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif, quality=95)
+    opened = open_picture(buffer.getvalue())
+    assert opened.size == (30, 10)
+
+
+def test_a_broken_colour_profile_does_no_harm():
+    assert open_picture(encoded(picture(8, 8), icc_profile=b"nonsense")).size == (8, 8)
+
+
+def test_png_text_is_no_way_in(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("bamkit", '["not", "a", "dict"]')
+    Image.fromarray(picture(8, 8)).save(tmp_path / "x.png", pnginfo=info)
+    assert read_about(tmp_path / "x.png") == {}
+    (tmp_path / "y.png").write_bytes(png_bytes(picture(8, 8), None, {"source": "ä\n🙂"}))
+    assert read_about(tmp_path / "y.png") == {"source": "ä\n🙂"}
+
+
+def test_names_of_results_are_safe_and_unique():
+    targets = Targets()
+    assert targets.name("a.jpg") == "a.png"
+    assert targets.name("A.png") == "A-2.png"
+    assert targets.name("../../etc/passwd") == "etc/passwd.png"
+    assert targets.name("x/a.jpg") == "x/a.png"
+    assert targets.name('we"ird\nname?.jpg') == "we_ird_name_.png"
+    assert len(targets.name("ü" * 400 + ".jpg").encode()) < 255
+
+
+def test_undecodable_file_names_are_taken(tmp_path):
+    odd = os.fsencode(str(tmp_path)) + b"/caf\xe9.png"
+    with open(odd, "wb") as file:
+        file.write(encoded(picture(8, 8)))
+    (source,) = from_paths([tmp_path])
+    assert source.name.endswith("caf\ufffd.png")
+    assert source.read()
+
+
+def test_an_empty_list_is_an_error():
+    with pytest.raises(BamkitError, match="empty"):
+        from_list(["\n", "  \n"])
+
+
+def test_evenly_takes_first_and_last():
+    assert evenly(3, 24) == [0, 1, 2]
+    assert evenly(100, 4) == [0, 33, 66, 99]
+    assert evenly(5, 1) == [0]
+
+
+def test_the_grid_holds_every_pair():
+    pairs = [(Image.new("RGB", (50, 30), "red"), Image.new("RGB", (30, 50), "blue")) for _ in range(5)]
+    sheet = np.asarray(before_after(pairs, ("x", "y"), cell=40, columns=2))
+    assert (sheet == (255, 0, 0)).all(axis=2).sum() == 5 * 40 * 24
+    assert (sheet == (0, 0, 255)).all(axis=2).sum() == 5 * 40 * 24
+
+
+def test_open_picture_says_what_is_wrong():
+    for data, said in ((b"", "empty"), (b"GIF89a", "broken|not a picture"), (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, ".")):
+        with pytest.raises(BadPictureError, match=said):
+            open_picture(data)
+
+
+def test_from_python(workspace):
+    from bamkit.gan.translate import translate_run
+
+    result = translate_run(Workspace.open(workspace), limit=1)
+    assert [one.translated for one in result.directions] == [1, 1]
