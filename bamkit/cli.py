@@ -15,12 +15,13 @@ import bamkit
 from bamkit.errors import BamkitError
 
 # In the order of the work, which is also the order of `bamkit --help`.
-COMMANDS = (
-    "sample", "demo", "study",
-    "info", "sql", "index", "select", "verify", "diff", "balance",
-    "fetch", "check", "report", "export",
-    "train", "translate", "judge", "evaluate", "compare",
-)  # fmt: skip
+SECTIONS = {
+    "Try": ("sample", "demo", "study"),
+    "Choose": ("info", "sql", "index", "select", "verify", "diff", "balance"),
+    "Fetch and look": ("fetch", "check", "report", "export"),
+    "Train and judge": ("train", "translate", "judge", "evaluate", "compare"),
+}
+COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
 
 
 class Shown(click.ClickException):
@@ -48,6 +49,13 @@ class Root(click.Group):
         if name not in self.list_commands(ctx):
             return None
         return importlib.import_module(f"bamkit.commands.{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        there = self.list_commands(ctx)
+        for section, names in SECTIONS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names if name in there]
+            with formatter.section(section):
+                formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in found])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
