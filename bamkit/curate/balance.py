@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bamkit.contract import ATTRIBUTES, LABELS
+from bamkit.contract import ATTRIBUTES, CONTENT, LABELS, MEDIA
 from bamkit.curate import statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NOT_EMOTION = tuple([f"content_{name}" for name in CONTENT] + [f"media_{name}" for name in MEDIA])
+"""What should not tell two emotions apart: the 16 content and media attributes."""
 BALANCED = 0.1
 """|SMD| below this is customarily called balanced (Austin 2009, Statistics in Medicine 28:3083)."""
 

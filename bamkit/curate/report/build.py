@@ -1,0 +1,175 @@
+"""`bamkit report`: reads what the workspace has, and says all that can be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bamkit
+from bamkit.curate.balance import NOT_EMOTION, balance
+from bamkit.curate.counts import Counts, count
+from bamkit.curate.crowd import Judged, judged
+from bamkit.curate.database import Database
+from bamkit.curate.domain import Domain, read_domains
+from bamkit.curate.obtained import outcomes
+from bamkit.curate.report import contact, plots
+from bamkit.curate.report import database as on_database
+from bamkit.curate.report import domains as on_domains
+from bamkit.curate.report.book import Book, percent, signed
+from bamkit.errors import BamkitError
+from bamkit.page import Page
+from bamkit.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    path: Path
+    """index.html."""
+    figures: int
+    tables: int
+    domains: tuple[str, ...]
+    database: str | None
+    """The database's fingerprint, None where the report was made without it."""
+
+
+def report(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    database: str | None = None,
+    with_database: bool = True,
+    progress: bool = True,
+) -> Report:
+    """Write `reports/index.html`, `reports/figures` and `reports/tables` on the database and the domains.
+
+    `names` are selections or splits (all of the workspace by default). `database` is a path or URL; without one, that
+    of the workspace if it has one. Raises BamkitError where there is nothing to report on, or an input is unreadable.
+    """
+    found = read_domains(workspace, list(names) or None)
+    counts, images, fingerprint = None, [], None
+    location = _location(workspace, database, required=not found) if with_database else None
+    if location:
+        with Database.open(location) as opened:
+            counts, images, fingerprint = count(opened, workspace, progress), judged(opened), opened.fingerprint
+    if not found and counts is None:
+        raise BamkitError(
+            "there is nothing to report on: no selection, no split", "bamkit select --emotion happy --top 1000"
+        )
+    book = write(workspace, found, counts, images, fingerprint)
+    path = book.write(workspace.reports, _about(found, fingerprint))
+    return Report(path, len(book.figures), len(book.tables), tuple(domain.name for domain in found), fingerprint)
+
+
+def _location(workspace: Workspace, given: str | None, required: bool) -> str | None:
+    """The database to open: as given (then it must be there), else the workspace's, if there is one."""
+    try:
+        return workspace.database(given)
+    except BamkitError:
+        if given or required:
+            raise
+        return None
+
+
+def _about(found: Sequence[Domain], fingerprint: str | None) -> dict[str, Any]:
+    ids = {domain.name: domain.about.get("selection_id") for domain in found}
+    return {"bamkit": bamkit.__version__, "database": {"fingerprint": fingerprint}, "selections": ids}
+
+
+def write(
+    workspace: Workspace,
+    domains: Sequence[Domain],
+    counts: Counts | None,
+    images: list[Judged],
+    fingerprint: str | None,
+) -> Book:
+    """All sections for which there is something to show, in the order a reader wants them."""
+    book = Book(Page("Dataset report", _lead(domains, counts)))
+    labels: Mapping[str, Mapping[str, int]] | None = counts.labels if counts else None
+    _at_a_glance(book, domains, counts)
+    trained = [domain for domain in domains if domain.split("train").num_rows]
+    if counts:
+        on_database.scores(book, counts, trained)
+    if trained:
+        on_domains.labels(book, trained, labels)
+    if len(trained) > 1:
+        on_domains.balances(book, trained, labels)
+    if domains:
+        on_domains.link_rot(book, domains)
+    mature = (counts.mature, counts.images) if counts else None
+    on_domains.licences(book, trained, counts.licenses if counts else None, mature)
+    if counts:
+        on_database.cooccurrence(book, counts)
+        on_database.label_counts(book, counts)
+        on_database.crowd_agreement(book, images)
+    contact.contact_sheets(book, workspace, domains)
+    _provenance(book, domains, counts, fingerprint)
+    return book
+
+
+def _lead(domains: Sequence[Domain], counts: Counts | None) -> str:
+    subject = on_domains.title_of(domains) if domains else ""
+    if domains and counts:
+        return f"The domains {subject}, and the database of {counts.images:,} images they come from."
+    return f"The domains {subject}." if domains else f"A database of {counts.images if counts else 0:,} images."
+
+
+def _at_a_glance(book: Book, domains: Sequence[Domain], counts: Counts | None) -> None:
+    facts = []
+    if counts:
+        facts.append(
+            ("Images in the database", f"{counts.images:,}", f"{counts.without_scores:,} of them without scores")
+        )
+    for domain in domains:
+        n = domain.counts.get("train", 0)
+        others = ", ".join(f"{count:,} {name}" for name, count in domain.counts.items() if name != "train")
+        facts.append((f"{domain.name}, training images", f"{n:,}", others))
+    for domain in domains:
+        if domain.fetched:
+            first = outcomes(domain).to_pylist()[0]
+            facts.append((f"{domain.name}, addresses alive", percent(first["share"]), f"of {first['n']:,} tried"))
+    if len(domains) == 2 and all(domain.split("train").num_rows for domain in domains):
+        rows = balance(domains[0].split("train"), domains[1].split("train")).scores.to_pylist()
+        worst = max(
+            (r for r in rows if r["attribute"] in NOT_EMOTION and r["smd"] == r["smd"]),
+            key=lambda r: abs(r["smd"]),
+            default=None,
+        )
+        if worst:
+            more = domains[0 if worst["smd"] > 0 else 1].name
+            facts.append(
+                (
+                    "Largest confounder",
+                    plots.words(worst["attribute"]),
+                    f"{signed(abs(worst['smd']))} SD, more in {more}",
+                )
+            )
+    book.page.section("At a glance")
+    book.page.facts(facts)
+
+
+def _provenance(book: Book, domains: Sequence[Domain], counts: Counts | None, fingerprint: str | None) -> None:
+    book.page.section(
+        "How this was made",
+        f"By bamkit {bamkit.__version__}. The figures lie beside this page as SVG and PNG in figures/, the tables as "
+        "CSV and Parquet in tables/. Intervals are 95 %: Wilson for proportions, Newcombe for their differences, "
+        "bootstrap for means and average precision, DeLong for AUC.",
+    )
+    rows = [{"what": "database", "id": fingerprint, "made by": _source(counts)}] if counts else []
+    rows += [
+        {"what": domain.name, "id": domain.about.get("selection_id"), "made by": _query(domain.about.get("query"))}
+        for domain in domains
+    ]
+    book.page.table(rows)
+
+
+def _source(counts: Counts) -> str:
+    return f"{counts.scored:,} scored images, labels from {counts.label_source}"
+
+
+def _query(query: Any) -> str:
+    if not isinstance(query, Mapping):
+        return str(query or "")
+    return ", ".join(f"{key} {value}" for key, value in query.items() if value not in (None, False, [], {}, ""))

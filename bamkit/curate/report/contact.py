@@ -1,0 +1,91 @@
+"""Contact sheets: the pictures of a split by rank."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bamkit.curate.domain import Domain
+from bamkit.curate.report.book import Book
+from bamkit.page import Picture
+from bamkit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDE = 160
+"""Pixels of a picture's longer side on a contact sheet."""
+
+
+def contact_sheets(
+    book: Book, workspace: Workspace, domains: Sequence[Domain], top: int = 18, spread: int = 36
+) -> None:
+    """The first ranks of each training set, ranks spread over all of it, and the first ranks of the test set."""
+    fetched = [domain for domain in domains if domain.fetched]
+    if not fetched:
+        return
+    book.page.section(
+        "Contact sheets", "Pictures with their rank and score: first the top ranks, then ranks spread evenly."
+    )
+    for domain in fetched:
+        for split in domain.counts:
+            n = domain.split(split).num_rows
+            first = list(range(min(n, top)))
+            even = sorted({round(i) for i in np.linspace(len(first), n - 1, spread)}) if n > len(first) else []
+            chosen = first + (even if split == "train" else [])
+            rows = read_pictures(workspace, domain.name, split, chosen)
+            sheet = [(row, thumbnail(row["image"]["bytes"])) for row in rows]
+            book.page.heading(f"{domain.name}, {split}")
+            book.page.pictures([_picture(domain.name, row, small) for row, small in sheet], width=104)
+            book.figures[f"contact-{domain.name}-{split}.png"] = sheet_png([small for _, small in sheet])
+
+
+def _picture(name: str, row: dict[str, Any], small: Image.Image) -> Picture:
+    score = "" if row["score"] is None else f" · {row['score']:.2f}".replace("-", "−")
+    return Picture(small, f"{name}, rank {row['rank']}, image {row['mid']}", f"{row['rank']:,}{score}")
+
+
+def read_pictures(workspace: Workspace, name: str, split: str, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows (image, mid, rank, score) at `positions` (increasing) of a split, reading only their row groups."""
+    import pyarrow.parquet as pq
+
+    wanted = list(positions)
+    found, start = [], 0
+    for path in workspace.shards(name, split):
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            n = file.metadata.row_group(group).num_rows
+            inside = [place - start for place in wanted if start <= place < start + n]
+            if inside:
+                found += file.read_row_group(group, columns=["image", "mid", "rank", "score"]).take(inside).to_pylist()
+            start += n
+    return found
+
+
+def thumbnail(data: bytes, side: int = SIDE) -> Image.Image:
+    """An encoded picture, decoded and made small."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.draft("RGB", (side, side))
+        small = picture.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return small
+
+
+def sheet_png(pictures: Sequence[Image.Image], columns: int = 9, gap: int = 4) -> bytes:
+    """The pictures in one grid on white, as PNG."""
+    from PIL import Image
+
+    rows = -(-len(pictures) // columns)
+    side = SIDE + gap
+    sheet = Image.new("RGB", (columns * side + gap, rows * side + gap), "white")
+    for index, picture in enumerate(pictures):
+        x, y = gap + index % columns * side, gap + index // columns * side
+        sheet.paste(picture, (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

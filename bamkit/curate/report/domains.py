@@ -1,0 +1,257 @@
+"""The report's sections on domains: labels, balance, link rot, licences, contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from bamkit import intervals
+from bamkit.contract import EMOTION
+from bamkit.curate import obtained
+from bamkit.curate.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
+from bamkit.curate.domain import Domain
+from bamkit.curate.report import plots
+from bamkit.curate.report.book import Book, percent, percent_interval, signed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TOP = 12
+"""How many attribute:label pairs are shown before the rest is folded into "others"."""
+
+
+def labels(book: Book, domains: Sequence[Domain], database: LabelCounts | None) -> None:
+    """The attribute:label distribution of each domain's training set, as in the study, and the full table."""
+    page = book.page
+    page.section(
+        "What each domain holds",
+        "The attribute:label pairs of each training set, as shares of all its positive and unsure labels; the rare "
+        "ones are folded into “others”. What is frequent in one domain and rare in the other, a translator learns to "
+        "paint.",
+    )
+    draw, parts = [], []
+    for domain in domains:
+        shares = book.keep(f"labels-{domain.name}", prevalence(domain.split("train"), database))
+        top = book.keep(f"labels-top-{domain.name}", top_labels(shares, TOP))
+        title = f"{domain.name} · {domain.split('train').num_rows:,} images"
+        draw.append(lambda axes, top=top, title=title: plots.label_bars(axes, top, title))
+        parts.append((plots.single(draw[-1], (4.6, 3.9)), _say_labels(domain.name, top)))
+    whole = plots.panels(draw, min(2, len(draw)), (5.2, 3.9))
+    caption = "Whiskers are 95 % Wilson intervals."
+    book.panels("labels", whole, parts, caption)
+    for domain in domains:
+        rows = [_label_row(row) for row in book.tables[f"labels-{domain.name}"].to_pylist() if row["n"]]
+        page.details(f"All labels of {domain.name}", rows)
+
+
+def _say_labels(name: str, top: pa.Table) -> str:
+    first = ", ".join(f"{row['pair']} {percent(row['share'], 0)}" for row in top.to_pylist()[:4])
+    return f"Bar chart of the labels of {name}: {first}."
+
+
+def _label_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "attribute": row["attribute"],
+        "label": row["label"],
+        "images": row["count"],
+        "share [95 %]": percent_interval(row["share"], row["low"], row["high"]),
+        "lift over database": row["lift"] if row["lift"] is None else round(row["lift"], 2),
+    }
+
+
+def balances(book: Book, domains: Sequence[Domain], database: LabelCounts | None) -> None:
+    """What tells each pair of domains apart besides the emotion."""
+    page = book.page
+    page.section(
+        "Balance between domains",
+        "Whatever differs here besides the emotion is a confounder: the translator cannot know that it was not meant. "
+        f"Differences within ±{BALANCED} standard deviations are customarily called balanced.",
+    )
+    for a, b in combinations(domains, 2):
+        if len(domains) > 2:
+            page.heading(f"{a.name} and {b.name}")
+        _balance(book, a, b, database)
+
+
+def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> None:
+    names = (a.name, b.name)
+    found = balance(a.split("train"), b.split("train"), database)
+    pair = f"{a.name}-{b.name}"
+    book.keep(f"balance-labels-{pair}", found.labels)
+    scores = book.keep(f"balance-scores-{pair}", found.scores).to_pylist()
+    confounders = sorted((r for r in scores if r["attribute"] in NOT_EMOTION), key=lambda r: -_size(r["smd"]))
+    beyond = [row for row in confounders if _size(row["smd"]) > BALANCED]
+    worst = ", ".join(f"{plots.words(row['attribute'])} ({signed(row['smd'])})" for row in beyond[:3])
+    book.page.text(
+        f"{len(beyond)} of the {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED}"
+        + (f"; most of all {worst}. " if beyond else ". ")
+        + (f"bamkit select --match {a.name} chooses a domain without these differences." if beyond else "")
+    )
+    smd = {row["attribute"]: row["smd"] for row in scores if row["attribute"] in NOT_EMOTION}
+    figure = plots.single(lambda axes: plots.shifts(axes, smd, names), (7.6, 4.2))
+    alt = f"Standardised mean differences of content and media scores between {a.name} and {b.name}. {worst}"
+    book.figure(
+        f"balance-{pair}",
+        figure,
+        alt,
+        "Differences of mean scores in standard deviations; the band is ±0.1.",
+        wide=True,
+    )
+    shown = [row for row in found.labels.to_pylist() if row["label"] == "positive" and row["attribute"] in NOT_EMOTION]
+    shown = sorted((r for r in shown if r["count_a"] + r["count_b"]), key=lambda r: r["share_a"] - r["share_b"])[::-1]
+    if shown:
+        figure = plots.single(lambda axes: plots.dumbbells(axes, shown, names), (7.6, 0.7 + 0.28 * len(shown)))
+        alt = f"Prevalence of each positive content and media label in {a.name} and in {b.name}."
+        book.figure(f"prevalence-{pair}", figure, alt, wide=True)
+    rows = [_balance_row(row, names) for row in found.labels.to_pylist() if row["label"] == "positive"]
+    book.page.details(f"Prevalence and differences, {a.name} and {b.name}", rows)
+
+
+def _size(smd: float) -> float:
+    return abs(smd) if smd == smd else 0.0
+
+
+def _balance_row(row: Mapping[str, Any], names: tuple[str, str]) -> dict[str, Any]:
+    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    known = row["n_a"] and row["n_b"]
+    return {
+        "positive": plots.words(row["attribute"]),
+        names[0]: percent_interval(row["share_a"], row["low_a"], row["high_a"]),
+        names[1]: percent_interval(row["share_b"], row["low_b"], row["high_b"]),
+        "difference, points": f"{signed(100 * row['difference'], 1)} [{signed(low, 1)}, {signed(high, 1)}]"
+        if known
+        else "–",
+        "SMD": signed(row["smd"]),
+        f"lift {names[0]}": row["lift_a"],
+        f"lift {names[1]}": row["lift_b"],
+    }
+
+
+def link_rot(book: Book, domains: Sequence[Domain]) -> None:
+    """What could not be had, and what that did to the training sets."""
+    fetched = [domain for domain in domains if domain.fetched]
+    book.page.section("Link rot")
+    if not fetched:
+        book.page.text("Nothing was fetched yet: bamkit fetch downloads the selections of this workspace.")
+        return
+    rows = []
+    for domain in fetched:
+        table = book.keep(f"outcomes-{domain.name}", obtained.outcomes(domain))
+        rows += [{"domain": domain.name, **_outcome_row(row)} for row in table.to_pylist()]
+    stand_ins = ", ".join(f"{obtained.replaced(domain):,} in {domain.name}" for domain in fetched)
+    book.page.text(
+        f"Of the addresses tried, these were had and these were not. Images that stand in for a lost one, taken from "
+        f"the reserve in rank order: {stand_ins}."
+    )
+    book.page.table(rows, caption="Outcomes of the addresses tried, with 95 % Wilson intervals")
+    shifted = []
+    for domain in fetched:
+        change = obtained.changed(domain)
+        if change is not None:
+            book.keep(f"obtained-{domain.name}", change)
+            shifted += [_shift_row(domain, change)]
+    if shifted:
+        book.page.table(
+            shifted,
+            caption="The obtained training set against the requested one (shifts in standard deviations)",
+        )
+
+
+def _outcome_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "outcome": row["outcome"],
+        "images": row["count"],
+        "of": row["n"],
+        "share [95 %]": percent_interval(row["share"], row["low"], row["high"]),
+    }
+
+
+def _shift_row(domain: Domain, change: pa.Table) -> dict[str, Any]:
+    rows = sorted(change.to_pylist(), key=lambda row: -_size(row["smd"]))
+    ranked = next((row for row in rows if row["attribute"] == domain.ranked_by), None)
+    return {
+        "domain": domain.name,
+        "largest shift": f"{plots.words(rows[0]['attribute'])} {signed(rows[0]['smd'], 3)}",
+        "shifts beyond ±0.1": sum(_size(row["smd"]) > BALANCED for row in rows),
+        "mean score requested": ranked["requested"] if ranked else None,
+        "mean score obtained": ranked["obtained"] if ranked else None,
+    }
+
+
+def licences(
+    book: Book, domains: Sequence[Domain], database: Mapping[str, int] | None, mature: tuple[int, int] | None
+) -> None:
+    """Licences and the share of mature images, of the database and of each domain's training set."""
+    import pyarrow as pa
+
+    counts: dict[str, Mapping[str, int]] = {"database": database} if database else {}
+    flags: dict[str, tuple[int, int]] = {"database": mature} if mature else {}
+    for domain in domains:
+        train = domain.split("train")
+        found = {one["values"] or "none": one["counts"] for one in train["license"].value_counts().to_pylist()}
+        counts[domain.name] = found
+        flags[domain.name] = (
+            sum(v is True for v in train["mature"].to_pylist()),
+            train.num_rows - train["mature"].null_count,
+        )
+    book.page.section("Licences and mature images")
+    rows = [
+        {"of": of, "license": license_, "images": n}
+        for of, found in counts.items()
+        for license_, n in sorted(found.items())
+    ]
+    book.keep("licenses", pa.Table.from_pylist(rows))
+    totals: dict[str, int] = {}
+    for found in counts.values():
+        for license_, n in found.items():
+            totals[license_] = totals.get(license_, 0) + n
+    common = sorted(totals, key=lambda one: (-totals[one], one))[:7]
+    bars = [(of, _folded(found, common)) for of, found in counts.items()]
+    if bars:
+        figure = plots.single(lambda axes: plots.stacked(axes, bars), (7.6, 1.5 + 0.38 * len(bars)))
+        alt = "Shares of the licences: " + "; ".join(f"{of}: {_first(shares)}" for of, shares in bars)
+        book.figure("licenses", figure, alt, wide=True)
+    table = []
+    for of, (count, n) in flags.items():
+        found = intervals.wilson(count, n)
+        table.append(
+            {
+                "of": of,
+                "mature": count,
+                "images": n,
+                "share [95 %]": percent_interval(found.value, found.low, found.high),
+            }
+        )
+    book.keep("mature", pa.Table.from_pylist([{"of": of, "mature": count, "n": n} for of, (count, n) in flags.items()]))
+    book.page.table(table, caption="Images flagged as mature content")
+
+
+def _folded(found: Mapping[str, int], common: Sequence[str]) -> dict[str, float]:
+    total = sum(found.values()) or 1
+    shares = {name: found[name] / total for name in common if found.get(name)}
+    rest = sum(n for name, n in found.items() if name not in common)
+    return shares | ({"others": rest / total} if rest else {})
+
+
+def _first(shares: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name} {percent(share, 0)}" for name, share in sorted(shares.items(), key=lambda item: -item[1])[:3]
+    )
+
+
+def emotions_of(domains: Sequence[Domain]) -> dict[str, list[Domain]]:
+    """The domains that were ranked by each emotion."""
+    found: dict[str, list[Domain]] = {f"emotion_{name}": [] for name in EMOTION}
+    for domain in domains:
+        if domain.ranked_by in found:
+            found[domain.ranked_by].append(domain)
+    return found
+
+
+def title_of(domains: Sequence[Domain]) -> str:
+    return (
+        " and ".join([", ".join(d.name for d in domains[:-1]), domains[-1].name])
+        if len(domains) > 1
+        else domains[0].name
+    )

@@ -1,0 +1,257 @@
+"""The report: every figure and table of it, with only some inputs present, and in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from domains import bam, two_domains
+from PIL import Image
+
+from bamkit.contract import ATTRIBUTES
+from bamkit.curate import crowd
+from bamkit.curate.balance import prevalence
+from bamkit.curate.counts import count
+from bamkit.curate.database import Database
+from bamkit.curate.domain import read_domain
+from bamkit.curate.obtained import changed, outcomes, replaced
+from bamkit.curate.report import report
+from bamkit.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A workspace with a database and two fetched domains, and its report."""
+    made = two_domains(tmp_path_factory.mktemp("report"))
+    bam(made.root / "bam.sqlite")
+    report(made, progress=False)
+    return made
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+
+def page_of(workspace: Workspace) -> str:
+    return (workspace.reports / "index.html").read_text(encoding="utf-8")
+
+
+def sections(text: str) -> list[str]:
+    return re.findall(r'<h2 id="([^"]+)"', text)
+
+
+def test_the_page_holds_every_section_and_nothing_from_outside(workspace):
+    text = page_of(workspace)
+    assert sections(text) == [
+        "at-a-glance", "scores-of-the-emotions", "what-each-domain-holds", "balance-between-domains", "link-rot",
+        "licences-and-mature-images", "what-occurs-together", "the-crowd-beside-the-scores", "contact-sheets",
+        "how-this-was-made",
+    ]  # fmt: skip
+    tags = Tags(text).tags
+    for tag, attributes in tags:
+        for name in ("src", "href", "data", "xlink:href"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+        if tag == "img":
+            assert attributes["alt"].strip()
+    drawings = [attributes for _, attributes in tags if attributes.get("class") == "drawing"]
+    assert len(drawings) >= 9
+    assert all(attributes["role"] == "img" and attributes["aria-label"].strip() for attributes in drawings)
+    assert "url(http" not in text
+    assert "@import" not in text
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    referred = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
+    assert referred <= set(ids)
+
+
+def test_every_figure_is_there_as_svg_and_png_and_every_table_twice(workspace):
+    drawn = {path.stem for path in (workspace.reports / "figures").glob("*.svg")}
+    assert drawn == {
+        "scores", "labels", "balance-happy-scary", "prevalence-happy-scary", "licenses", "cooccurrence",
+        "crowd-average-precision", "crowd-calibration",
+    }  # fmt: skip
+    for path in (workspace.reports / "figures").glob("*.png"):
+        with Image.open(path) as picture:
+            assert min(picture.size) > 150
+    assert drawn < {path.stem for path in (workspace.reports / "figures").glob("*.png")}
+    tables = sorted((workspace.reports / "tables").glob("*.parquet"))
+    assert len(tables) == 17
+    for path in tables:
+        table, csv = pq.read_table(path), pyarrow.csv.read_csv(path.with_suffix(".csv"))
+        assert csv.column_names == table.column_names
+        assert csv.num_rows == table.num_rows > 0
+
+
+def test_the_tables_are_the_statistics(workspace):
+    with Database.open(workspace.database()) as database:
+        counts = count(database, progress=False)
+    tables = workspace.reports / "tables"
+    expected = prevalence(read_domain(workspace, "happy").split("train"), counts.labels)
+    found = pq.read_table(tables / "labels-happy.parquet")
+    assert found.replace_schema_metadata(None).equals(expected)
+    pairs = pq.read_table(tables / "cooccurrence.parquet").to_pylist()
+    assert len(pairs) == 190
+    by_name = {(row["a"], row["b"]): row for row in pairs}
+    i, j = ATTRIBUTES.index("media_comic"), ATTRIBUTES.index("content_people")
+    row = by_name[("media_comic", "content_people")]
+    joint, a, b = counts.cooccurrence[i, j], counts.cooccurrence[i, i], counts.cooccurrence[j, j]
+    assert row["images"] == joint > 0
+    assert row["lift"] == pytest.approx(joint * counts.labelled / (a * b))
+    assert row["pmi"] == pytest.approx(np.log2(row["lift"]))
+    assert sum(r["images"] for r in pq.read_table(tables / "score-histograms.parquet").to_pylist()) == 20 * 400
+
+
+def test_the_same_input_gives_the_same_files(workspace):
+    before = {path: path.read_bytes() for path in workspace.reports.rglob("*.*")}
+    (workspace.reports / "figures" / "old.svg").write_text("of an earlier report")
+    (workspace.reports / "notes.txt").write_text("the user's own")
+    report(workspace, progress=False)
+    after = {path: path.read_bytes() for path in workspace.reports.rglob("*.*") if path.name != "notes.txt"}
+    assert before == after
+    assert (workspace.reports / "notes.txt").exists()
+
+
+def test_the_command(workspace, bamkit):
+    assert "reports/index.html" in bamkit("report", cwd=workspace.root).output
+    said = json.loads(bamkit("report happy --no-database --json", cwd=workspace.root).output)
+    assert said["domains"] == ["happy"]
+    assert said["database"] is None
+    text = page_of(workspace)
+    assert "balance-between-domains" not in sections(text)
+    assert "scores-of-the-emotions" not in sections(text)
+    assert not list((workspace.reports / "tables").glob("*scary*"))
+    bamkit("report", cwd=workspace.root)  # as the other tests expect it
+
+
+def test_a_database_alone(tmp_path):
+    bam(tmp_path / "bam.sqlite", n=120)
+    made = report(Workspace.open(tmp_path), progress=False)
+    assert made.domains == ()
+    assert sections(made.path.read_text()) == [
+        "at-a-glance", "scores-of-the-emotions", "licences-and-mature-images", "what-occurs-together",
+        "the-crowd-beside-the-scores", "how-this-was-made",
+    ]  # fmt: skip
+
+
+def test_selections_not_fetched_and_no_database(tmp_path):
+    made = report(two_domains(tmp_path, fetched=False), progress=False)
+    text = made.path.read_text()
+    assert "Nothing was fetched yet" in text
+    assert "contact-sheets" not in sections(text)
+    assert "balance-between-domains" in sections(text)
+
+
+def test_splits_without_selection_or_database(tmp_path):
+    workspace = two_domains(tmp_path)
+    shutil.rmtree(workspace.selections)
+    made = report(workspace, progress=False)
+    assert made.domains == ("happy", "scary")
+    assert "contact-sheets" in sections(made.path.read_text())
+
+
+def test_nothing_there_is_said_in_one_line(tmp_path, bamkit):
+    result = bamkit("report", cwd=tmp_path, code=1)
+    assert "no BAM database" in result.output
+    assert "Traceback" not in result.output
+    assert "nothing to report on" in bamkit("report --no-database", cwd=tmp_path, code=1).output
+    two_domains(tmp_path, fetched=False)
+    assert "no selection or split 'hapy'" in bamkit("report hapy", cwd=tmp_path, code=1).output
+    assert "no BAM database at elsewhere.sqlite" in bamkit("report --db elsewhere.sqlite", cwd=tmp_path, code=1).output
+
+
+def test_a_domain_without_labels_or_scores_still_reports(tmp_path):
+    """A database whose images have no labels and no content scores: nothing to draw must not mean a crash."""
+    import pyarrow as pa
+    from domains import manifest, write_selection
+
+    workspace = Workspace.open(tmp_path)
+    for name, seed in (("happy", 1), ("scary", 2)):
+        table = manifest(n=30, emotion=name, seed=seed, first_mid=1000 * seed)
+        for attribute in ATTRIBUTES:
+            table = table.set_column(table.schema.get_field_index(attribute), attribute, pa.nulls(30, pa.string()))
+            if attribute != f"emotion_{name}":
+                column = f"{attribute}_score"
+                table = table.set_column(table.schema.get_field_index(column), column, pa.nulls(30, pa.float64()))
+        write_selection(workspace, name, table)
+    assert "What each domain holds" in report(workspace, progress=False).path.read_text()
+
+
+def test_link_rot_counts_what_was_tried(tmp_path):
+    happy = read_domain(two_domains(tmp_path), "happy")
+    rows = outcomes(happy).to_pylist()
+    assert [(row["outcome"], row["count"], row["n"]) for row in rows] == [("obtained", 50, 52), ("gone", 2, 52)]
+    assert replaced(happy) == 2
+    change = {row["attribute"]: row for row in changed(happy).to_pylist()}
+    # Two of the surest images gave way to reserve images further down the ranking.
+    assert change["emotion_happy"]["smd"] < 0
+    assert change["emotion_happy"]["obtained"] < change["emotion_happy"]["requested"]
+
+
+def test_the_crowd_beside_the_scores(tmp_path):
+    bam(tmp_path / "bam.sqlite", n=400)
+    with Database.open(tmp_path / "bam.sqlite") as database:
+        images = crowd.judged(database)
+    assert [one.attribute for one in images] == list(ATTRIBUTES)
+    assert sum(one.scores.size for one in images) == 400
+    table = crowd.agreement(images).to_pylist()
+    people = next(row for row in table if row["attribute"] == "content_people")
+    one = images[ATTRIBUTES.index("content_people")]
+    assert people["positives"] == int((one.labels == "positive").sum())
+    assert people["predicted"] == int((one.scores > -1).sum())
+    assert people["average_precision_low"] <= people["average_precision"] + 1e-9
+    assert people["average_precision"] - 1e-9 <= people["average_precision_high"] <= 1 + 1e-9
+    bins = [row for row in crowd.calibration(images).to_pylist() if row["attribute"] == "content_people"]
+    assert sum(row["n"] for row in bins) == one.scores.size
+
+
+def test_the_threshold_for_a_precision():
+    scores = np.array([-0.1, -0.2, -0.3, -0.3, -1.0, -2.0])
+    positive = np.array([True, True, False, True, True, False])
+    assert crowd.threshold_for_precision(positive, scores, 0.75) == (-1.0, 1.0)
+    assert crowd.threshold_for_precision(positive, scores, 0.9) == (-0.2, 0.5)
+    assert np.isnan(crowd.threshold_for_precision(~positive, -scores - 3, 1.1)[0])
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1300, 500])
+def test_a_real_browser_opens_the_page(workspace, tmp_path, width):
+    """The page draws, asks the network for nothing, logs no error, and fits the width of a phone."""
+    page = tmp_path / "page.html"
+    probe = (
+        "<script>window.addEventListener('load', () => { const say = (k, v) => { document.body.dataset[k] = v; };"
+        "say('requests', performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length);"
+        "say('wide', document.documentElement.scrollWidth - innerWidth);"
+        "document.querySelectorAll('img').forEach((i) => { i.loading = 'eager'; });"
+        "say('broken', [...document.images].filter((i) => i.complete && !i.naturalWidth).length);"
+        "say('images', document.images.length); say('sort', document.querySelectorAll('th button').length);"
+        "say('silent', [...document.images].filter((i) => !i.alt).length); });</script></body>"
+    )
+    page.write_text(page_of(workspace).replace("</body>", probe))
+    words = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},2000", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=4000", "--dump-dom",
+        page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=True)
+    body = dict(Tags(done.stdout[done.stdout.index("<body") :]).tags[0][1])
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert body["data-requests"] == "0"
+    assert body["data-broken"] == body["data-silent"] == "0"
+    assert int(body["data-images"]) > 50
+    assert int(body["data-sort"]) > 10
+    assert int(body["data-wide"]) <= 0
