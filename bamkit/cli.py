@@ -54,8 +54,9 @@ class Root(click.Group):
         there = self.list_commands(ctx)
         for section, names in SECTIONS.items():
             found = [(name, self.get_command(ctx, name)) for name in names if name in there]
-            with formatter.section(section):
-                formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in found])
+            if found:
+                with formatter.section(section):
+                    formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in found])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
