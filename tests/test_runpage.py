@@ -1,0 +1,135 @@
+"""The page of a run: complete, self-contained, and made from whatever is there."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from bamkit.errors import BamkitError
+from bamkit.gan import runpage, samples, strip
+from bamkit.gan.config import TrainConfig
+from bamkit.gan.runfolder import COLUMNS, VALIDATION_COLUMNS, _append
+
+
+def make_run(root, rows=40, frames=3, name="happy-scary"):
+    run = root / "runs" / name
+    (run / "samples").mkdir(parents=True)
+    about = {"run_id": "abc", "name": name, "config": TrainConfig(width=16, steps=400).as_dict()}
+    about |= {"from": {"name": "happy", "split_id": "s1"}, "to": {"name": "<scary>", "split_id": "s2"}}
+    about |= {"device": "cpu", "versions": {"torch": "2.x"}}
+    (run / "run.json").write_text(json.dumps(about))
+    for i in range(1, rows + 1):
+        row = dict.fromkeys(COLUMNS, 1 / i) | {"step": 10 * i, "epoch": i / 10, "seconds": 2.0 * i}
+        _append(run / "metrics.csv", COLUMNS, row)
+    for i in range(1, 4):
+        _append(run / "validation.csv", VALIDATION_COLUMNS, dict.fromkeys(VALIDATION_COLUMNS, 1 / i) | {"step": i})
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    for i in range(frames):
+        sheet = samples.draw(lambda x: -x, lambda x: x, pictures, torch.device("cpu"))
+        for direction in ("happy-to-scary", "scary-to-happy"):
+            samples.write(run / "samples", direction, 100 * i, sheet)
+    return run
+
+
+def test_the_page_is_complete_and_needs_no_network(tmp_path):
+    run = make_run(tmp_path)
+    page = runpage.write(run)
+    assert page == run / "index.html"
+    html = page.read_text()
+    assert "Training happy-scary" in html
+    assert "happy to &lt;scary&gt;" in html or "happy and &lt;scary&gt;" in html
+    assert "<scary>" not in html
+    assert html.count("<svg") == 9  # six panels of losses, three of validation
+    assert "https://" not in re.sub(r'xmlns[:a-z]*="[^"]*"|<metadata>.*?</metadata>', "", html, flags=re.DOTALL)
+    assert not re.search(r'(?:src|href)="(?!data:|#)', html)
+    frames = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert [frame["label"] for frame in frames] == [
+        "step 0",
+        "step 100 · epoch 1.0 · after 0:20",
+        "step 200 · epoch 2.0 · after 0:40",
+    ]
+    assert all(uri.startswith("data:image/webp;base64,") for frame in frames for uri in frame["pictures"])
+    assert "steps</td>" in html  # the settings that differ from the study
+    assert "<td>16</td>" in html or ">16<" in html
+
+
+def test_it_can_be_made_before_anything_was_logged(tmp_path):
+    run = make_run(tmp_path, rows=0, frames=0)
+    (run / "metrics.csv").unlink(missing_ok=True)
+    (run / "validation.csv").unlink()
+    html = runpage.write(run).read_text()
+    assert "not started yet" in html
+    assert "No samples have been drawn yet" in html
+    assert "not enough rows" in html
+
+
+def test_nan_and_a_line_cut_by_a_kill(tmp_path):
+    run = make_run(tmp_path)
+    with open(run / "metrics.csv", "a") as file:
+        file.write("410,4.1,82.0," + "nan," * 11 + "nan\n420,4.2,8")
+    rows = runpage._table(run / "metrics.csv")
+    assert len(rows) == 41
+    assert math.isnan(rows[-1]["G_A"])
+    html = runpage.write(run).read_text()
+    assert "410" in html
+    assert "after 410 steps" in html
+
+
+def test_a_damaged_sample_is_left_out(tmp_path):
+    run = make_run(tmp_path)
+    (run / "samples" / "happy-to-scary-00000100.png").write_bytes(b"\x89PNG cut")
+    html = runpage.write(run).read_text()
+    frames = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert frames[1]["pictures"][0] == ""
+    assert frames[1]["pictures"][1]
+
+
+def test_frames_are_grouped_by_step(tmp_path):
+    for name in ("a-to-b-00000002.png", "a-to-b-00000010.png", "b-to-a-00000002.png", "notes.png"):
+        (tmp_path / name).touch()
+    found = strip.frames(tmp_path)
+    assert {step: sorted(one) for step, one in found.items()} == {2: ["a-to-b", "b-to-a"], 10: ["a-to-b"]}
+
+
+def test_running_mean_skips_what_is_not_there():
+    values = np.array([1.0, np.nan, 3.0, 5.0, np.nan, np.nan, np.nan])
+    assert runpage._running_mean(values, 3)[:4].tolist() == [1.0, 2.0, 4.0, 4.0]
+    assert np.isnan(runpage._running_mean(values, 3)[-1])
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(BamkitError, match="no training run"):
+        runpage.write(tmp_path / "nothing")
+
+
+def test_without_matplotlib_it_says_so(tmp_path, monkeypatch):
+    run = make_run(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    html = runpage.write(run).read_text()
+    assert "The curves need matplotlib" in html
+    assert "<svg" not in html
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_the_slider_turns_the_picture(tmp_path):
+    """Move the slider in a real browser and read the page back."""
+    run = make_run(tmp_path)
+    html = runpage.write(run).read_text()
+    move = """<script>const s = document.querySelector("#strip input"); s.value = 0;
+      s.dispatchEvent(new Event("input"));</script></body>"""
+    (tmp_path / "moved.html").write_text(html.replace("</body>", move))
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom",
+         f"file://{tmp_path / 'moved.html'}"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert '<output aria-live="off">step 0</output>' in done.stdout
+    assert 'alt="Samples happy-to-scary, step 0"' in done.stdout
