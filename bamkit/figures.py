@@ -57,25 +57,35 @@ def style():  # noqa: ANN201  (matplotlib's context manager)
 
 def svg(figure: Figure) -> bytes:
     """The figure as SVG with no date in it. Transparent ground; ink in INK, FAINT and GRID, which pages recolour."""
-    buffer = io.BytesIO()
-    with style():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bamkit"})
-    return buffer.getvalue()
+    return _svg(figure, "path")
 
 
 def inline(figure: Figure) -> bytes:
     """The figure as SVG for a page: text stays text, so that it takes the page's fonts and can be searched."""
+    return _svg(figure, "none")
+
+
+def _svg(figure: Figure, text: str) -> bytes:
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.BytesIO()
-    with style(), matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bamkit"})
+    # Figure.savefig draws everything twice, once for the layout alone; one drawing does both.
+    with style(), matplotlib.rc_context({"svg.fonttype": text}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": "bamkit"})
     return buffer.getvalue()
 
 
 def png(figure: Figure, dpi: int = 200) -> bytes:
     """The figure as PNG on white, `dpi` dots an inch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
+    before = figure.dpi, figure.get_facecolor()
     with style():
-        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": "bamkit"})
+        figure.set_dpi(dpi)
+        figure.set_facecolor("white")
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": "bamkit"})
+        figure.set_dpi(before[0])
+        figure.set_facecolor(before[1])
     return buffer.getvalue()

@@ -37,6 +37,7 @@ class Book:
     def keep_figure(self, name: str, figure: Figure) -> None:
         """Keep a figure for `figures/<name>.svg` and `.png`."""
         self.figures[f"{name}.svg"] = figures.svg(figure)
+        figure.set_layout_engine("none")  # it is laid out now, and would be again for each file
         self.figures[f"{name}.png"] = figures.png(figure)
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "", wide: bool = False) -> None:

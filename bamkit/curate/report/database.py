@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -176,28 +177,26 @@ def crowd_agreement(book: Book, images: list[crowd.Judged]) -> None:
     value = f"{plots.words(best['attribute'])} {best['average_precision']:.2f}"
     alt = f"Average precision of each attribute's score; best {value}."
     book.figure("crowd-average-precision", figure, alt, wide=True)
-    draw, parts = [], []
-    for row in agreement:
-        bins = [one for one in calibration if one["attribute"] == row["attribute"]]
-        tint = plots.GROUP_COLOURS[row["attribute"].split("_", 1)[0]]
-        name = plots.words(row["attribute"])
-        draw.append(lambda axes, bins=bins, name=name, tint=tint: plots.reliability(axes, bins, name, tint))
-        if row["attribute"].startswith("emotion_"):
-            alt = f"Reliability diagram of {name}: mean gap {row['calibration_error']:.2f}."
-            parts.append((plots.single(draw[-1], (3.2, 2.7)), alt))
-    if draw:
-        whole = plots.panels(draw, 5, (2.0, 1.9))
-        book.keep_figure("crowd-calibration", whole)
-        from bamkit import figures
-
-        page.figure(
-            figures.inline(whole),
-            "Reliability diagrams of all attributes: share of crowd positives by claimed probability.",
-            "Share of crowd positives (vertical) by score (horizontal), with 95 % Wilson intervals; dashed is "
-            "exp(score), where the dots would lie if the scores were the log-probabilities they look like.",
-            wide=True,
-        )
+    draw = [
+        partial(plots.reliability, rows=bins, title=plots.words(name), tint=plots.GROUP_COLOURS[name.split("_", 1)[0]])
+        for name, bins in _by_attribute(calibration).items()
+    ]
+    book.figure(
+        "crowd-calibration",
+        plots.panels(draw, 5, (1.75, 1.6), share=True),
+        "Reliability diagrams of all attributes: share of crowd positives by score.",
+        "Share of crowd positives (vertical) by score (horizontal), with 95 % Wilson intervals; dashed is exp(score), "
+        "where the dots would lie if the scores were the log-probabilities they look like.",
+        wide=True,
+    )
     page.details("Agreement of each attribute", [_agreement_row(row) for row in agreement])
+
+
+def _by_attribute(rows: list[dict]) -> dict[str, list[dict]]:
+    found: dict[str, list[dict]] = {}
+    for row in rows:
+        found.setdefault(row["attribute"], []).append(row)
+    return found
 
 
 def _agreement_row(row: dict) -> dict[str, object]:

@@ -42,12 +42,17 @@ def pair_words(pair: str) -> str:
     return words(pair) if ":" in pair else pair
 
 
-def panels(draw: Sequence[Callable[[Axes], None]], columns: int = 2, size: tuple[float, float] = (4.2, 2.5)) -> Figure:
-    """One figure with a panel for each of `draw`."""
+def panels(
+    draw: Sequence[Callable[[Axes], None]],
+    columns: int = 2,
+    size: tuple[float, float] = (4.2, 2.5),
+    share: bool = False,
+) -> Figure:
+    """One figure with a panel for each of `draw`; with `share` all have the same axes, numbered at the rim only."""
     rows = math.ceil(len(draw) / columns)
     figure = figures.new(size[0] * columns, size[1] * rows)
     with figures.style():
-        axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
         for one, axis in zip(draw, axes, strict=False):
             one(axis)
         for axis in axes[len(draw) :]:
