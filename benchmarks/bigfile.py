@@ -19,11 +19,28 @@ import numpy as np
 
 ROWS = 2_289_817
 CHUNK = 100_000
-SCORES = (
-    "content_bicycle content_cat content_tree emotion_scary media_oilpaint content_bird content_dog emotion_gloomy "
-    "media_3d_graphics media_pen_ink content_building content_flower emotion_happy media_comic media_vectorart "
-    "content_cars content_people emotion_peaceful media_graphite media_watercolor"
-).split()
+SCORES = [
+    "content_bicycle",
+    "content_cat",
+    "content_tree",
+    "emotion_scary",
+    "media_oilpaint",
+    "content_bird",
+    "content_dog",
+    "emotion_gloomy",
+    "media_3d_graphics",
+    "media_pen_ink",
+    "content_building",
+    "content_flower",
+    "emotion_happy",
+    "media_comic",
+    "media_vectorart",
+    "content_cars",
+    "content_people",
+    "emotion_peaceful",
+    "media_graphite",
+    "media_watercolor",
+]
 LICENSES = ("cc by-nc-nd", "no use", "cc by-nc", "cc by-nc-sa", "cc by", "cc by-sa", "cc by-nd", "cc0")
 LICENSE_SHARE = (0.46, 0.28, 0.09, 0.07, 0.05, 0.02, 0.02, 0.01)
 

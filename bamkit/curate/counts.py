@@ -81,7 +81,7 @@ class Counts:
     labelled: int
     """Rows of the label source: the denominator for prevalence, lift and PMI."""
     cooccurrence: np.ndarray
-    """int64 (20, 20) in the order of contract.ATTRIBUTES: images positive for both; the diagonal is positive for one."""
+    """int64 (20, 20), order of contract.ATTRIBUTES: images positive for both; the diagonal: positive for the one."""
     crowd: dict[str, dict[str, int]]
     """Attribute -> label -> images labelled by the crowd; {} if the database has no crowd labels."""
     scores: dict[str, ScoreSummary]
@@ -123,7 +123,7 @@ def crowd_counts(database: Database) -> dict[str, dict[str, int]]:
 
 
 class Tally:
-    """The running sums behind `count`. `read_*` feed it from a database; the sidecar's builder feeds it as it copies."""
+    """The running sums behind `count`. `read_*` feed it from a database; the index feeds it while it copies."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -292,7 +292,7 @@ def histogram(scores: np.ndarray) -> np.ndarray:
 
 
 def numbers(rows: list[tuple[Any, ...]], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores as float64 (n, width), NaN for what is no number, and how many of each column were text, int64 (width,)."""
+    """Scores as float64 (n, width), NaN for what is no number, and the texts in each column as int64 (width,)."""
     try:
         return np.array(rows, np.float64).reshape(len(rows), width), np.zeros(width, np.int64)
     except (TypeError, ValueError):

@@ -1,0 +1,168 @@
+"""Candidates in the order they are considered: by rank, or in the order they were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bamkit.curate.database import CHUNK, Database, quote
+from bamkit.curate.filters import Condition
+from bamkit.curate.queries import query as named
+from bamkit.curate.query import Query
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BANDS = 10
+EVERYTHING = 2**62
+MODULE_COLUMNS = ("project_id", "src", "license", "mature_content")
+
+
+class Candidate(NamedTuple):
+    """An image that passes every filter."""
+
+    mid: int
+    key: int
+    """What finds its row of scores at once: the rowid in a SQLite file, else the mid."""
+    score: float
+    """The ranked attribute's."""
+    project_id: int | None
+    src: str | None
+    license: str | None
+    mature: Any
+
+
+def candidates(
+    database: Database, query: Query, conditions: Sequence[Condition], looked_for: int
+) -> Iterator[Candidate]:
+    """The images that pass the conditions, best first (or in the order they were drawn).
+
+    `looked_for` is how many will be taken in all likelihood: so many are ranked at first, sixteen times more whenever
+    they do not suffice. Lazy: what is not asked for is not read.
+    """
+    if query.sample != "top":
+        yield from _with_modules(database, conditions, _drawn(database, query, conditions))
+        return
+    given, limit = 0, looked_for * 5 // 4 + 200
+    while True:
+        ranked = islice(rank(database, query, conditions, limit), given, None)
+        before = given
+        for chunk in _chunks(ranked):
+            given += len(chunk)
+            yield from _with_modules(database, conditions, [chunk])
+        if given < limit or given == before:
+            return
+        limit = limit * 16 if limit < 100_000 else EVERYTHING
+
+
+def rank(
+    database: Database, query: Query, conditions: Sequence[Condition], limit: int
+) -> Iterator[tuple[int, int, float]]:
+    """(key, mid, score) of the `limit` best images by the conditions on scores and labels; modules are not read."""
+    return database.rows(*rank_sql(database, query, conditions, limit))
+
+
+def rank_sql(
+    database: Database, query: Query, conditions: Sequence[Condition], limit: int
+) -> tuple[str, dict[str, Any]]:
+    """The ranking query and its parameters."""
+    own = [one for one in conditions if not one.on_modules]
+    text = named("rank").format(
+        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(one.sql for one in own)
+    )
+    return text, {**parameters(own), "candidates": limit}
+
+
+def survivors_sql(database: Database, query: Query, conditions: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
+    """The query for all images that pass, and its parameters: modules' filters become a semi-join."""
+    own = [one.sql for one in conditions if not one.on_modules]
+    rest = [one.sql for one in conditions if one.on_modules]
+    if rest:
+        own.append(f"s.mid IN (SELECT m.mid FROM modules AS m WHERE {' AND '.join(rest)})")
+    text = named("survivors").format(key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(own))
+    return text, parameters(conditions)
+
+
+def modules_sql(database: Database, conditions: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
+    """The query for the ranked images' rows of modules (with `{ids}` still open), and its parameters."""
+    there = database.columns("modules")
+    own = [one for one in conditions if one.on_modules]
+    text = named("modules_of").format(
+        columns=", ".join(f"m.{name}" if name in there else "NULL" for name in MODULE_COLUMNS),
+        conditions=" AND ".join(["m.src IS NOT NULL", *(one.sql for one in own)]),
+    )
+    return text, parameters(own)
+
+
+def row_key(database: Database) -> str:
+    """What addresses a row of scores fastest."""
+    return "s.rowid" if database.tables["scores"].rowid else "s.mid"
+
+
+def parameters(conditions: Iterable[Condition]) -> dict[str, Any]:
+    return {key: value for one in conditions for key, value in one.parameters.items()}
+
+
+def _with_modules(
+    database: Database, conditions: Sequence[Condition], ranked: Iterable[Sequence[tuple[int, int, float]]]
+) -> Iterator[Candidate]:
+    text, bound = modules_sql(database, conditions)
+    for chunk in ranked:
+        found = {row[0]: row[1:] for row in database.rows_in(text, [mid for _, mid, _ in chunk], bound)}
+        for key, mid, score in chunk:
+            if mid in found:
+                yield Candidate(mid, key, score, *found[mid])
+
+
+def _drawn(database: Database, query: Query, conditions: Sequence[Condition]) -> Iterator[list[tuple[int, int, float]]]:
+    """All survivors in the order of the draw, in chunks."""
+    import numpy as np
+
+    kind = np.dtype([("key", "i8"), ("mid", "i8"), ("score", "f8")])
+    rows = np.fromiter(database.rows(*survivors_sql(database, query, conditions)), kind)
+    order = draw_order(rows["mid"], rows["score"], query.seed, query.sample == "stratified")
+    for start in range(0, len(order), CHUNK):
+        yield rows[order[start : start + CHUNK]].tolist()
+
+
+def draw_order(mids: np.ndarray, scores: np.ndarray, seed: int, stratified: bool) -> np.ndarray:
+    """The order of a random draw without replacement, as indices int64 (n,).
+
+    Every mid gets a 64-bit hash of itself and the seed, and the draw goes by that hash: it does not depend on the
+    order of the rows, the platform or the version of a random number generator, and rows that join or leave the
+    database move nobody else. Stratified: the score range is cut into BANDS bands of equal width and the draw takes
+    from each in turn, an exhausted band handing its turn to the others.
+
+    mids: int64 (n,). scores: float64 (n,), the ranked attribute's.
+    """
+    import numpy as np
+
+    key = _mix(mids.astype(np.uint64) ^ _mix(np.array([seed % 2**64], np.uint64)))
+    if not stratified or len(mids) == 0:
+        return np.lexsort((mids, key))
+    low, high = float(scores.min()), float(scores.max())
+    band = np.minimum((scores - low) * (BANDS / ((high - low) or 1.0)), BANDS - 1).astype(np.int64)
+    # The place of each image in its own band, then all firsts, all seconds ... with the best band leading.
+    by_band = np.lexsort((mids, key, band))
+    starts = np.searchsorted(band[by_band], np.arange(BANDS))
+    turn = np.empty(len(mids), np.int64)
+    turn[by_band] = np.arange(len(mids)) - starts[band[by_band]]
+    return np.lexsort((-band, turn))
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    """SplitMix64's finalizer (Steele, Lea and Flood 2014): a bijection of 64-bit integers that looks random."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        value = value + np.uint64(0x9E3779B97F4A7C15)
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return value ^ (value >> np.uint64(31))
+
+
+def _chunks(rows: Iterable[tuple[int, int, float]]) -> Iterator[list[tuple[int, int, float]]]:
+    rows = iter(rows)
+    while part := list(islice(rows, CHUNK)):
+        yield part

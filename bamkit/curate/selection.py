@@ -1,0 +1,352 @@
+"""A selection: which images, in which split, with everything known about them, frozen in a manifest."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bamkit
+from bamkit.contract import ATTRIBUTES, LABELS, SPLITS, selection_schema
+from bamkit.curate.counts import truth
+from bamkit.curate.database import Database, quote
+from bamkit.curate.deal import Dealer, Taken
+from bamkit.curate.filters import conditions, label_source
+from bamkit.curate.funnel import Step, funnel, shortage
+from bamkit.curate.labels import labels_of
+from bamkit.curate.queries import query as named
+from bamkit.curate.query import Query
+from bamkit.curate.ranking import Candidate, candidates, modules_sql, rank_sql, row_key, survivors_sql
+from bamkit.errors import BamkitError
+from bamkit.provenance import digest, read_about, read_table, write_table
+from bamkit.workspace import Workspace, checked_name, refuse_overwrite
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The answer to a query."""
+
+    name: str
+    query: Query
+    table: pa.Table
+    """contract.selection_schema(), ordered by rank."""
+    about: dict[str, Any]
+    """Provenance: the query, the database's fingerprint, bamkit's version, `selection_id`."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: shared projects, images in two domains, labels from elsewhere ..."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Rule -> images that it left out among the ranks that were looked at."""
+
+    @property
+    def selection_id(self) -> str:
+        """16 hex digits of the query and the rows, whatever the file or the machine."""
+        return self.about["selection_id"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images a split, in the order of contract.SPLITS."""
+        found = Counter(self.table.column("split").to_pylist())
+        return {split: found[split] for split in SPLITS if found[split]}
+
+    def write(self, path: Path, force: bool = False) -> None:
+        """Write the manifest atomically. Raises BamkitError if it is there and `force` is not given."""
+        refuse_overwrite(path, force)
+        write_table(self.table, path, self.about)
+
+    @classmethod
+    def read(cls, path: Path) -> Selection:
+        """A manifest. Raises BamkitError if it is none."""
+        about = read_about(path)
+        if about.get("kind") != "selection":
+            raise BamkitError(f"{path} is not a selection manifest", "bamkit select writes one")
+        return cls(about["name"], Query.from_dict(about["query"]), read_table(path), about)
+
+
+def select_into(
+    workspace: Workspace, database: Database, query: Query, name: str | None = None, force: bool = False
+) -> Selection:
+    """Select and write `selections/NAME.parquet` (NAME: the emotion's short name unless given).
+
+    Raises BamkitError before any work if the manifest is there and `force` is not given.
+    """
+    name = checked_name(name or query.name)
+    path = workspace.selection(name)
+    refuse_overwrite(path, force)
+    selection = select(database, query, workspace, name)
+    selection.write(path, force)
+    return selection
+
+
+def select(database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None) -> Selection:
+    """Answer a query. Nothing is written.
+
+    The workspace is needed for `disjoint_from` and `match`, which name selections of it; where it is given, images and
+    projects that its other selections share are noted. Raises BamkitError: an attribute that is not there, a filter
+    that nothing survives, fewer images than asked for.
+    """
+    name = name or query.name
+    filters = conditions(database, query)
+    source = label_source(database, query)
+    taken, inputs = _taken(workspace, query, name)
+    counts = {"pool": query.pool or 5 * (query.wanted + query.reserve_wanted)} if query.match else query.counts
+    dealer = Dealer(
+        query,
+        counts,
+        taken,
+        group_by_project=bool(query.group_by) and not query.match,
+        # A pool with one image a project can be split in any way without sharing one.
+        project_limit=1 if query.match and query.group_by else query.limit_per_project,
+    )
+    dealt = list(dealer.deal(candidates(database, query, filters, sum(counts.values()))))
+    enough = query.wanted + (query.reserve or 0)
+    if len(dealt) < enough:
+        raise shortage(database, query, filters, len(dealt), dealer.dropped)
+    table = build_table(database, query, dealt, source)
+    about: dict[str, Any] = {}
+    if query.match:
+        assert workspace is not None
+        table, about["match"] = _matched(table, workspace, query)
+    about |= {
+        "kind": "selection",
+        "name": name,
+        "query": query.as_dict(),
+        "inputs": inputs,
+        "labels": _labels_about(query, source),
+        "database": {"fingerprint": database.fingerprint},
+        "bamkit": bamkit.__version__,
+        "selection_id": selection_id(query, inputs, table),
+    }
+    notes = [*_source_notes(database, query, source), *_notes(table, query, dealer.dropped)]
+    if workspace:
+        notes += overlaps(table, workspace, name)
+    return Selection(name, query, table, about, tuple(notes), dict(dealer.dropped))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `--explain` shows."""
+
+    steps: list[Step]
+    """Images left after each filter."""
+    sql: str
+    """The statements as they are run, with their parameters in a comment each."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a filter: what it is, how many images it leaves, how many it takes out."""
+        before = [None, *(step.left for step in self.steps)]
+        return [
+            {"filter": step.filter, "left": step.left, "taken out": None if last is None else last - step.left}
+            for step, last in zip(self.steps, before, strict=False)
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"sql": self.sql, "filters": self.rows()}
+
+
+def explain(database: Database, query: Query) -> Explanation:
+    """The SQL of a query and how many images survive each filter, by one scan of the database. Nothing is chosen."""
+    filters = conditions(database, query)
+    if query.sample == "top":
+        first = rank_sql(database, query, filters, query.wanted + query.reserve_wanted)
+    else:
+        first = survivors_sql(database, query, filters)
+    second = modules_sql(database, filters)
+    shown = [f"{text.strip()}\n-- {_parameters(bound)}" for text, bound in (first, second)]
+    return Explanation(funnel(database, filters), "\n\n".join(shown).replace("{ids}", "... the mids above ..."))
+
+
+def _parameters(bound: Mapping[str, Any]) -> str:
+    return ", ".join(f":{key} = {value!r}" for key, value in bound.items()) or "no parameters"
+
+
+def build_table(database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], source: str) -> pa.Table:
+    """The manifest's table (contract.selection_schema) of dealt candidates, in their order."""
+    import pyarrow as pa
+
+    chosen = [one for one, _ in dealt]
+    scores = scores_of(database, chosen)
+    labels = labels_of(database, query, chosen, scores, source)
+    columns: dict[str, list[Any]] = {
+        "mid": [one.mid for one in chosen],
+        "project_id": [one.project_id if isinstance(one.project_id, int) else None for one in chosen],
+        "src": [one.src for one in chosen],
+        "license": [None if one.license is None else str(one.license) for one in chosen],
+        "mature": [truth(one.mature) for one in chosen],
+        "rank": list(range(1, len(chosen) + 1)),
+        "score": [float(one.score) for one in chosen],
+        "split": [split for _, split in dealt],
+    }
+    for attribute in ATTRIBUTES:
+        columns[attribute] = [labels[one.mid].get(attribute) for one in chosen]
+        columns[f"{attribute}_score"] = [scores[one.key].get(attribute) for one in chosen]
+    return pa.table(columns, schema=selection_schema())
+
+
+def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
+    """Candidate key -> attribute -> score; what is no finite number is left out."""
+    key, names = row_key(database), database.score_attributes
+    text = named("scores_of").format(key=key, columns=", ".join(f"s.{quote(name)}" for name in names))
+    found: dict[int, dict[str, float]] = {}
+    for row in database.rows_in(text, sorted({one.key for one in chosen})):
+        values = zip(names, row[2:], strict=True)
+        found.setdefault(row[0], {n: float(v) for n, v in values if isinstance(v, int | float) and math.isfinite(v)})
+    return found
+
+
+def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
+    """The content address of a selection: the query, the ids of the selections it refers to, and every value chosen."""
+    rows = {field: table.column(field).to_pylist() for field in table.column_names}
+    return digest({"query": query.as_dict(), "inputs": inputs, "rows": rows})
+
+
+def _taken(workspace: Workspace | None, query: Query, own: str) -> tuple[Taken, dict[str, str]]:
+    """What the selections named by the query hold, and their ids by name."""
+    names = sorted({*query.disjoint_from, *([query.match] if query.match else [])})
+    if not names:
+        return Taken(), {}
+    if workspace is None:
+        raise BamkitError("--disjoint-from and --match name selections of a workspace, and none is given")
+    mids: set[int] = set()
+    srcs: set[str] = set()
+    projects: set[int] = set()
+    inputs = {}
+    for name in names:
+        if name == own:
+            raise BamkitError(f"the selection {name} cannot refer to itself", "give this one another --name")
+        other = read_selection(workspace, name)
+        inputs[name] = other.selection_id
+        mids.update(other.table.column("mid").to_pylist())
+        srcs.update(other.table.column("src").to_pylist())
+        if query.group_by == "project":
+            projects.update(p for p in other.table.column("project_id").to_pylist() if p is not None)
+    return Taken(frozenset(mids), frozenset(srcs), frozenset(projects)), inputs
+
+
+def read_selection(workspace: Workspace, name: str) -> Selection:
+    """The selection NAME of a workspace. Raises BamkitError naming those there are."""
+    path = workspace.selection(name)
+    if not path.is_file():
+        there = ", ".join(workspace.selection_names())
+        hint = f"the selections here are {there}" if there else f"bamkit select --emotion {name} --top 1000"
+        raise BamkitError(f"there is no selection {name!r} in {workspace.selections}", hint)
+    return Selection.read(path)
+
+
+def _matched(pool: pa.Table, workspace: Workspace, query: Query) -> tuple[pa.Table, dict[str, Any]]:
+    """The images of the pool that match the target, ranked anew within the order of the splits."""
+    import pyarrow as pa
+
+    from bamkit.curate.matching import match
+
+    target = read_selection(workspace, query.match).table
+    result = match(pool, target, query.counts, query.seed)
+    order = {split: i for i, split in enumerate(SPLITS)}
+    splits = result.chosen.column("split").to_pylist()
+    by_split = sorted(range(len(splits)), key=lambda i: order[splits[i]])
+    table = result.chosen.take(by_split)
+    ranks = pa.array(range(1, len(table) + 1), pa.int32())
+    return table.set_column(table.schema.get_field_index("rank"), "rank", ranks).cast(selection_schema()), result.report
+
+
+def _labels_about(query: Query, source: str) -> dict[str, Any]:
+    if source != "threshold":
+        return {"source": source}
+    return {"source": source, "positive_above": query.positive_above, "negative_below": query.negative_below}
+
+
+def _source_notes(database: Database, query: Query, source: str) -> list[str]:
+    if source == "threshold" and query.labels == "automatic":
+        return [
+            f"{database.name} has no automatic_labels: labels are taken from the scores, positive above "
+            f"{query.positive_above:g}, negative below {query.negative_below:g} (or give --labels crowd)"
+        ]
+    return []
+
+
+def _notes(table: pa.Table, query: Query, dropped: Counter[str]) -> list[str]:
+    notes = [*_label_notes(table, query)]
+    notes += [f"{n:,} {'image' if n == 1 else 'images'} left out: {reason}" for reason, n in sorted(dropped.items())]
+    splits = table.column("split").to_pylist()
+    reserve = splits.count("reserve")
+    if reserve < query.reserve_wanted:
+        notes.append(f"the reserve holds {reserve:,} images instead of {query.reserve_wanted:,}: no more pass")
+    homes: dict[int, set[str]] = {}
+    for project, split in zip(table.column("project_id").to_pylist(), splits, strict=True):
+        if project is not None and split != "reserve":
+            homes.setdefault(project, set()).add(split)
+    shared = sum(len(found) > 1 for found in homes.values())
+    if shared:
+        notes.append(
+            f"{shared:,} projects have images in more than one split, and images of one project look alike: "
+            "--group-by project keeps them apart"
+        )
+    return notes
+
+
+def _label_notes(table: pa.Table, query: Query) -> list[str]:
+    """A warning where the ranks reach so far down that the training images no longer show the attribute."""
+    pairs = zip(table.column("split").to_pylist(), table.column(query.attribute).to_pylist(), strict=True)
+    labels = Counter(label for split, label in pairs if split == "train" and label)
+    if labels["negative"] <= sum(labels.values()) // 20 or query.sample != "top":
+        return []
+    return [
+        f"{labels['negative']:,} of the {query.top:,} train images are {query.attribute}:negative: ask for fewer "
+        f"(--top {max(labels['positive'], 1)} would do), or add --with {query.attribute}"
+    ]
+
+
+def overlaps(table: pa.Table, workspace: Workspace, name: str) -> list[str]:
+    """Notes about images and projects that other selections of the workspace hold as well."""
+    notes = []
+    mids, srcs, projects = (set(table.column(c).to_pylist()) - {None} for c in ("mid", "src", "project_id"))
+    for other in workspace.selection_names():
+        if other == name:
+            continue
+        rows = read_table(workspace.selection(other), ["mid", "src", "project_id"])
+        pairs = zip(rows.column("mid").to_pylist(), rows.column("src").to_pylist(), strict=True)
+        both = sum(mid in mids or src in srcs for mid, src in pairs)
+        if both:
+            notes.append(
+                f"{both:,} images are also in the selection {other}, and training refuses an image in both domains: "
+                f"select again with --disjoint-from {other}"
+            )
+        shared = len(projects & set(rows.column("project_id").to_pylist()))
+        if shared:
+            notes.append(
+                f"{shared:,} projects are also in the selection {other}: --disjoint-from {other} --group-by project "
+                "keeps them apart"
+            )
+    return notes
+
+
+def summary(selection: Selection) -> list[dict[str, Any]]:
+    """One row a split: images, projects, range of the ranked score, share of each label of the domain's attribute."""
+    table = selection.table
+    rows = []
+    own = selection.query.attribute
+    every = zip(*(table.column(c).to_pylist() for c in ("split", "score", "project_id", own)), strict=True)
+    held: dict[str, list[tuple[float, int | None, str | None]]] = {}
+    for split, score, project, label in every:
+        held.setdefault(split, []).append((score, project, label))
+    for split in SPLITS:
+        if split not in held:
+            continue
+        scores = [score for score, _, _ in held[split]]
+        labels = Counter(label for _, _, label in held[split])
+        rows.append(
+            {
+                "split": split,
+                "images": len(scores),
+                "projects": len({project for _, project, _ in held[split]} - {None}),
+                "best score": max(scores),
+                "least score": min(scores),
+                **{label: labels[label] for label in LABELS},
+            }
+        )
+    return rows

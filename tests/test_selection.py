@@ -1,0 +1,273 @@
+"""select: ranks, splits, filters, leakage, determinism; each against a second implementation in plain Python."""
+
+import sqlite3
+
+import pytest
+from bamfile import make_bam, ranked, word
+
+from bamkit.contract import ATTRIBUTES, selection_schema
+from bamkit.curate.database import Database
+from bamkit.curate.query import Query
+from bamkit.curate.selection import Selection, select, select_into
+from bamkit.errors import BamkitError
+from bamkit.workspace import Workspace
+
+SMALL = {"top": 30, "test": 10, "validation": 5, "reserve": 8}
+
+
+def mids(selection, split=None):
+    rows = zip(selection.table["mid"].to_pylist(), selection.table["split"].to_pylist(), strict=True)
+    return [mid for mid, own in rows if split in (None, own)]
+
+
+def answer(path, workspace=None, **options):
+    with Database.open(path) as database:
+        return select(database, Query(**{"emotion": "happy", **SMALL, **options}), workspace)
+
+
+@pytest.fixture(params=["view", "table", "opaque"])
+def bam(tmp_path, request):
+    path = tmp_path / "bam.sqlite"
+    return path, make_bam(path, labels=request.param)
+
+
+def test_ranks_splits_scores_and_labels_are_those_of_the_database(bam):
+    path, made = bam
+    chosen = answer(path)
+    wanted = ranked(made, "emotion_happy")[:53]
+    assert mids(chosen) == [row["mid"] for row in wanted]
+    assert chosen.table["split"].to_pylist() == ["train"] * 30 + ["test"] * 10 + ["validation"] * 5 + ["reserve"] * 8
+    assert chosen.table["rank"].to_pylist() == list(range(1, 54))
+    assert chosen.table.schema.remove_metadata() == selection_schema()
+    for got, row in zip(chosen.table.to_pylist(), wanted, strict=True):
+        assert got["score"] == row["scores"]["emotion_happy"]
+        assert (got["src"], got["license"], got["project_id"]) == (row["src"], row["license"], row["project_id"])
+        assert got["mature"] is bool(row["mature_content"])
+        for name in ATTRIBUTES:
+            assert got[f"{name}_score"] == row["scores"][name]
+            assert got[name] == word(row["scores"][name])
+
+
+def test_default_reserve_is_15_percent_but_at_least_20():
+    assert Query(emotion="happy").counts == {"train": 1000, "test": 200, "validation": 50, "reserve": 188}
+    assert Query(emotion="happy", top=10, test=0, validation=0).reserve_wanted == 20
+
+
+def test_filters_agree_with_python(bam):
+    path, made = bam
+    chosen = answer(
+        path, having=["tree:negative,unsure"], without=["comic"], min_score=["scary=-9"], max_score=["dog=-0.2"],
+        license=["CC BY*"], mature=False, top=12, test=3, validation=0, reserve=0,
+    )  # fmt: skip
+    passing = [
+        row["mid"]
+        for row in ranked(made, "emotion_happy")
+        if word(row["scores"]["content_tree"]) != "positive"
+        and word(row["scores"]["media_comic"]) != "positive"
+        and row["scores"]["emotion_scary"] >= -9
+        and row["scores"]["content_dog"] <= -0.2
+        and (row["license"] or "").lower().startswith("cc by")
+        and not row["mature_content"]
+    ]
+    assert mids(chosen) == passing[:15]
+
+
+def test_crowd_labels_filter_and_fill_the_manifest(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path)
+    with sqlite3.connect(path) as base:
+        yes = {
+            r[0]
+            for r in base.execute("select mid from crowd_labels where attribute='content_cat' and label='positive'")
+        }
+    chosen = answer(path, labels="crowd", having=["cat"], top=2, test=0, validation=0, reserve=0)
+    assert set(mids(chosen)) <= yes
+    assert chosen.table["content_cat"].to_pylist() == ["positive", "positive"]
+    assert chosen.table["content_dog"].to_pylist() == [None, None]
+
+
+def test_without_automatic_labels_thresholds_are_used_and_stated(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path, labels=None)
+    chosen = answer(path, having=["tree"], negative_below=-3.0, top=20, test=0, validation=0, reserve=0)
+    passing = [r["mid"] for r in ranked(made, "emotion_happy") if r["scores"]["content_tree"] > -1]
+    assert mids(chosen) == passing[:20]
+    assert chosen.about["labels"] == {"source": "threshold", "positive_above": -1.0, "negative_below": -3.0}
+    assert any("no automatic_labels" in note and "-1" in note for note in chosen.notes)
+    assert [r["content_tree"] for r in chosen.table.to_pylist()] == ["positive"] * 20
+
+
+def test_the_same_input_gives_the_same_bytes(bam, tmp_path):
+    path, _ = bam
+    for folder in ("one", "two"):
+        with Database.open(path) as database:
+            select_into(Workspace(tmp_path / folder), database, Query(emotion="happy", **SMALL))
+    one, two = (tmp_path / f / "selections" / "happy.parquet" for f in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    again = Selection.read(one)
+    assert again.query == Query(emotion="happy", **SMALL)
+    assert len(again.selection_id) == 16
+
+
+def test_selection_id_follows_query_and_rows_not_the_file(tmp_path):
+    first, second = tmp_path / "a.sqlite", tmp_path / "b.sqlite"
+    make_bam(first)
+    make_bam(second, page_size=8192)
+    assert answer(first).about["database"] != answer(second).about["database"]
+    assert answer(first).selection_id == answer(second).selection_id
+    assert answer(first).selection_id != answer(first, reserve=7).selection_id
+
+
+def test_duplicates_of_one_src_keep_the_best_rank(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path)
+    best = ranked(made, "emotion_happy")
+    with sqlite3.connect(path) as base:
+        base.execute("update modules set src = ? where mid = ?", (best[0]["src"], best[4]["mid"]))
+        base.execute("insert into scores select * from scores where mid = ?", (best[2]["mid"],))
+        base.execute("update modules set src = null where mid = ?", (best[6]["mid"],))
+    chosen = answer(path)
+    assert mids(chosen) == [row["mid"] for i, row in enumerate(best[:55]) if i not in (4, 6)]
+    assert chosen.dropped == {"the same src as a better rank": 1, "a second row of scores for one mid": 1}
+
+
+def test_ties_go_by_mid(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path)
+    with sqlite3.connect(path) as base:
+        base.execute("update scores set emotion_happy = -0.25")
+    assert mids(answer(path)) == sorted(row["mid"] for row in made if row["scores"])[:53]
+
+
+def test_scores_that_are_text_null_or_infinite_never_rank(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path)
+    best = ranked(made, "emotion_happy")
+    odd = ["high", None, float("nan"), float("inf"), float("-inf"), b"\xff"]
+    with sqlite3.connect(path) as base:
+        for row, value in zip(best, odd, strict=False):
+            base.execute("update scores set emotion_happy = ? where mid = ?", (value, row["mid"]))
+    assert mids(answer(path)) == [row["mid"] for row in best[len(odd) : len(odd) + 53]]
+
+
+def test_many_rounds_of_ranking_miss_nothing(tmp_path):
+    """A licence so rare that the first thousands of ranks do not hold enough of it."""
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path, rows=6000)
+    rare = ranked(made, "emotion_happy")[::300]
+    with sqlite3.connect(path) as base:
+        base.executemany("update modules set license = 'rare' where mid = ?", [(row["mid"],) for row in rare])
+    chosen = answer(path, license="rare", top=15, test=5, validation=0, reserve=0)
+    assert mids(chosen) == [row["mid"] for row in rare]
+
+
+def test_limit_per_project(bam):
+    path, _ = bam
+    chosen = answer(path, limit_per_project=1)
+    projects = chosen.table["project_id"].to_pylist()
+    assert len(set(projects)) == len(projects) == 53
+
+
+def test_group_by_project_keeps_splits_apart_and_the_reserve_safe(bam):
+    path, _ = bam
+    loose, kept = answer(path), answer(path, group_by="project")
+    assert any("--group-by project" in note for note in loose.notes)
+    assert not any("more than one split" in note for note in kept.notes)
+    homes = {}
+    for row in kept.table.to_pylist():
+        homes.setdefault(row["project_id"], []).append(row["split"])
+    assert all(len(set(found)) == 1 for found in homes.values())
+    assert all(len(found) == 1 for found in homes.values() if found[0] == "reserve")
+
+
+def test_disjoint_from_leaves_out_images_srcs_and_projects(bam, tmp_path):
+    path, made = bam
+    workspace = Workspace(tmp_path)
+    with Database.open(path) as database:
+        happy = select_into(workspace, database, Query(emotion="happy", **SMALL))
+        again = select_into(workspace, database, Query(emotion="happy", **SMALL), name="again")
+        assert any("53 images are also in the selection happy" in note for note in again.notes)
+        apart = select(database, Query(emotion="happy", disjoint_from="happy", **SMALL), workspace, "apart")
+        far = select(
+            database, Query(emotion="happy", disjoint_from="happy", group_by="project", **SMALL), workspace, "far"
+        )
+        with pytest.raises(BamkitError, match="no selection 'hapy'"):
+            select(database, Query(emotion="scary", disjoint_from="hapy"), workspace)
+    assert mids(apart) == [row["mid"] for row in ranked(made, "emotion_happy")[53:106]]
+    assert apart.about["inputs"] == {"happy": happy.selection_id}
+    assert not set(far.table["project_id"].to_pylist()) & set(happy.table["project_id"].to_pylist())
+
+
+@pytest.mark.parametrize("kind", ["random", "stratified"])
+def test_samples_are_reproducible_and_differ_by_seed(bam, kind):
+    path, made = bam
+    one, same, other = (answer(path, sample=kind, seed=seed) for seed in (1, 1, 2))
+    assert mids(one) == mids(same) != mids(other)
+    assert len(set(mids(one))) == 53
+    scores = {row["mid"]: row["scores"]["emotion_happy"] for row in made if row["scores"]}
+    assert all(scores[row["mid"]] == row["score"] for row in one.table.to_pylist())
+
+
+def test_a_random_draw_is_even_and_a_stratified_one_reaches_every_band(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path, rows=3000)
+    scores = sorted(row["scores"]["emotion_happy"] for row in made if row["scores"])
+    middle = scores[len(scores) // 2]
+    drawn = answer(path, sample="random", seed=3, top=600, test=0, validation=0, reserve=0).table["score"].to_pylist()
+    # 600 fair coins: 300 heads, standard deviation 12.
+    assert 240 < sum(score > middle for score in drawn) < 360
+    even = answer(path, sample="stratified", seed=3, top=50, test=0, validation=0, reserve=0).table["score"].to_pylist()
+    width = (scores[-1] - scores[0]) / 10
+    full = {b for b in range(10) if any(int((s - scores[0]) / width) == b for s in scores)}
+    reached = [min(int((s - scores[0]) / width), 9) for s in even]
+    assert set(reached) >= full - {10}
+    assert max(reached.count(b) for b in range(10)) <= 50 // 2
+
+
+def test_rank_by_another_attribute_filters_on_the_domain(bam):
+    path, made = bam
+    chosen = answer(path, rank_by="flower", top=10, test=0, validation=0, reserve=0)
+    passing = [r["mid"] for r in ranked(made, "content_flower") if r["scores"]["emotion_happy"] > -1]
+    assert mids(chosen) == passing[:10]
+
+
+def test_too_few_images_say_how_many_and_what_to_relax(bam):
+    path, _ = bam
+    with pytest.raises(BamkitError, match=r"only (\d+) of the 1,250 images") as caught:
+        answer(path, top=1000, test=200, validation=50, reserve=None, having=["tree"])
+    assert "--with content_tree:positive" in str(caught.value)
+    assert "relax --with content_tree:positive" in caught.value.hint
+
+
+def test_a_filter_that_nothing_survives_is_named(bam):
+    path, _ = bam
+    with pytest.raises(BamkitError, match="no image passes --license 'gpl'") as caught:
+        answer(path, without=["comic"], license="gpl", having=["tree"])
+    assert "'cc by'" in caught.value.hint
+    with pytest.raises(BamkitError, match=r"no image passes --min-score emotion_happy=0\.5"):
+        answer(path, min_score="happy=0.5")
+
+
+def test_text_scores_everywhere_are_explained(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path)
+    with sqlite3.connect(path) as base:
+        base.execute("update scores set emotion_happy = 'high'")
+    with pytest.raises(BamkitError, match=r"no row of `scores` has a number in emotion_happy \(it holds 595 text\)"):
+        answer(path)
+
+
+def test_select_from_the_command_line(bam, tmp_path, bamkit):
+    line = "select --emotion happy --top 30 --test 10 --validation 5 --reserve 8"
+    shown = bamkit(line, cwd=tmp_path).output
+    assert "selections/happy.parquet: 53 images" in shown
+    assert "bamkit fetch" in shown
+    refused = bamkit(line, code=1).output
+    assert "already there" in refused
+    assert "--force" in refused
+    bamkit(line + " --force")
+    assert "did you mean happy" in bamkit("select --emotion hapy", code=1).output
+    assert "contradict" in bamkit("select --emotion happy --with cat --without cat", code=1).output
+    explained = bamkit("select --emotion happy --with cat --no-mature --explain").output
+    assert "ORDER BY" in explained
+    assert "--with content_cat:positive" in explained
