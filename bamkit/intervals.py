@@ -6,7 +6,7 @@ numpy is imported where a bootstrap is drawn, so that importing this module cost
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -92,3 +92,27 @@ def bootstrap_mean(
         means[start:stop] = values[rng.integers(0, n, (stop - start, n))].mean(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(float(values.mean()), float(low), float(high), n, "bootstrap", confidence)
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float],
+    n: int,
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = 500,
+) -> Estimate:
+    """Any statistic of n cases with the percentile bootstrap interval.
+
+    `statistic` is called with case numbers, (n,) int: once with 0 .. n - 1, then with draws with replacement. Draws for
+    which it is nan (a class that was not drawn, say) are left out; if fewer than half remain there is no interval.
+    """
+    import numpy as np
+
+    value = float(statistic(np.arange(n)))
+    rng = np.random.default_rng(seed)
+    draws = np.array([statistic(rng.integers(0, n, n)) for _ in range(resamples if n > 1 else 0)])
+    draws = draws[~np.isnan(draws)]
+    if len(draws) < max(2, resamples // 2):
+        return Estimate(value, math.nan, math.nan, n, "bootstrap", confidence)
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value, float(low), float(high), n, "bootstrap", confidence)

@@ -16,7 +16,7 @@ from bamkit.gan.evaluate.metrics.classification import (
     reliability,
 )
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer, lab, srgb
-from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd, standardise
+from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance, nearest
 from bamkit.gan.evaluate.metrics.similarity import edge_agreement, edges, light_correlation, ssim
 from bamkit.intervals import bootstrap_mean, wilson
@@ -167,13 +167,6 @@ def test_ten_thousand_vectors_need_no_more_memory_than_five_hundred(tmp_path):
 
     # 512 a side: the first size at which one block is full.
     assert peak(10_240) < 1.2 * peak(1_024)
-
-
-def test_standardise_uses_the_reference_only():
-    reference = np.array([[1.0, 5.0], [3.0, 5.0]])
-    first, [other] = standardise(reference, [np.array([[5.0, 6.0]])])
-    np.testing.assert_allclose(first, [[-1, 0], [1, 0]])
-    np.testing.assert_allclose(other, [[3, 1]])
 
 
 # --- similarity ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,15 +120,3 @@ def kid(x: np.ndarray, y: np.ndarray, subsets: int = 100, subset_size: int | Non
         values.append(polynomial_mmd(*(s[index] for s, index in zip((x, y), chosen, strict=True))))
     spread = float(np.std(values, ddof=1)) if subsets > 1 else float("nan")
     return Kid(float(np.mean(values)), spread, subsets, size)
-
-
-def standardise(
-    reference: np.ndarray, others: Sequence[np.ndarray] | Iterable[np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """`reference` and the others shifted and scaled so that every column of `reference` has mean 0 and deviation 1.
-
-    Columns that do not vary in the reference are only shifted.
-    """
-    mean, deviation = reference.mean(axis=0), reference.std(axis=0)
-    deviation = np.where(deviation > 1e-8, deviation, 1.0)
-    return (reference - mean) / deviation, [(other - mean) / deviation for other in others]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bamkit.intervals import Estimate
 
-BLOCK = 1024
+BLOCK = 256
 
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -51,14 +51,13 @@ def mean_pairwise_distance(
     """
     if len(features) < 2:
         raise ValueError(f"a pairwise distance needs at least 2 vectors, there are {len(features)}")
-    if len(features) > limit:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(features), limit, replace=False))
-        features = features[chosen]
-    n = len(features)
+    n = min(len(features), limit)
+    rows = np.sort(np.random.default_rng(seed).choice(len(features), n, replace=False))
     totals = np.zeros(n)
     for start in range(0, n, BLOCK):
+        one = features[rows[start : start + BLOCK]]
         for first in range(0, n, BLOCK):
-            block = distances(features[start : start + BLOCK], features[first : first + BLOCK])
+            block = distances(one, features[rows[first : first + BLOCK]])
             if start == first:
                 np.fill_diagonal(block, 0)
             totals[start : start + BLOCK] += block.sum(axis=1)

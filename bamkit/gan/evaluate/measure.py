@@ -1,0 +1,157 @@
+"""One pass over the pictures: everything that is measured of each, with no more than a batch in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from bamkit.errors import BamkitError
+from bamkit.gan.evaluate.data import Direction, Shards
+from bamkit.gan.evaluate.features import Extractor, Store
+from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer
+from bamkit.gan.evaluate.metrics.similarity import edge_agreement, light_correlation, ssim
+
+if TYPE_CHECKING:
+    from bamkit.gan.evaluate.judge.model import Judge
+    from bamkit.gan.evaluate.perceptual import Lpips
+    from bamkit.progress import Progress
+
+IDENTITY, TRANSFER, TRANSLATION = "identity", "colour transfer", "translation"
+METHODS = (IDENTITY, TRANSFER, TRANSLATION)
+"""What is compared on every picture: the source as it is, the baseline without training, the model."""
+BATCH = 16
+
+
+@dataclass
+class Probe:
+    """What looks at pictures."""
+
+    extractor: Extractor
+    judge: Judge | None = None
+    lpips: Lpips | None = None
+
+    def look(self, pictures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """(n, d) features and, with a judge, (n, k) probabilities of its attributes; one pass where both are one."""
+        if self.judge is None:
+            return self.extractor(pictures), None
+        features, probabilities = self.judge.examine(pictures)
+        return (features if self.extractor is self.judge else self.extractor(pictures)), probabilities
+
+
+@dataclass
+class Seen:
+    """What the probe saw of a set of pictures, in their order."""
+
+    store: Store
+    rows: list[np.ndarray] = field(default_factory=list)
+    colours: ColourStatistics = field(default_factory=ColourStatistics.empty)
+
+    def add(self, features: np.ndarray, probabilities: np.ndarray | None) -> None:
+        self.store.append(features)
+        if probabilities is not None:
+            self.rows.append(probabilities)
+
+    @property
+    def features(self) -> np.ndarray:
+        return self.store.array()
+
+    @property
+    def probabilities(self) -> np.ndarray | None:
+        """(n, k), or None without a judge."""
+        return np.concatenate(self.rows) if self.rows else None
+
+
+def see(shards: Shards, probe: Probe, progress: Progress | None = None) -> Seen:
+    """Look at real pictures; their colour statistics are gathered on the way."""
+    seen = Seen(Store(probe.extractor.dimensions))
+    for _, pictures in shards.batches(BATCH, progress):
+        seen.add(*probe.look(pictures))
+        for picture in pictures:
+            seen.colours.update(picture)
+    return seen
+
+
+@dataclass
+class Measured:
+    """One direction: what was seen of every method's pictures, and one record a picture."""
+
+    direction: Direction
+    seen: dict[str, Seen]
+    records: list[dict[str, Any]]
+
+    def column(self, name: str) -> np.ndarray:
+        """One number a picture; nan where it could not be measured."""
+        return np.array([record.get(name, np.nan) for record in self.records], dtype=np.float64)
+
+
+def measure(
+    direction: Direction, colours: ColourStatistics, probe: Probe, progress: Progress | None = None
+) -> Measured:
+    """Measure every translation of a direction beside its source and the colour transfer towards `colours`.
+
+    A record holds `mid`, `row` (of the translations), `width`, `height`, and for the transfer and the translation
+    `<method> ssim`, `... edges`, `... light` and, with its weights, `... lpips`: all against the source.
+    """
+    seen = {method: Seen(Store(probe.extractor.dimensions)) for method in METHODS}
+    records, mids = [], direction.mids()
+    for start in range(0, len(direction), BATCH):
+        batch: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
+        for index in range(start, min(start + BATCH, len(direction))):
+            shown = pictures_of(direction, index, colours)
+            for method, picture in shown.items():
+                batch[method].append(picture)
+            height, width = shown[TRANSLATION].shape[:2]
+            record: dict[str, Any] = {
+                "mid": mids[index],
+                "row": direction.pairs[index][1],
+                "width": width,
+                "height": height,
+            }
+            for method in (TRANSFER, TRANSLATION):
+                found = likeness(shown[IDENTITY], shown[method], probe.lpips)
+                record |= {f"{method} {name}": value for name, value in found.items()}
+            records.append(record)
+        for method in METHODS:
+            seen[method].add(*probe.look(batch[method]))
+        if progress is not None:
+            progress.update(progress.done + len(batch[IDENTITY]))
+    return Measured(direction, seen, records)
+
+
+def pictures_of(direction: Direction, index: int, colours: ColourStatistics) -> dict[str, np.ndarray]:
+    """The pictures of pair `index` by method, all of the translation's size: the source is resized where it differs."""
+    before, after = direction.pairs[index]
+    expected = direction.after.rows["source_sha256"][after].as_py()
+    if expected and sha256(direction.before.encoded(before)).hexdigest() != expected:
+        raise BamkitError(
+            f"the picture of mid {direction.mids()[index]} in split {direction.source.name} has changed since it was "
+            "translated",
+            f"bamkit translate {direction.run} --force",
+        )
+    translation = direction.after.picture(after)
+    source = direction.before.picture(before)
+    if source.shape != translation.shape:
+        size = (translation.shape[1], translation.shape[0])
+        source = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.LANCZOS))
+    return {IDENTITY: source, TRANSFER: colour_transfer(source, colours), TRANSLATION: translation}
+
+
+def likeness(before: np.ndarray, after: np.ndarray, lpips: Lpips | None = None) -> dict[str, float]:
+    """`ssim`, `edges`, `light` and, where its weights are at hand, `lpips` of two pictures of one shape.
+
+    What a picture is too small for is nan: SSIM below 11 pixels, LPIPS below 32.
+    """
+    side = min(before.shape[:2])
+    found = {
+        "ssim": ssim(before, after) if side >= 11 else float("nan"),
+        "edges": edge_agreement(before, after),
+        "light": light_correlation(before, after),
+    }
+    if lpips is not None:
+        found["lpips"] = lpips(before, after) if side >= 32 else float("nan")
+    return found
