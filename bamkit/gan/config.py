@@ -25,6 +25,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "on_nan": ("stop", "rollback"),
 }
 
+CHANGEABLE = frozenset(
+    {
+        "amp", "checkpoint_minutes", "compile", "decay_epochs", "epochs", "graphs", "keep", "log_every", "low_memory",
+        "minutes", "on_nan", "sample_pictures", "samples", "steps", "tensorboard", "validations",
+    }
+)  # fmt: skip
+"""Settings that a resumed run may change: how long, how it is computed and watched, not what is learned."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -215,6 +223,11 @@ PRESET_HELP = {
 }
 
 
+def preset_help() -> str:
+    """One line for --help."""
+    return "A starting point: " + "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items()) + "."
+
+
 @dataclass(frozen=True)
 class Setting:
     """One field of TrainConfig, as the command line needs it."""
@@ -257,6 +270,24 @@ def build(preset: str | None = None, file: Path | None = None, given: dict[str, 
     if {"steps", "minutes", "epochs", "decay_epochs"} & set(chosen):
         values |= {"steps": 0, "minutes": 0.0}
     return TrainConfig.from_dict(values | chosen)
+
+
+def resumed(known: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
+    """The settings of a run to go on with: those in its run.json, with what is `given` and may change.
+
+    Raises BamkitError for a setting that would make it another training.
+    """
+    config = TrainConfig.from_dict(known)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        if name not in CHANGEABLE and value != getattr(config, name):
+            raise BamkitError(
+                f"the run was trained with {name} {getattr(config, name)}, not {value}: that cannot change on the way",
+                f"leave --{name.replace('_', '-')} away, or train afresh with another --name",
+            )
+    if {"steps", "minutes", "epochs", "decay_epochs"} & set(chosen):
+        chosen = {"steps": 0, "minutes": 0.0} | chosen
+    return replace(config, **chosen)
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""What is drawn at random in training, as a pure function of seed and step: order, crops, flips, pool, augmentation.
+
+Nothing has to be stored to resume, every process of several draws the same numbers and takes its own share, and an
+epoch's draws can be sent to a GPU at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+AUGMENTED_VIEWS = 6
+"""Batches a discriminator sees in a step: each domain's fake (generator step), real and shown fake (its own step)."""
+AUGMENTATION_DRAWS = 7
+"""Uniform numbers for one picture's augmentation: brightness, saturation, contrast, two shifts, two cutout corners."""
+
+
+@dataclass
+class Draws:
+    """The random decisions of one step (or, with a leading axis, of an epoch). N is the batch."""
+
+    index_a: Tensor
+    """int64 [N]: pictures of domain A."""
+    index_b: Tensor
+    """int64 [N]: pictures of domain B."""
+    corner_a: Tensor
+    """int64 [N, 2]: top and left of the crop."""
+    corner_b: Tensor
+    flip_a: Tensor
+    """bool [N]: mirrored or not."""
+    flip_b: Tensor
+    slot_a: Tensor
+    """int64 [N]: where the fake of domain B that D_A judges goes in its pool (see ImagePool.exchange)."""
+    slot_b: Tensor
+    swap_a: Tensor
+    """bool [N]: whether an older fake is shown in its place."""
+    swap_b: Tensor
+    augment: Tensor
+    """float32 [6, N, 7] in [0, 1): differentiable augmentation (empty without it)."""
+
+    def at(self, step: int) -> Draws:
+        """The draws of one step of an epoch."""
+        return Draws(*(getattr(self, f.name)[step] for f in fields(self)))
+
+    def to(self, device: torch.device) -> Draws:
+        return Draws(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+    def copy_(self, other: Draws) -> None:
+        """Write the other's values into these tensors (the fixed inputs of a CUDA graph)."""
+        for f in fields(self):
+            getattr(self, f.name).copy_(getattr(other, f.name), non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run draws: sizes of both domains, batch, picture and crop size, pool, seed; one process's share of it."""
+
+    count_a: int
+    count_b: int
+    batch: int
+    size: int
+    crop: int
+    pool: int
+    seed: int
+    flip: bool = True
+    diffaug: bool = False
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """An epoch passes once over the larger domain."""
+        return -(-max(self.count_a, self.count_b) // (self.batch * self.world))
+
+    def epoch(self, epoch: int) -> Draws:
+        """All draws of epoch `epoch` (from 0) with a leading axis of `steps_per_epoch`.
+
+        As in the public code: the larger domain in random order; the pictures of A in that order modulo their number,
+        those of B drawn independently. The last batch is filled up from the front, so that all are the same size.
+        """
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, epoch])))
+        steps, joint = self.steps_per_epoch, self.batch * self.world
+        order = np.resize(rng.permutation(max(self.count_a, self.count_b)), steps * joint)
+        index_a = (order % self.count_a).reshape(steps, joint)
+        index_b = rng.integers(self.count_b, size=(steps, joint))
+        corners = rng.integers(self.size - self.crop + 1, size=(2, steps, joint, 2))
+        flips = (rng.random((2, steps, joint)) < 0.5) & self.flip
+        slots, swaps = self._pool_draws(rng, epoch, steps, joint)
+        shape = (steps, AUGMENTED_VIEWS, joint, AUGMENTATION_DRAWS if self.diffaug else 0)
+        augment = rng.random(shape, dtype=np.float32)
+        mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
+        parts = (index_a, index_b, *corners, *flips, *slots, *swaps)
+        return Draws(
+            *(torch.from_numpy(np.ascontiguousarray(part[:, mine])) for part in parts),
+            torch.from_numpy(np.ascontiguousarray(augment[:, :, mine])),
+        )
+
+    def _pool_draws(
+        self, rng: np.random.Generator, epoch: int, steps: int, joint: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Slots and swaps of both pools [2, steps, joint]. Each process has pools of its own, filled in step order."""
+        slots = rng.integers(max(self.pool, 1), size=(2, steps, joint))
+        swaps = rng.random((2, steps, joint)) > 0.5
+        seen = (epoch * steps + np.arange(steps))[:, None] * self.batch + np.arange(joint) % self.batch
+        filling = seen < self.pool
+        slots = np.where(filling, seen, np.where(swaps, slots, self.pool))
+        return slots, swaps & ~filling
