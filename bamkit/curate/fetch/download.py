@@ -1,0 +1,233 @@
+"""The slow half: many requests under way, files judged and built as they arrive, results recorded in groups.
+
+worker threads --(arrived files)--> decoding threads, one a core --(verdicts)--> one recording thread
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import queue
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bamkit.curate.fetch.build import build
+from bamkit.curate.fetch.client import Answer, Client
+from bamkit.curate.fetch.config import Fetch
+from bamkit.curate.fetch.decode import Header
+from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.ledger import Ledger, Row, now
+from bamkit.curate.fetch.originals import Built, Originals, Picture
+from bamkit.curate.fetch.polite import Scheduler
+from bamkit.errors import BamkitError
+
+GROUP = 256
+GRACE = 1.0
+WINDOW = 20_000
+
+
+@dataclass
+class Tally:
+    """How far a download is. Counts are of URLs that are recorded for good."""
+
+    ok: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    """Of the pictures that arrived."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """URLs that were not asked because their host was given up, and why."""
+
+    @property
+    def done(self) -> int:
+        return self.ok + self.failed.total()
+
+
+@dataclass
+class _Result:
+    row: Row
+    path: Path | None = None
+    made: Picture | None = None
+
+
+class Download:
+    """Fetches URLs into the ledger, the originals and the store of built pictures."""
+
+    def __init__(self, config: Fetch, ledger: Ledger, originals: Originals, built: Built) -> None:
+        self.config, self.ledger, self.originals, self.built = config, ledger, originals, built
+        self.tally = Tally()
+        self._placeholders = config.known_placeholders | {
+            row[0] for row in ledger.db.execute("select distinct sha256 from ledger where outcome = 'placeholder'")
+        }
+
+    def run(self, urls: Iterable[str], watch: Callable[[Tally], None] = lambda tally: None) -> None:
+        """Fetch every URL once (with retries); returns when each is recorded or its host was given up.
+
+        `watch` is called some times a second. On an interrupt what has arrived is recorded, then the interrupt goes on.
+        Raises BamkitError if the disk is full.
+        """
+        self._scheduler = Scheduler(self.config.manners)
+        self._client = Client(self.config)
+        self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
+        self._judged: queue.Queue[_Result | None] = queue.Queue(2 * GROUP)
+        self._error: BaseException | None = None
+        workers, decoders, recorder = self._threads()
+        try:
+            waiting = iter(urls)
+            while (busy := [thread for thread in workers if thread.is_alive()]) and self._error is None:
+                for url in itertools.islice(waiting, max(0, WINDOW - self._scheduler.left)):
+                    self._scheduler.add(url)
+                if self._scheduler.left < WINDOW:
+                    self._scheduler.close()
+                busy[0].join(0.05)
+                watch(self.tally)
+        finally:
+            self._end(workers, decoders, recorder)
+        watch(self.tally)
+        if self._error is not None:
+            raise self._error
+
+    def _threads(self) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
+        def start(name: str, work: Callable[[], None]) -> threading.Thread:
+            thread = threading.Thread(target=self._guarded, args=(work,), name=f"bamkit-{name}", daemon=True)
+            thread.start()
+            return thread
+
+        workers = [start("fetch", self._work) for _ in range(self.config.manners.workers)]
+        decoders = [start("decode", self._judge) for _ in range(self.config.decode_threads)]
+        return workers, decoders, start("record", self._record)
+
+    def _end(
+        self, workers: list[threading.Thread], decoders: list[threading.Thread], recorder: threading.Thread
+    ) -> None:
+        """Let what is under way arrive (for a moment, if interrupted), judge and record it, and close everything."""
+        self._scheduler.stop()
+        limit = time.monotonic() + GRACE
+        for thread in workers:
+            thread.join(max(0.0, limit - time.monotonic()))
+        self._client.close()
+        for thread in workers:
+            thread.join(1.0)
+        for _ in decoders:
+            self._arrived.put(None)
+        for thread in decoders:
+            thread.join()
+        self._judged.put(None)
+        recorder.join()
+        self.tally.skipped.update(self._scheduler.given_up)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Run a thread's work; what it raises stops the whole download and is raised to the caller."""
+        try:
+            work()
+        except BaseException as error:
+            if self._error is None:
+                self._error = _explained(error, self.originals.root)
+            self._scheduler.stop()
+            # Whoever waits for this thread must not wait for ever: keep its queue moving.
+            if work == self._judge:
+                while self._arrived.get() is not None:
+                    continue
+            elif work == self._record:
+                while self._judged.get() is not None:
+                    continue
+
+    def _work(self) -> None:
+        while job := self._scheduler.take():
+            path = self.originals.temporary()
+            fault: Fault | None = None
+            answer: Answer | None = None
+            try:
+                answer = self._client.get(job.url, path)
+                self._known_placeholder(answer)
+            except Fault as found:
+                fault = found
+            except OSError:
+                self._scheduler.finish(job, Fault("unexpected"))
+                raise
+            except Exception as error:
+                # An answer nobody thought of must not take the other requests down; it is recorded and counted.
+                fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
+            if fault is None and answer is not None:
+                row = Row(job.url, "ok", None, answer.status, job.attempts + 1, time=now())
+                self._arrived.put((_described(row, answer), answer))
+                self._scheduler.finish(job, None)
+                continue
+            path.unlink(missing_ok=True)
+            again = self._scheduler.finish(job, fault)
+            if not again and not (self._scheduler.stopped and fault.kind.repeat):
+                self._judged.put(_Result(_failed(job.url, fault, job.attempts, answer)))
+
+    def _known_placeholder(self, answer: Answer) -> None:
+        if answer.sha256 in self._placeholders or answer.md5 in self._placeholders:
+            raise Fault("placeholder", "on the list", answer.status)
+
+    def _judge(self) -> None:
+        while item := self._arrived.get():
+            row, answer = item
+            try:
+                made, header = build(answer.path.read_bytes(), self.config.build, self.config.limits)
+            except Fault as fault:
+                answer.path.unlink()
+                self._judged.put(_Result(_failed(row.url, fault, row.attempts, answer)))
+                continue
+            if not self.config.originals:
+                answer.path.unlink()
+            self._judged.put(_Result(_measured(row, header), answer.path if self.config.originals else None, made))
+
+    def _record(self) -> None:
+        """Write down what was judged, as much at a time as has gathered meanwhile: files first, then the ledger."""
+        ended = False
+        while not ended:
+            group = [self._judged.get()]
+            while len(group) < GROUP and group[-1] is not None:
+                try:
+                    group.append(self._judged.get_nowait())
+                except queue.Empty:
+                    break
+            ended = group[-1] is None
+            results = [result for result in group if result is not None]
+            if results:
+                self._keep(results)
+
+    def _keep(self, results: list[_Result]) -> None:
+        self.originals.keep((result.path, result.row.sha256) for result in results if result.path)
+        self.built.add((result.row.sha256, result.made) for result in results if result.made)
+        self.ledger.record(result.row for result in results)
+        for result in results:
+            if result.row.outcome == "ok":
+                self.tally.ok += 1
+                self.tally.bytes += result.row.bytes or 0
+            else:
+                self.tally.failed[result.row.outcome] += 1
+
+
+def _failed(url: str, fault: Fault, attempts: int, answer: Answer | None) -> Row:
+    status = fault.status or (answer.status if answer else None)
+    row = Row(url, fault.name, fault.detail or None, status, attempts, time=now())
+    return row if answer is None else _described(row, answer)
+
+
+def _described(row: Row, answer: Answer) -> Row:
+    """The row with what is known of the file that came."""
+    moved = answer.final_url if answer.final_url != row.url else None
+    what = {"sha256": answer.sha256, "md5": answer.md5, "bytes": answer.bytes, "content_type": answer.content_type}
+    return replace(row, **what, final_url=moved)
+
+
+def _measured(row: Row, header: Header) -> Row:
+    return replace(row, format=header.format, width=header.width, height=header.height, time=now())
+
+
+def _explained(error: BaseException, where: Path) -> BaseException:
+    """A full disk as a message; anything else as it is."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
+        return BamkitError(
+            f"the disk is full at {where}; everything recorded so far is kept", "free some space, then: bamkit fetch"
+        )
+    return error

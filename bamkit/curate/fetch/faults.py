@@ -1,0 +1,105 @@
+"""Why a picture could not be had: a closed list of reasons, each permanent or passing."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from bamkit.errors import BamkitError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to fail."""
+
+    text: str
+    """What happened, for people."""
+    permanent: bool
+    """Asking again would bring the same answer."""
+    repeat: bool = False
+    """Worth asking again within the same run."""
+
+
+FAULTS: dict[str, Kind] = {
+    "gone": Kind("404 or 410: the host has it no longer", True),
+    "forbidden": Kind("401, 403 or 451: the host does not give it out", True),
+    "refused": Kind("another 4xx answer", True),
+    "placeholder": Kind("the host answered with its 'image unavailable' picture", True),
+    "not-a-picture": Kind("the bytes are no picture of a wanted format", True),
+    "truncated": Kind("the file itself ends too early", True),
+    "damaged": Kind("the picture cannot be decoded", True),
+    "too-many-bytes": Kind("larger than --max-bytes", True),
+    "too-many-pixels": Kind("more pixels than --max-pixels, or a decompression bomb", True),
+    "too-small": Kind("a side shorter than --min-side", True),
+    "bad-url": Kind("no http or https address", True),
+    "private-address": Kind("an address of this machine or a private network", True),
+    "redirects": Kind("too many redirects, or one that leads nowhere", True),
+    "opted-out": Kind("the owner asked not to be used for machine learning (noai, noimageai)", True),
+    "timeout": Kind("not finished in time", False, True),
+    "throttled": Kind("429: the host wants fewer requests", False, True),
+    "server-error": Kind("5xx: the host failed", False, True),
+    "reset": Kind("the connection broke", False, True),
+    "incomplete": Kind("fewer bytes came than were announced", False, True),
+    "unreachable": Kind("no such host, or no connection to it", False, True),
+    "bad-answer": Kind("the answer is not HTTP", False, True),
+    "tls": Kind("the certificate or the TLS connection is not valid", False),
+    "unexpected": Kind("an error that bamkit does not know; please report it", False),
+    "host-down": Kind("not asked: the host kept failing", False),
+}
+
+HOST_FAULTS = frozenset({"timeout", "server-error", "reset", "unreachable", "bad-answer", "tls"})
+"""Faults that speak against the host rather than against one file: they open its circuit breaker."""
+
+
+class Fault(Exception):  # noqa: N818  (the word of the ledger and the documentation)
+    """A picture that could not be had. `name` is a key of FAULTS; `detail` says what was seen."""
+
+    def __init__(
+        self, name: str, detail: str = "", status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{name}: {detail}" if detail else name)
+        self.name, self.detail, self.status, self.retry_after = name, detail, status, retry_after
+
+    @property
+    def kind(self) -> Kind:
+        return FAULTS[self.name]
+
+
+def of_status(status: int, detail: str = "", retry_after: float | None = None) -> Fault:
+    """The fault that an HTTP status other than 200 stands for."""
+    if status in (404, 410):
+        reason = "gone"
+    elif status in (401, 402, 403, 407, 451):
+        reason = "forbidden"
+    elif status == 429 or (status == 503 and retry_after is not None):
+        reason = "throttled"
+    elif status in (408, 425):
+        reason = "timeout"
+    elif 500 <= status < 600:
+        reason = "server-error"
+    elif 400 <= status < 500:
+        reason = "refused"
+    else:
+        reason = "bad-answer"
+    return Fault(reason, detail or f"HTTP {status}", status, retry_after)
+
+
+def parse_reasons(text: str) -> frozenset[str]:
+    """`passing`, `permanent`, `all`, or reasons between commas: the set of reasons meant. Raises BamkitError."""
+    known = {name for name in FAULTS if name != "host-down"}
+    groups = {
+        "passing": {name for name in known if not FAULTS[name].permanent},
+        "permanent": {name for name in known if FAULTS[name].permanent},
+        "all": known,
+    }
+    chosen: set[str] = set()
+    for word in (part.strip().lower() for part in text.split(",")):
+        if not word:
+            continue
+        if word not in known and word not in groups:
+            near = difflib.get_close_matches(word, [*known, *groups], n=1, cutoff=0.5)
+            listed = ", ".join([*groups, *sorted(known)])
+            hint = f"did you mean {near[0]}?" if near else f"one of: {listed}"
+            raise BamkitError(f"there is no reason {word!r} for a failed fetch", hint)
+        chosen |= groups.get(word, {word})
+    return frozenset(chosen)

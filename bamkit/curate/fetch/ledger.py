@@ -1,0 +1,193 @@
+"""The ledger: one row for every URL ever tried, in one SQLite file that survives a kill and a power loss."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bamkit.errors import BamkitError
+
+VERSION = 1
+SCHEMA = """
+create table if not exists ledger(
+    url text primary key, outcome text not null, reason text, http_status int, attempts int not null,
+    sha256 text, md5 text, bytes int, content_type text, format text, width int, height int, final_url text,
+    time text not null
+) without rowid;
+create index if not exists ledger_sha256 on ledger(sha256) where sha256 is not null;
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one URL."""
+
+    url: str
+    outcome: str
+    """`ok`, or a key of faults.FAULTS."""
+    reason: str | None
+    """What was seen, in the words of the moment; None for `ok`."""
+    http_status: int | None
+    attempts: int
+    """Requests ever made for this URL."""
+    sha256: str | None = None
+    """Of the file as it came, also where it turned out to be no picture."""
+    md5: str | None = None
+    """Lists of placeholders are often published as MD5."""
+    bytes: int | None = None
+    content_type: str | None = None
+    """As the host said; never believed."""
+    format: str | None = None
+    """As the bytes say: JPEG, PNG, GIF, WEBP."""
+    width: int | None = None
+    height: int | None = None
+    final_url: str | None = None
+    """Where redirects led to, if there were any."""
+    time: str = ""
+    """When this was written, UTC."""
+
+
+COLUMNS = ", ".join(column.name for column in fields(Row))
+
+
+def now() -> str:
+    """The time as the ledger writes it: `2026-11-23T06:00:00Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Ledger:
+    """`originals/ledger.sqlite`. One writer at a time (see `locked`); anybody may read meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        try:
+            # Used by one thread at a time: the one that downloads hands it back before the caller goes on.
+            self.db = sqlite3.connect(path, check_same_thread=False, timeout=30)
+            found = self.db.execute("pragma user_version").fetchone()[0]
+            if found > VERSION:
+                raise BamkitError(f"{path} was written by a later version of bamkit", "upgrade bamkit")
+            self.db.execute("pragma journal_mode=wal")
+            self.db.execute("pragma synchronous=full")
+            self.db.executescript(SCHEMA)
+            self.db.execute(f"pragma user_version={VERSION}")
+        except sqlite3.DatabaseError as error:
+            if "full" in str(error):
+                raise
+            raise BamkitError(
+                f"{path} is not a readable ledger: {error}", "move it away: bamkit fetch then begins a new one"
+            ) from error
+
+    def close(self) -> None:
+        # Leaves one file behind instead of three.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self.db.execute("pragma wal_checkpoint(truncate)")
+        self.db.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def record(self, rows: Iterable[Row]) -> None:
+        """Write rows for good in one transaction; `attempts` are added to those of earlier runs."""
+        marks = ", ".join("?" * len(fields(Row)))
+        updates = ", ".join(
+            f"{column.name} = excluded.{column.name}"
+            for column in fields(Row)
+            if column.name not in ("url", "attempts")
+        )
+        with self.db:
+            self.db.executemany(
+                f"insert into ledger({COLUMNS}) values({marks}) on conflict(url) do update set {updates}, "
+                "attempts = ledger.attempts + excluded.attempts",
+                (astuple(row) for row in rows),
+            )
+
+    def rows(self, urls: Iterable[str]) -> dict[str, Row]:
+        """The rows of those of `urls` that were tried."""
+        found: dict[str, Row] = {}
+        for batch in _batches(urls, 900):
+            marks = ", ".join("?" * len(batch))
+            for row in self.db.execute(f"select {COLUMNS} from ledger where url in ({marks})", batch):
+                found[row[0]] = Row(*row)
+        return found
+
+    def forget(self, urls: Iterable[str]) -> None:
+        """Take back rows whose file has been lost, so that it is asked for again."""
+        with self.db:
+            self.db.executemany("delete from ledger where url = ?", ((url,) for url in urls))
+
+    def mark_repeated(self, times: int) -> set[str]:
+        """Declare every file that answered at least `times` different URLs a placeholder; the SHA-256 of new ones."""
+        counted = self.db.execute(
+            "select sha256, count(*) from ledger where outcome in ('ok', 'placeholder') group by sha256 "
+            "having count(*) >= ? and sum(outcome = 'ok') > 0",
+            (times,),
+        ).fetchall()
+        self._mark({sha256: f"the same file answered {count:,} different addresses" for sha256, count in counted})
+        return {sha256 for sha256, _ in counted}
+
+    def mark_known(self, hashes: Iterable[str]) -> set[str]:
+        """Declare files placeholders by SHA-256 or MD5 (the user's list may have grown); the SHA-256 of new ones."""
+        found = {
+            row[0]
+            for text in hashes
+            for row in self.db.execute(
+                "select distinct sha256 from ledger where outcome = 'ok' and (sha256 = ? or md5 = ?)", (text, text)
+            )
+        }
+        self._mark(dict.fromkeys(found, "on the list"))
+        return found
+
+    def _mark(self, why: dict[str, str]) -> None:
+        with self.db:
+            self.db.executemany(
+                "update ledger set outcome = 'placeholder', reason = ?, time = ? where outcome = 'ok' and sha256 = ?",
+                ((text, now(), sha256) for sha256, text in why.items()),
+            )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the workspace's fetch lock; it ends with the process, however that ends. Raises BamkitError if it is taken.
+
+    An SQLite write lock is the one lock that the standard library has on every system.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(folder / "lock.sqlite", timeout=0, isolation_level=None)
+    owner = folder / "lock.pid"
+    try:
+        db.execute("begin exclusive")
+    except sqlite3.OperationalError as error:
+        db.close()
+        if "locked" not in str(error):
+            raise
+        who = owner.read_text(encoding="ascii", errors="replace").strip() if owner.exists() else "?"
+        raise BamkitError(
+            f"another bamkit fetch (process {who}) is at work in this workspace", "wait until it has finished"
+        ) from error
+    try:
+        owner.write_text(str(os.getpid()), encoding="ascii")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        db.close()
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

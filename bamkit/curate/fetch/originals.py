@@ -1,0 +1,120 @@
+"""Downloaded files under the hash of their content, and pictures that are built but not yet in a split."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bamkit.provenance import digest
+from bamkit.workspace import flush
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A built picture as it goes into a split."""
+
+    data: bytes
+    """The encoded file."""
+    width: int
+    height: int
+    phash: str
+    """64-bit perceptual hash, 16 hex digits."""
+
+
+class Originals:
+    """`originals/<first two hex digits>/<sha256>`. No name ever comes from a URL."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.incoming = root / "incoming"
+        self._count = itertools.count()
+
+    def prepare(self) -> None:
+        """Make the folders and remove what a killed run left half-written."""
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        for path in self.incoming.iterdir():
+            path.unlink(missing_ok=True)
+
+    def temporary(self) -> Path:
+        """A new name for a file that is just arriving."""
+        return self.incoming / f"{os.getpid()}-{next(self._count)}"
+
+    def path(self, sha256: str) -> Path:
+        return self.root / sha256[:2] / sha256
+
+    def keep(self, arrived: Iterable[tuple[Path, str]]) -> None:
+        """Move files that arrived to their places, for good: data flushed first, then renamed, then the folders."""
+        arrived = list(arrived)
+        for path, _ in arrived:
+            flush(path)
+        folders = set()
+        for path, sha256 in arrived:
+            target = self.path(sha256)
+            if not target.parent.exists():
+                target.parent.mkdir()
+                folders.add(self.root)
+            os.replace(path, target)
+            folders.add(target.parent)
+        for folder in folders:
+            flush(folder)
+
+    def intact(self, sha256: str) -> bytes | None:
+        """The file's bytes, or None if it is not there or no longer what it was."""
+        try:
+            data = self.path(sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def remove(self, sha256: str) -> None:
+        self.path(sha256).unlink(missing_ok=True)
+
+
+class Built:
+    """Pictures built ahead of their split, by original and recipe: a killed run does not build them again.
+
+    It is emptied when the splits are written. Without originals it is what a resumed run goes on from.
+    """
+
+    def __init__(self, path: Path, recipe: dict) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.recipe = path, digest(recipe)
+        self.db = sqlite3.connect(path, check_same_thread=False, timeout=30)
+        self.db.execute("pragma page_size=16384")
+        self.db.execute("pragma journal_mode=wal")
+        self.db.execute("pragma synchronous=full")
+        self.db.execute(
+            "create table if not exists built(sha256 text, recipe text, data blob, width int, height int, phash text, "
+            "primary key(sha256, recipe))"
+        )
+
+    def add(self, pictures: Iterable[tuple[str, Picture]]) -> None:
+        with self.db:
+            self.db.executemany(
+                "insert or ignore into built values(?, ?, ?, ?, ?, ?)",
+                ((sha, self.recipe, made.data, made.width, made.height, made.phash) for sha, made in pictures),
+            )
+
+    def known(self) -> set[str]:
+        """The originals whose picture lies here."""
+        return {row[0] for row in self.db.execute("select sha256 from built where recipe = ?", (self.recipe,))}
+
+    def get(self, sha256: str) -> Picture:
+        """Raises KeyError."""
+        row = self.db.execute(
+            "select data, width, height, phash from built where sha256 = ? and recipe = ?", (sha256, self.recipe)
+        ).fetchone()
+        if row is None:
+            raise KeyError(sha256)
+        return Picture(*row)
+
+    def close(self, remove: bool) -> None:
+        self.db.close()
+        if remove:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)

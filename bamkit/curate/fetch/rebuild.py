@@ -1,0 +1,76 @@
+"""The fast half: pictures for the splits from originals that lie here, without the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+
+from bamkit.curate.fetch.build import build
+from bamkit.curate.fetch.config import Fetch
+from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.ledger import Ledger, Row, now
+from bamkit.curate.fetch.originals import Built, Originals, Picture
+
+
+def rebuild(
+    rows: list[Row],
+    config: Fetch,
+    ledger: Ledger,
+    originals: Originals,
+    built: Built,
+    step: Callable[[int], None] = lambda done: None,
+) -> tuple[list[Row], list[Row]]:
+    """Build the pictures of `rows` into `built`. Returns the rows whose original is not here (any more), and those
+    that cannot be built.
+
+    Threads do, since Pillow gives the interpreter free while it decodes, scales and encodes. An original that cannot
+    be built in this way is recorded in the ledger as a failure, so that the reserve takes its place.
+    """
+    lost: list[Row] = []
+    failed: list[Row] = []
+    ready: list[tuple[str, Picture]] = []
+
+    def one(row: Row) -> tuple[Row, Picture | Fault | None]:
+        data = originals.intact(row.sha256 or "")
+        if data is None:
+            return row, None
+        try:
+            return row, build(data, config.build, config.limits)[0]
+        except Fault as fault:
+            return row, fault
+
+    for done, (row, result) in enumerate(_unordered(one, rows, config.decode_threads), 1):
+        if result is None:
+            lost.append(row)
+        elif isinstance(result, Fault):
+            failed.append(replace(row, outcome=result.name, reason=result.detail, attempts=0, time=now()))
+        else:
+            ready.append((row.sha256 or "", result))
+        if len(ready) >= 64:
+            built.add(ready)
+            ready.clear()
+        step(done)
+    built.add(ready)
+    ledger.record(failed)
+    return lost, failed
+
+
+def _unordered(work: Callable, items: list, threads: int) -> Iterator:
+    """Results of `work` over `items` as they come, with few in memory at a time."""
+    pending: set[Future] = set()
+    waiting = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="bamkit-build") as pool:
+        try:
+            while True:
+                for item in waiting:
+                    pending.add(pool.submit(work, item))
+                    if len(pending) >= 4 * threads:
+                        break
+                if not pending:
+                    return
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,94 @@
+"""What a fetch did, for people and programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from bamkit.curate.fetch.faults import FAULTS
+
+
+@dataclass
+class SplitsDone:
+    """One selection."""
+
+    name: str
+    splits: dict[str, tuple[int, int]]
+    """For each split: pictures in it, and rows the selection asks for."""
+    replaced: int
+    missing: Counter[str]
+    """By reason, the tried ones of the reserve included."""
+    split_id: str
+    written: bool
+    """False if the folder was up to date already."""
+    pictures: str
+    """How they are built, e.g. `286 px squash jpeg`."""
+    before: dict[str, Any] | None = None
+    """How they were built before, if in another way."""
+
+
+@dataclass
+class Summary:
+    """The result of a fetch."""
+
+    selections: list[SplitsDone] = field(default_factory=list)
+    asked: int = 0
+    """URLs asked for in this run."""
+    arrived: int = 0
+    bytes: int = 0
+    """Downloaded in this run, pictures only."""
+    seconds: float = 0.0
+    """Spent downloading."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Of this run, by reason."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """URLs not asked because their host kept failing, and why."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "asked": self.asked,
+            "arrived": self.arrived,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "failed": dict(sorted(self.failed.items())),
+            "not_asked": len(self.given_up),
+            "selections": [
+                {
+                    "name": one.name,
+                    "splits": {split: {"pictures": have, "wanted": want} for split, (have, want) in one.splits.items()},
+                    "replaced": one.replaced,
+                    "missing": dict(sorted(one.missing.items())),
+                    "split_id": one.split_id,
+                    "written": one.written,
+                    "pictures": one.pictures,
+                }
+                for one in self.selections
+            ],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a selection, for a table."""
+        rows = []
+        for one in self.selections:
+            row: dict[str, Any] = {"selection": one.name}
+            for split, (have, want) in one.splits.items():
+                row[split] = f"{have:,}" if have == want else f"{have:,} of {want:,}"
+            row |= {"replaced": one.replaced, "missing": one.missing.total(), "pictures": one.pictures}
+            rows.append(row)
+        return rows
+
+    def reasons(self) -> list[dict[str, Any]]:
+        """One row a reason, over all selections, commonest first."""
+        total: Counter[str] = Counter()
+        for one in self.selections:
+            total += one.missing
+        return [
+            {
+                "missing": count,
+                "reason": reason,
+                "ask again?": "no" if FAULTS[reason].permanent else "yes",
+                "what happened": FAULTS[reason].text,
+            }
+            for reason, count in sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))
+        ]

@@ -1,0 +1,295 @@
+"""The whole verb: from a manifest to splits, against a server that misbehaves."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+
+import pyarrow.parquet as pq
+import pytest
+from fetching import encoded, jpeg, picture, write_selection
+from misbehaving import Server, announced, file, first, status
+from PIL import Image
+
+from bamkit.contract import missing_schema, split_schema
+from bamkit.curate.fetch import Build, Fetch, Manners, fetch
+from bamkit.errors import BamkitError
+from bamkit.provenance import read_about
+from bamkit.workspace import Workspace
+
+QUICK = Manners(backoff=0.02, breaker_pause=0.1)
+
+
+def settings(**more):
+    return Fetch(**{"build": Build(size=48), "manners": QUICK, "allow_private": True, **more})
+
+
+@pytest.fixture
+def server():
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def ten(server, tmp_path):
+    """Ten pictures: 5 train, 2 test, 1 validation, 2 reserve."""
+    for index in range(10):
+        server[f"/{index}.jpg"] = file(jpeg(index))
+    urls = [server.url(f"/{index}.jpg") for index in range(10)]
+    write_selection(tmp_path, "happy", urls, 5, 2, 1)
+    return tmp_path
+
+
+def read(workspace, name, split):
+    return [row for path in Workspace(workspace).shards(name, split) for row in pq.read_table(path).to_pylist()]
+
+
+def ledger(workspace):
+    with sqlite3.connect(workspace / "originals" / "ledger.sqlite") as db:
+        db.row_factory = sqlite3.Row
+        return {row["url"].rpartition("/")[2]: dict(row) for row in db.execute("select * from ledger")}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_plain_fetch_writes_the_contract(server, ten):
+    summary = fetch(Workspace(ten), config=settings())
+    assert (summary.arrived, summary.asked) == (8, 8)
+    rows = read(ten, "happy", "train")
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    assert {row["split"] for row in rows} == {"train"}
+    first_row = rows[0]
+    with Image.open(io.BytesIO(first_row["image"]["bytes"])) as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", (48, 48), "RGB")
+    assert first_row["image"]["path"] == "1000.jpg"
+    original = jpeg(0)
+    assert (first_row["original_width"], first_row["original_height"]) == (120, 90)
+    assert (first_row["original_format"], first_row["original_bytes"]) == ("JPEG", len(original))
+    assert (first_row["width"], first_row["height"], len(first_row["phash"])) == (48, 48, 16)
+    kept = ten / "originals" / first_row["original_sha256"][:2] / first_row["original_sha256"]
+    assert kept.read_bytes() == original
+    path = ten / "splits" / "happy" / "train-00000-of-00001.parquet"
+    schema = pq.read_schema(path)
+    assert schema.names == split_schema().names
+    assert json.loads(schema.metadata[b"huggingface"])["info"]["features"]["image"] == {"_type": "Image"}
+    about = read_about(path)
+    assert about["kind"] == "split"
+    assert about["split"] == "train"
+    assert about["build"] == {"size": 48, "fit": "squash", "format": "jpeg", "quality": 95, "oversample": 1.5}
+    assert pq.read_schema(ten / "splits" / "happy" / "missing.parquet").names == missing_schema().names
+    assert read(ten, "happy", "validation")[0]["rank"] == 8
+    # The reserve was not needed, so it was not asked for.
+    assert set(server.counts) == {f"/{index}.jpg" for index in range(8)}
+    assert sorted(path.name for path in (ten / "originals").iterdir() if path.is_file()) == [
+        "ledger.sqlite", "lock.sqlite",
+    ]  # fmt: skip
+
+
+def test_a_second_fetch_asks_nothing_and_changes_nothing(server, ten):
+    fetch(Workspace(ten), config=settings())
+    before, times = contents(ten / "splits" / "happy"), [path.stat().st_mtime_ns for path in ten.glob("splits/*/*")]
+    asked = len(server.log)
+    summary = fetch(Workspace(ten), config=settings())
+    assert (summary.asked, len(server.log)) == (0, asked)
+    assert not summary.selections[0].written
+    assert contents(ten / "splits" / "happy") == before
+    assert [path.stat().st_mtime_ns for path in ten.glob("splits/*/*")] == times
+
+
+def test_gaps_are_filled_in_rank_order_and_recorded(server, ten):
+    server["/6.jpg"] = status(404)
+    server["/1.jpg"] = status(410)
+    server["/8.jpg"] = status(404)  # the first of the reserve
+    summary = fetch(Workspace(ten), config=settings())
+    train, test = read(ten, "happy", "train"), read(ten, "happy", "test")
+    assert [(row["rank"], row["replaces"]) for row in train] == [(1, None), (3, None), (4, None), (5, None), (10, 1001)]
+    assert {row["split"] for row in train} == {"train"}
+    assert [row["rank"] for row in test] == [6]
+    missing = pq.read_table(ten / "splits" / "happy" / "missing.parquet").to_pylist()
+    assert [(row["mid"], row["rank"], row["split"], row["outcome"], row["http_status"], row["replaced_by"])
+            for row in missing] == [
+        (1001, 2, "train", "gone", 410, 1009),
+        (1006, 7, "test", "gone", 404, None),
+        (1008, 9, "reserve", "gone", 404, None),
+    ]  # fmt: skip
+    assert summary.selections[0].replaced == 1
+    assert summary.selections[0].splits == {"train": (5, 5), "test": (1, 2), "validation": (1, 1)}
+
+
+def test_no_replace_keeps_the_strict_ranks(server, ten):
+    server["/1.jpg"] = status(404)
+    fetch(Workspace(ten), config=settings(replace=False))
+    assert [row["rank"] for row in read(ten, "happy", "train")] == [1, 3, 4, 5]
+    assert "/8.jpg" not in server.counts
+
+
+def test_another_size_needs_no_network(server, ten):
+    server["/1.jpg"] = status(404)
+    fetch(Workspace(ten), config=settings())
+    asked = len(server.log)
+    server.answers.clear()
+    summary = fetch(Workspace(ten), config=settings(build=Build(size=32, fit="pad", format="png")))
+    assert len(server.log) == asked
+    row = read(ten, "happy", "train")[0]
+    with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
+        assert (image.format, image.size) == ("PNG", (32, 32))
+    assert row["image"]["path"] == "1000.png"
+    assert summary.selections[0].before["size"] == 48
+    # And back: the same bytes as the first time.
+    before = contents(ten / "splits" / "happy")
+    fetch(Workspace(ten), config=settings())
+    fetch(Workspace(ten), config=settings(build=Build(size=32, fit="pad", format="png")))
+    assert contents(ten / "splits" / "happy") == before
+
+
+def test_retry_asks_for_the_named_failures_and_nothing_else(server, ten):
+    server["/0.jpg"] = status(500)
+    server["/1.jpg"] = status(404)
+    server["/2.jpg"] = first(1, status(503), file(jpeg(2)))
+    fetch(Workspace(ten), config=settings())
+    assert server.counts["/0.jpg"] == 4  # a passing fault: asked again, several times
+    assert server.counts["/1.jpg"] == 1  # a permanent one: never
+    assert server.counts["/2.jpg"] == 2
+    assert ledger(ten)["0.jpg"]["outcome"] == "server-error"
+    assert [row["replaces"] for row in read(ten, "happy", "train")][-2:] == [1000, 1001]
+    before = server.counts
+    server["/0.jpg"] = file(jpeg(0))
+    fetch(Workspace(ten), config=settings())
+    assert server.counts == before
+    fetch(Workspace(ten), config=settings(retry=frozenset({"timeout"})))
+    assert server.counts == before
+    fetch(Workspace(ten), config=settings(retry=frozenset({"server-error"})))
+    assert server.counts - before == {"/0.jpg": 1}
+    assert ledger(ten)["0.jpg"]["attempts"] == 5
+    # The image is back in its place; the reserve stands in for the other one only.
+    assert read(ten, "happy", "train")[0]["replaces"] is None
+    assert [row["replaces"] for row in read(ten, "happy", "train")][-1] == 1001
+
+
+def test_placeholders_are_recognised_by_list_and_by_repetition(server, tmp_path):
+    sorry = encoded(picture(99, 200, 100), "PNG")
+    listed = encoded(picture(98, 200, 100), "PNG")
+    for index in range(16):
+        server[f"/{index}.jpg"] = file(sorry if index in (0, 3, 4, 9, 12) else jpeg(index))
+    server["/5.jpg"] = file(listed)
+    write_selection(tmp_path, "happy", [server.url(f"/{index}.jpg") for index in range(16)], 8)
+    import hashlib
+
+    config = settings(placeholders=(hashlib.md5(listed).hexdigest(),), placeholder_repeats=3)
+    fetch(Workspace(tmp_path), config=config)
+    outcomes = {name: row["outcome"] for name, row in ledger(tmp_path).items()}
+    assert {name for name, its in outcomes.items() if its == "placeholder"} == {
+        "0.jpg", "3.jpg", "4.jpg", "5.jpg", "9.jpg", "12.jpg",
+    }  # fmt: skip
+    assert [row["rank"] for row in read(tmp_path, "happy", "train")] == [2, 3, 7, 8, 9, 11, 12, 14]
+    assert hashlib.sha256(sorry).hexdigest() not in {path.name for path in (tmp_path / "originals").rglob("*")}
+
+
+def test_incomplete_transfers_are_asked_again_and_cut_files_are_not(server, ten):
+    cut = jpeg(3)[:-300]
+    server["/2.jpg"] = first(2, announced(jpeg(2)[:500], len(jpeg(2))), file(jpeg(2)))
+    server["/3.jpg"] = file(cut)
+    server["/4.jpg"] = file(b"<!doctype html><title>gone</title>" * 20)
+    fetch(Workspace(ten), config=settings())
+    rows = ledger(ten)
+    assert (rows["2.jpg"]["outcome"], rows["2.jpg"]["attempts"]) == ("ok", 3)
+    assert (rows["3.jpg"]["outcome"], server.counts["/3.jpg"]) == ("truncated", 1)
+    assert (rows["4.jpg"]["outcome"], server.counts["/4.jpg"]) == ("not-a-picture", 1)
+
+
+def test_private_addresses_are_refused_and_the_way_out_is_named(server, ten):
+    with pytest.raises(BamkitError, match=r"not one picture of 'happy' could be had: .*private-address") as error:
+        fetch(Workspace(ten), config=settings(allow_private=False))
+    assert "--allow-private" in error.value.hint
+    assert not server.log
+    assert not (ten / "splits").exists()
+    fetch(Workspace(ten), config=settings())
+    assert len(read(ten, "happy", "train")) == 5
+
+
+def test_without_originals_everything_but_another_size_still_works(server, ten):
+    fetch(Workspace(ten), config=settings(originals=False))
+    assert [path for path in (ten / "originals").rglob("*") if len(path.name) == 64] == []
+    before = len(server.log)
+    with pytest.raises(BamkitError, match="originals are not in") as error:
+        fetch(Workspace(ten), config=settings(originals=False, build=Build(size=32)))
+    assert "--download-again" in error.value.hint
+    assert len(server.log) == before
+    # A change of the manifest is built from the pictures that the old split holds.
+    urls = [server.url(f"/{index}.jpg") for index in range(10)]
+    write_selection(ten, "happy", urls, 6, 2, 1)
+    fetch(Workspace(ten), config=settings(originals=False))
+    assert [row["rank"] for row in read(ten, "happy", "train")] == [1, 2, 3, 4, 5, 6]
+    assert len(server.log) == before + 1
+    fetch(Workspace(ten), config=settings(originals=False, build=Build(size=32), again=True))
+    assert len(server.log) == before + 10
+    assert read(ten, "happy", "train")[0]["width"] == 32
+
+
+def test_a_damaged_original_is_noticed(server, ten):
+    fetch(Workspace(ten), config=settings())
+    sha256 = read(ten, "happy", "train")[0]["original_sha256"]
+    (ten / "originals" / sha256[:2] / sha256).write_bytes(b"bit rot")
+    with pytest.raises(BamkitError, match="1 pictures must be built anew"):
+        fetch(Workspace(ten), config=settings(build=Build(size=32)))
+    before = server.counts
+    fetch(Workspace(ten), config=settings(build=Build(size=32), again=True))
+    assert server.counts - before == {"/0.jpg": 1}
+
+
+def test_shards_of_a_larger_split(server, ten):
+    fetch(Workspace(ten), config=settings(shard_rows=2))
+    names = sorted(path.name for path in (ten / "splits" / "happy").glob("train-*"))
+    assert names == [f"train-{number:05}-of-00003.parquet" for number in range(3)]
+    assert [row["rank"] for row in read(ten, "happy", "train")] == [1, 2, 3, 4, 5]
+    fetch(Workspace(ten), config=settings())
+    assert [path.name for path in (ten / "splits" / "happy").glob("train-*")] == ["train-00000-of-00001.parquet"]
+
+
+def test_selections_share_what_they_have_in_common(server, ten):
+    urls = [server.url(f"/{index}.jpg") for index in range(9, -1, -1)]
+    write_selection(ten, "scary", urls, 5, 2, 1)
+    fetch(Workspace(ten), config=settings())
+    assert max(server.counts.values()) == 1
+    assert Workspace(ten).split_names() == ["happy", "scary"]
+
+
+def test_command_line(bamkit, server, ten):
+    server["/1.jpg"] = status(404)
+    server["/2.jpg"] = status(500)
+    (ten / "bamkit.toml").write_text("[fetch]\nallow-private = true\nsize = 40\nattempts = 1\n")
+    result = bamkit("fetch", cwd=ten)
+    assert "8 of 10 pictures arrived" in result.output
+    assert "--retry-failed server-error" in result.output
+    assert read(ten, "happy", "train")[0]["width"] == 40
+    said = json.loads(bamkit("fetch happy --json", cwd=ten).output)
+    assert said["asked"] == 0
+    assert said["selections"][0]["missing"] == {"gone": 1, "server-error": 1}
+    server["/2.jpg"] = file(jpeg(2))
+    said = json.loads(bamkit("fetch --retry-failed happy --json", cwd=ten).output)
+    assert (said["asked"], said["selections"][0]["replaced"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("fetch hapy", "did you mean happy"),
+        ("fetch --fit squeeze", "must be one of squash"),
+        ("fetch --retry-failed tmeout", "did you mean timeout"),
+        ("fetch --size 0", "8 to 8192"),
+        ("fetch --ca-file nowhere.pem", "not a readable PEM file"),
+        ("fetch --placeholder xyz", "MD5 or SHA-256"),
+    ],
+)
+def test_mistakes_are_named(bamkit, ten, line, text):
+    from bamkit.cli import root  # noqa: F401
+
+    result = bamkit(line, cwd=ten, code=1)
+    assert text in result.output
+
+
+def test_no_selection_yet(bamkit, tmp_path):
+    assert "bamkit select" in bamkit("fetch", cwd=tmp_path, code=1).output
