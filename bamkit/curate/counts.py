@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bamkit.contract import ATTRIBUTES, LABELS
-from bamkit.curate.database import Database, quote
+from bamkit.curate.database import Database, quote, truth
 from bamkit.curate.queries import query
 from bamkit.progress import Progress
 
@@ -307,13 +307,6 @@ def whole(values: Any) -> np.ndarray:
         return np.array(values, np.int64)
     except (TypeError, ValueError, OverflowError):
         return np.array([v if isinstance(v, int) and abs(v) < 2**63 else -1 for v in values], np.int64)
-
-
-def truth(value: Any) -> bool | None:
-    """A boolean as databases write it: 0/1, true/false, 't'/'f'; None if unknown."""
-    if isinstance(value, str):
-        return {"1": True, "true": True, "t": True, "0": False, "false": False, "f": False}.get(value.strip().lower())
-    return None if value is None else bool(value)
 
 
 def joined(parts: list[np.ndarray]) -> np.ndarray:

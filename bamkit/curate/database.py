@@ -197,6 +197,7 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.raw = connect(path)
+        self.wal = read_header(path).wal
 
     def rows(self, sql: str, parameters: Parameters) -> Iterator[tuple[Any, ...]]:
         try:
@@ -290,6 +291,13 @@ def sqlite_path(location: str) -> Path | None:
         return Path(location)
     match = re.fullmatch(r"sqlite(?:\+pysqlite)?:///([^?]+)", location)
     return Path(match[1]) if match and not match[1].startswith("file:") else None
+
+
+def truth(value: Any) -> bool | None:
+    """A boolean as databases write it: 0/1, true/false, 't'/'f'; None if unknown."""
+    if isinstance(value, str):
+        return {"1": True, "true": True, "t": True, "0": False, "false": False, "f": False}.get(value.strip().lower())
+    return None if value is None else bool(value)
 
 
 def quote(name: str) -> str:

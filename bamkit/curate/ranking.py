@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bamkit.curate.database import CHUNK, Database, quote
+from bamkit.curate.database import CHUNK, Database, Sqlite, quote
 from bamkit.curate.filters import Condition
 from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 BANDS = 10
+THREADS = min(4, os.cpu_count() or 1)
+"""Threads that share one scan of a SQLite file; more are bound by the disk."""
 EVERYTHING = 2**62
 MODULE_COLUMNS = ("project_id", "src", "license", "mature_content")
 
@@ -48,7 +53,7 @@ def candidates(
     while True:
         ranked = islice(rank(database, query, conditions, limit), given, None)
         before = given
-        for chunk in _chunks(ranked):
+        for chunk in _chunks(ranked, min(looked_for, CHUNK)):
             given += len(chunk)
             yield from _with_modules(database, conditions, [chunk])
         if given < limit or given == before:
@@ -60,7 +65,50 @@ def rank(
     database: Database, query: Query, conditions: Sequence[Condition], limit: int
 ) -> Iterator[tuple[int, int, float]]:
     """(key, mid, score) of the `limit` best images by the conditions on scores and labels; modules are not read."""
-    return database.rows(*rank_sql(database, query, conditions, limit))
+    text, bound = rank_sql(database, query, conditions, limit)
+    if limit == EVERYTHING or not _scans(database, text, bound):
+        return database.rows(text, bound)
+    return _rank_in_parallel(database, query, conditions, limit)
+
+
+def _scans(database: Database, text: str, bound: dict[str, Any]) -> bool:
+    """Whether SQLite has to read all of `scores` for a ranking, so that several threads can share the reading."""
+    if not isinstance(database.connection, Sqlite) or not database.tables["scores"].rowid or THREADS < 2:
+        return False
+    # In WAL mode another connection may see another snapshot.
+    if database.connection.wal:
+        return False
+    plan = [row[-1] for row in database.rows(f"EXPLAIN QUERY PLAN {text}", bound)]
+    return "USE TEMP B-TREE FOR ORDER BY" in plan
+
+
+def _rank_in_parallel(
+    database: Database, query: Query, conditions: Sequence[Condition], limit: int
+) -> Iterator[tuple[int, int, float]]:
+    """The same rows as one ranking query gives, from one query a thread over its share of the rows, merged.
+
+    SQLite runs outside Python's lock, so the threads really run at once; each has a connection of its own. The
+    database's own connection holds a read lock meanwhile, so all see the same rows.
+    """
+    # Two questions: SQLite answers min or max from the ends of the table, but both together by a scan.
+    least, greatest = database.one("SELECT (SELECT min(rowid) FROM scores), (SELECT max(rowid) FROM scores)")
+    if least is None:
+        return iter(())
+    share = Condition("", "s.rowid BETWEEN :first_row AND :last_row")
+    text, bound = rank_sql(database, query, [*conditions, share], limit)
+    cuts = [least + (greatest + 1 - least) * i // THREADS for i in range(THREADS + 1)]
+
+    def ask(first: int, end: int) -> list[tuple[int, int, float]]:
+        assert database.path is not None
+        own = Sqlite(database.path)
+        try:
+            return list(own.rows(text, {**bound, "first_row": first, "last_row": end - 1}))
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        parts = list(pool.map(ask, cuts[:-1], cuts[1:]))
+    return islice(heapq.merge(*parts, key=lambda row: (-row[2], row[1], row[0])), limit)
 
 
 def rank_sql(
@@ -162,7 +210,7 @@ def _mix(value: np.ndarray) -> np.ndarray:
         return value ^ (value >> np.uint64(31))
 
 
-def _chunks(rows: Iterable[tuple[int, int, float]]) -> Iterator[list[tuple[int, int, float]]]:
+def _chunks(rows: Iterable[tuple[int, int, float]], size: int) -> Iterator[list[tuple[int, int, float]]]:
     rows = iter(rows)
-    while part := list(islice(rows, CHUNK)):
+    while part := list(islice(rows, size)):
         yield part

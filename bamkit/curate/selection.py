@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import bamkit
 from bamkit.contract import ATTRIBUTES, LABELS, SPLITS, selection_schema
-from bamkit.curate.counts import truth
-from bamkit.curate.database import Database, quote
+from bamkit.curate.database import Database, quote, truth
 from bamkit.curate.deal import Dealer, Taken
 from bamkit.curate.filters import conditions, label_source
 from bamkit.curate.funnel import Step, funnel, shortage
@@ -90,6 +90,7 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     projects that its other selections share are noted. Raises BamkitError: an attribute that is not there, a filter
     that nothing survives, fewer images than asked for.
     """
+    _warm_up()
     name = name or query.name
     filters = conditions(database, query)
     source = label_source(database, query)
@@ -203,6 +204,20 @@ def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
     """The content address of a selection: the query, the ids of the selections it refers to, and every value chosen."""
     rows = {field: table.column(field).to_pylist() for field in table.column_names}
     return digest({"query": query.as_dict(), "inputs": inputs, "rows": rows})
+
+
+def _warm_up() -> None:
+    """Import what writes the table while SQLite ranks, which it does outside Python's lock.
+
+    pyarrow loads pandas at the first `pa.array`, if it is installed: together they take as long as the ranking.
+    """
+
+    def load() -> None:
+        import pyarrow.parquet
+
+        pyarrow.array([])
+
+    Thread(target=load, daemon=True).start()
 
 
 def _taken(workspace: Workspace | None, query: Query, own: str) -> tuple[Taken, dict[str, str]]:
