@@ -1,0 +1,190 @@
+"""Matching: the chosen domain resembles the target, costs what it says, and repeats."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from domains import labels_of, manifest, scores
+
+from bamkit.contract import ATTRIBUTES, selection_schema
+from bamkit.curate.balance import NOT_EMOTION, score_shift
+from bamkit.curate.matching import _search, coarse_labels, explain, features, match, separability, worked
+from bamkit.errors import BamkitError
+
+COUNTS = {"train": 150, "test": 30, "validation": 10, "reserve": 30}
+
+
+def ranked(n: int, seed: int, first_mid: int, split: list[str], flowers: float, people: float) -> pa.Table:
+    """Images of which a share shows flowers and another people, ranked by a score that people raise."""
+    random = np.random.default_rng(seed)
+    columns = scores(n, seed)
+    kind = random.random(n)
+    for attribute, these in (("content_flower", kind < flowers), ("content_people", kind > 1 - people)):
+        columns[f"{attribute}_score"] = np.where(
+            these, -np.abs(random.normal(0, 0.5, n)), columns[f"{attribute}_score"]
+        )
+    score = -np.abs(random.normal(0, 2, n)) - 0.8 * (kind <= 1 - people)
+    order = np.argsort(-score)
+    columns = {name: values[order] for name, values in columns.items()}
+    mids = first_mid + np.arange(n)
+    rows = {
+        "mid": mids, "project_id": mids, "src": [f"http://x/{mid}.jpg" for mid in mids], "license": ["cc by"] * n,
+        "mature": [False] * n, "rank": np.arange(1, n + 1), "score": score[order], "split": split,
+        **labels_of(columns), **columns,
+    }  # fmt: skip
+    schema = selection_schema()
+    return pa.table({name: pa.array(rows[name], schema.field(name).type) for name in schema.names}, schema=schema)
+
+
+@pytest.fixture(scope="module")
+def target() -> pa.Table:
+    splits = [split for split, n in COUNTS.items() for _ in range(n)]
+    return ranked(220, 1, 1, splits, flowers=0.5, people=0.1)
+
+
+@pytest.fixture(scope="module")
+def pool() -> pa.Table:
+    return ranked(2500, 2, 10_000, ["train"] * 2500, flowers=0.08, people=0.5)
+
+
+@pytest.fixture(scope="module")
+def result(pool, target):
+    return match(pool, target, COUNTS, seed=5)
+
+
+def test_it_fills_the_splits_with_different_candidates_in_rank_order(result, pool):
+    chosen = result.chosen
+    assert {s: chosen["split"].to_pylist().count(s) for s in COUNTS} == COUNTS
+    mids = chosen["mid"].to_pylist()
+    assert len(set(mids)) == len(mids)
+    assert set(mids) <= set(pool["mid"].to_pylist())
+    assert chosen["rank"].to_pylist() == sorted(chosen["rank"].to_pylist())
+    assert chosen.schema.names == selection_schema().names
+
+
+def test_the_domains_can_no_longer_be_told_apart(result, pool, target):
+    report = result.report
+    assert report["auc"]["before"]["value"] > 0.7
+    assert abs(report["auc"]["after"]["value"] - 0.5) < 0.1
+    assert report["largest_smd"]["before"] > 0.5 > 0.25 > report["largest_smd"]["after"]
+    assert report["mean_smd"]["after"] < report["mean_smd"]["before"]
+    assert worked(report)
+    train, theirs = (t.filter(pa.compute.equal(t["split"], "train")) for t in (result.chosen, target))
+    shift = score_shift(train, theirs, NOT_EMOTION)
+    assert abs(shift["content_flower"]) < 0.3
+    assert report["smd"]["content_flower"]["before"] < -0.5
+
+
+def test_it_says_what_it_cost(result, pool):
+    score = result.report["score"]
+    kept = [row["score"] for row in result.chosen.to_pylist() if row["split"] != "reserve"]
+    assert score["after"]["mean"] == pytest.approx(np.mean(kept), abs=1e-6)
+    assert score["before"]["mean"] == pytest.approx(np.mean(pool["score"].to_numpy()[:190]), abs=1e-6)
+    assert score["after"]["low"] < score["after"]["mean"] < score["after"]["high"] < score["before"]["mean"]
+    lines = explain(result.report, "happy")
+    assert len(lines) == 4
+    assert "AUC" in lines[-1]
+    json.dumps(result.report, allow_nan=False)
+
+
+def test_most_have_the_same_coarse_labels(result):
+    assert result.report["same_labels"] > 0.9 * result.report["matched"]
+    assert result.report["same_labels"] <= result.report["matched"] == 190
+
+
+def test_the_same_seed_gives_the_same_choice(result, pool, target):
+    again = match(pool, target, COUNTS, seed=5)
+    assert again.chosen.equals(result.chosen)
+    assert again.report == result.report
+    other = match(pool, target, COUNTS, seed=6)
+    assert other.chosen["mid"].to_pylist() != result.chosen["mid"].to_pylist()
+
+
+def test_the_targets_own_images_are_never_chosen(pool, target):
+    mixed = pa.concat_tables([target, pool])
+    chosen = match(mixed, target, COUNTS, seed=5).chosen
+    assert not set(chosen["mid"].to_pylist()) & set(target["mid"].to_pylist())
+
+
+def test_too_small_a_pool_is_told_not_hidden(pool, target):
+    short = match(pool.slice(0, 230), target, COUNTS)
+    assert not worked(short.report)
+    assert "give a larger --pool" in explain(short.report, "happy")[-1]
+    # 210 candidates: the splits are filled, the reserve as far as they reach.
+    assert match(pool.slice(0, 210), target, COUNTS).chosen["split"].to_pylist().count("reserve") == 20
+    with pytest.raises(BamkitError, match="100 candidates cannot fill 190 places"):
+        match(pool.slice(0, 100), target, COUNTS)
+
+
+def test_more_or_fewer_images_than_the_target_has(pool, target):
+    for counts in ({"train": 400, "test": 5, "reserve": 0}, {"train": 40}):
+        chosen = match(pool, target, counts).chosen
+        found = {split: chosen["split"].to_pylist().count(split) for split in counts}
+        assert found == counts
+
+
+def test_images_without_scores_are_refused_in_one_line(pool, target):
+    bare = target
+    for name in NOT_EMOTION:
+        column = bare.schema.get_field_index(f"{name}_score")
+        bare = bare.set_column(column, f"{name}_score", pa.nulls(bare.num_rows, pa.float64()))
+    with pytest.raises(BamkitError, match="without content and media scores"):
+        match(pool, bare, COUNTS)
+    with pytest.raises(BamkitError, match="is empty"):
+        match(pool, target.slice(0, 0), COUNTS)
+
+
+def test_some_missing_scores_do_not_stop_it(pool, target):
+    column = pool.schema.get_field_index("content_cat_score")
+    holes = [None if i % 3 else -5.0 for i in range(pool.num_rows)]
+    chosen = match(pool.set_column(column, "content_cat_score", pa.array(holes)), target, COUNTS).chosen
+    assert chosen.num_rows == sum(COUNTS.values())
+
+
+def test_the_search_takes_the_surest_of_the_same_labels_then_the_nearest():
+    # Ranks 0..4; the anchor at 0.0 has label 1. Within the caliper lie ranks 1 and 3 with its label: 1 is surer.
+    there, labels = np.array([9.0, 0.1, 0.05, 0.0, -9.5]), np.array([1, 1, 2, 1, 1])
+    found = _search(np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 1, 1, 1]), there, labels)
+    assert found.place.tolist() == [1, 3, 2, 0]
+    assert found.exact.tolist() == [True, True, False, True]
+    assert found.close.tolist() == [True, True, True, False]
+
+
+def test_the_search_agrees_with_a_plain_one_on_random_input():
+    random = np.random.default_rng(0)
+    there, wanted = random.normal(0, 1, 700), random.normal(1, 1, 500)
+    labels, kinds = random.integers(0, 6, 700), random.integers(0, 8, 500)
+    found = _search(wanted, kinds, there, labels)
+    caliper, free = 0.2 * np.concatenate([wanted, there]).std(), np.ones(700, bool)
+    for index in range(500):
+        distance = np.where(free, np.abs(there - wanted[index]), np.inf)
+        same = np.flatnonzero((distance <= caliper) & (labels == kinds[index]))
+        if same.size:
+            assert found.place[index] == same[0]
+        else:
+            assert distance[found.place[index]] == distance.min()
+        free[found.place[index]] = False
+
+
+def test_the_pool_may_run_out():
+    found = _search(np.zeros(3), np.zeros(3, int), np.array([0.0, 1.0]), np.zeros(2, int))
+    assert sorted(found.place.tolist()) == [-1, 0, 1]
+
+
+def test_coarse_labels_are_a_mask_of_content_and_media():
+    table = manifest(n=40, seed=4, flower=-1.0)
+    mask = coarse_labels(table)
+    for bit, name in enumerate(NOT_EMOTION):
+        assert [bool(m >> bit & 1) for m in mask] == [label == "positive" for label in table[name].to_pylist()]
+    assert features(table).shape == (40, len(ATTRIBUTES) - 4)
+
+
+def test_separability_knows_chance_and_certainty():
+    random = np.random.default_rng(1)
+    a, b = random.normal(size=(200, 16)), random.normal(size=(200, 16))
+    value, low, high = separability(a, b)
+    assert low < 0.55
+    assert 0.4 < value < 0.6 < high + 0.06
+    assert separability(a, b + 3)[0] > 0.99
+    assert np.isnan(separability(a[:3], b)[0])
