@@ -16,6 +16,7 @@ from bamkit.contract import ATTRIBUTES
 from bamkit.errors import BamkitError
 from bamkit.gan.evaluate import failures, findings
 from bamkit.gan.evaluate.data import Direction, Run, choose_run, open_run
+from bamkit.gan.evaluate.device import device_of
 from bamkit.gan.evaluate.features import Colours, Extractor, Inception, inception_weights
 from bamkit.gan.evaluate.findings import REAL, SMALL, Figure
 from bamkit.gan.evaluate.measure import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured, Probe, Seen, measure, see
@@ -212,20 +213,6 @@ def make_probe(workspace: Workspace, options: EvaluateOptions) -> tuple[Probe, l
     if lpips is None:
         missing.append("LPIPS is left out: AlexNet's weights are not at hand. Next: --alexnet PATH")
     return Probe(extractor, judge, lpips), missing
-
-
-def device_of(name: str) -> torch.device:
-    """`auto`: a GPU if there is one. Raises BamkitError for a name that torch does not know or that is not there."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BamkitError(f"no device {name!r} here: {str(error).splitlines()[0]}", "--device cpu") from error
-    return device
 
 
 def _extractor(options: EvaluateOptions, judge: Judge | None, device: torch.device) -> Extractor:

@@ -196,7 +196,7 @@ def choose_run(workspace: Workspace, name: str | None) -> str:
         runs = workspace.run_names()
         if runs:
             raise BamkitError(f"no run has been translated yet: {', '.join(runs)}", "bamkit translate")
-        raise BamkitError(f"there is nothing to evaluate in {workspace.root}", "bamkit train, then bamkit translate")
+        raise BamkitError("there is no trained run to evaluate", "bamkit train, then bamkit translate")
     if name in known:
         return name
     if name in workspace.run_names():

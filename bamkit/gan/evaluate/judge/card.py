@@ -1,0 +1,165 @@
+"""The judge's card: what it was trained on, how good it is, and what it is not good for."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bamkit.contract import EMOTION, short
+from bamkit.gan.evaluate.judge.identity import PARTS
+from bamkit.gan.evaluate.metrics.classification import (
+    auc,
+    average_precision,
+    brier,
+    calibration_error,
+    reliability,
+)
+from bamkit.intervals import bootstrap
+from bamkit.provenance import digest, versions
+
+if TYPE_CHECKING:
+    from bamkit.gan.evaluate.judge.model import Judge, Network
+
+LIMITS = (
+    "It knows BAM's labels, not people's feelings: ask people too (bamkit evaluate --user-study).",
+    "Its probabilities are calibrated to the mixture of pictures it was trained on, not to BAM as a whole.",
+    "It judges small versions of the pictures; what shows only at full size it does not see.",
+    "It can be fooled by a generator trained against it. Do not choose checkpoints by it and report it too.",
+)
+
+
+def card_of(
+    network: Network, logits: np.ndarray, labels: np.ndarray, part: np.ndarray, about: dict[str, Any]
+) -> dict[str, Any]:
+    """The card as plain values. logits, labels: (n, k), nan for unknown labels; part: (n,) index into PARTS."""
+    shape = network.shape
+    slope, offset = network.slope.cpu().numpy(), network.offset.cpu().numpy()
+    held = part == 2
+    measured = {}
+    for index, name in enumerate(shape.attributes):
+        column = labels[:, index]
+        counts = {
+            told: {"positive": int((column[part == p] == 1).sum()), "negative": int((column[part == p] == 0).sum())}
+            for p, told in enumerate(PARTS)
+        }
+        scores = logits[held, index] * slope[index] + offset[index]
+        measured[name] = {"counts": counts, **_measured(labels[held, index], scores)}
+    return {
+        "kind": "judge",
+        "attributes": list(shape.attributes),
+        "backbone": shape.backbone,
+        "size": shape.size,
+        "weights": about["weights"],
+        "images": {PARTS[p]: int((part == p).sum()) for p in range(len(PARTS))},
+        "trained_on": {"splits": about["splits"], "known_sha256": about["known_sha256"]},
+        "known_sha256": about["known_sha256"],
+        "excluded": about["excluded"],
+        "not_judged": about["without_labels"],
+        "held_out": measured,
+        "epoch": about["epoch"],
+        "config": about["config"],
+        "config_id": digest(about["config"]),
+        "limits": list(LIMITS),
+        "versions": versions(("torch", "torchvision", "numpy", "pillow")),
+    }
+
+
+def _measured(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Average precision and AUC with bootstrap intervals, and calibration, of one attribute on the held-out part."""
+    known = ~np.isnan(labels)
+    truth, scores = labels[known] > 0.5, scores[known].astype(np.float64)
+    probabilities = 1 / (1 + np.exp(-scores))
+    precision = bootstrap(lambda rows: average_precision(truth[rows], scores[rows]), len(truth))
+    ranking = bootstrap(lambda rows: auc(truth[rows], scores[rows]), len(truth))
+    return {
+        "n": int(known.sum()),
+        "prevalence": _plain(float(truth.mean())) if len(truth) else None,
+        "average_precision": precision.as_dict(),
+        "auc": ranking.as_dict(),
+        "brier": _plain(brier(truth, probabilities)),
+        "calibration_error": _plain(calibration_error(truth, probabilities)),
+        "reliability": reliability(truth, probabilities) if len(truth) else [],
+    }
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def card_rows(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row an attribute, emotions first, for a table."""
+    order = sorted(card["attributes"], key=lambda name: (short(name) not in EMOTION, name))
+    rows = []
+    for name in order:
+        one = card["held_out"][name]
+        rows.append(
+            {
+                "attribute": name,
+                "held out": one["n"],
+                "positive": one["counts"]["held out"]["positive"],
+                "average precision": _interval(one["average_precision"]),
+                "by chance": one["prevalence"],
+                "AUC": _interval(one["auc"]),
+                "calibration error": one["calibration_error"],
+            }
+        )
+    return rows
+
+
+def _interval(value: dict[str, Any]) -> str:
+    if value["low"] is None:
+        return "" if value["value"] is None else f"{value['value']:.2f}"
+    return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+
+
+def write_card_page(judge: Judge, folder: Path) -> None:
+    """The card as index.html, where jinja2 and matplotlib are installed."""
+    if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
+        return
+    from bamkit.page import Page
+
+    card = judge.card
+    images = ", ".join(f"{count:,} {part}" for part, count in card["images"].items())
+    page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
+    page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
+    page.table(card_rows(card), caption="By chance: the average precision of a random order. Intervals are 95 %.")
+    panels = [(_reliability(card["held_out"][name], name), f"Reliability of {name}") for name in _emotions(card)]
+    if panels:
+        page.figures(panels, "Predicted probability and observed share, by tenths; a calibrated judge is on the line.")
+    page.section("What it was trained on", "Projects and near-duplicates are never torn between the three parts.")
+    page.table([{"split": name, "split id": value or "none"} for name, value in card["trained_on"]["splits"].items()])
+    told = ", ".join(f"{count} {reason}" for reason, count in card["excluded"].items() if count)
+    page.text(f"Left out, as other splits or selections of the workspace have them: {told or 'nothing'}.")
+    if card["not_judged"]:
+        page.details("Not judged", [{"attribute": name, "why": why} for name, why in card["not_judged"].items()])
+    page.section("What it is not good for")
+    for text in card["limits"]:
+        page.text(text)
+    rows = [("weights", judge.sha256), ("known.parquet", card["known_sha256"])]
+    if card["weights"]["sha256"]:
+        rows.append(("pretrained weights", card["weights"]["sha256"]))
+    page.section("Hashes and versions")
+    page.table([{"": name, "value": value} for name, value in [*rows, *card["versions"].items()]])
+    page.write(folder / "index.html")
+
+
+def _emotions(card: dict[str, Any]) -> list[str]:
+    return [name for name in card["attributes"] if name.startswith("emotion_")]
+
+
+def _reliability(one: dict[str, Any], name: str) -> bytes:
+    from bamkit.figures import EMOTION_COLOURS, inline, new, style
+
+    figure = new(2.4, 2.4)
+    with style():
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], linewidth=1, color="#6f6f76", linestyle=":")
+        rows = one["reliability"]
+        sizes = [12 + 100 * row["n"] / max(1, one["n"]) for row in rows]
+        x, y = [row["predicted"] for row in rows], [row["observed"] for row in rows]
+        axes.scatter(x, y, s=sizes, color=EMOTION_COLOURS.get(short(name), "#3b78b5"))
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted", ylabel="observed")
+    return inline(figure)

@@ -1,0 +1,370 @@
+"""The judge: what it may be trained on, how it is fitted, its card, its refusal, its pretrained weights."""
+
+import json
+
+import evaluation_world as w
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from bamkit.errors import BamkitError
+from bamkit.gan.evaluate.core import evaluate, evaluate_and_write
+from bamkit.gan.evaluate.data import Domain
+from bamkit.gan.evaluate.judge import fit
+from bamkit.gan.evaluate.judge.backbone import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
+from bamkit.gan.evaluate.judge.identity import near_duplicates, parts, shared
+from bamkit.gan.evaluate.judge.model import Network, Shape, load_judge
+from bamkit.gan.evaluate.judge.settings import JudgeConfig
+from bamkit.gan.evaluate.judge.train import train_judge
+from bamkit.workspace import Workspace
+
+QUICK = JudgeConfig(size=32, epochs=6, device="cpu")
+
+
+def judge_rows(first=9000, each=50):
+    """Pictures of both moods, none of them in the world's splits."""
+    rows = w.mood_rows("happy", first, each, 0) + w.mood_rows("scary", first + 10_000, each, 0)
+    return [{**row, "rank": index + 1} for index, row in enumerate(rows)]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    workspace, rows = w.world(tmp_path_factory.mktemp("judged"))
+    w.write_split(workspace, "judge", judge_rows())
+    return workspace, rows, train_judge(workspace, config=QUICK)
+
+
+# --- sameness ---
+
+
+def table(rows):
+    return pa.Table.from_pylist(
+        rows,
+        schema=pa.schema(
+            [("mid", pa.int64()), ("project_id", pa.int64()), ("original_sha256", pa.string()), ("phash", pa.string())]
+        ),
+    )
+
+
+def identity(mid, project=None, sha=None, phash=None):
+    return {"mid": mid, "project_id": project, "original_sha256": sha, "phash": phash}
+
+
+def test_near_duplicates_counts_bits():
+    known = ["00000000000000ff", None]
+    found = near_duplicates(
+        ["00000000000000ff", "00000000000000f0", "0000000000000700", None, "ffffffffffffffff"], known
+    )
+    assert found.tolist() == [True, True, False, False, False]
+    rng = np.random.default_rng(0)
+    words = [f"{int(v):016x}" for v in rng.integers(0, 2**63, 60)]
+    expected = [min(bin(int(a, 16) ^ int(b, 16)).count("1") for b in words[30:]) <= 24 for a in words[:30]]
+    assert near_duplicates(words[:30], words[30:], bits=24).tolist() == expected
+
+
+def test_shared_gives_each_row_one_reason():
+    known = table([identity(1, 10, "aa", "0" * 16), identity(2, None, "bb", None)])
+    rows = table(
+        [
+            identity(1, 99, "x", "f" * 16),
+            identity(3, 99, "bb", "f" * 16),
+            identity(4, 10, "y", "0" * 15 + "1"),
+            identity(5, 10, "z", "f" * 16),
+            identity(6, None, None, None),
+        ]
+    )
+    found = shared(rows, known)
+    assert found["same image"].tolist() == [True, True, False, False, False]
+    assert found["near-duplicate"].tolist() == [False, False, True, False, False]
+    assert found["same project"].tolist() == [False, False, False, True, False]
+
+
+def test_parts_never_tear_projects_or_near_duplicates():
+    rng = np.random.default_rng(0)
+    rows = [identity(i, int(rng.integers(0, 60)), f"{i}", f"{int(rng.integers(0, 2**63)):016x}") for i in range(300)]
+    rows += [identity(1000 + i, None, f"d{i}", rows[i]["phash"]) for i in range(40)]
+    found = parts(table(rows))
+    by_project = {}
+    for one, part in zip(rows, found, strict=True):
+        if one["project_id"] is not None:
+            assert by_project.setdefault(one["project_id"], part) == part
+    assert all(found[300 + i] == found[i] for i in range(40))
+    shares = np.bincount(found, minlength=3) / len(found)
+    np.testing.assert_allclose(shares, [0.6, 0.15, 0.25], atol=0.06)
+    shuffled = rng.permutation(len(rows))
+    again = parts(table([rows[i] for i in shuffled]))
+    np.testing.assert_array_equal(again, found[shuffled])
+
+
+# --- fitting ---
+
+
+def test_masked_loss_leaves_unsure_labels_out():
+    logits = torch.tensor([[0.0, 5.0], [0.0, -3.0]])
+    labels = torch.tensor([[1.0, float("nan")], [0.0, float("nan")]])
+    assert fit.masked_loss(logits, labels).item() == pytest.approx(np.log(2))
+
+
+def test_linear_head_agrees_with_scikit_learn():
+    linear = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)) * [1, 2, 3, 1, 1] + [0, 5, 0, 0, 0]
+    y = rng.random(200) < 1 / (1 + np.exp(-(x[:, 0] - 0.3 * x[:, 2])))
+    z = (x - x.mean(0)) / x.std(0)
+    weight, bias = fit._logistic(torch.from_numpy(z), torch.from_numpy(y.astype(float))[:, None], 0.01)
+    theirs = linear.LogisticRegression(C=1 / (2 * 0.01 * 200)).fit(z, y)
+    np.testing.assert_allclose(weight[0], theirs.coef_[0], atol=1e-3)
+    assert bias.item() == pytest.approx(theirs.intercept_[0], abs=1e-3)
+
+
+def test_augmentation_keeps_colours():
+    batch = torch.randint(0, 256, (1, 3, 1, 1), dtype=torch.uint8).expand(8, 3, 32, 32).contiguous()
+    assert torch.equal(fit.augmented(batch, np.random.default_rng(0)), batch)
+
+
+# --- training ---
+
+
+def test_learns_the_moods_and_says_how_well(judged):
+    _, _, judge = judged
+    assert set(judge.attributes) == {"emotion_happy", "emotion_scary", "content_flower"}
+    happy = judge.card["held_out"]["emotion_happy"]
+    assert happy["average_precision"]["value"] > 0.95
+    assert happy["average_precision"]["low"] <= happy["average_precision"]["value"]
+    assert 0 < happy["prevalence"] < 1
+    assert happy["calibration_error"] < 0.3
+    assert sum(row["n"] for row in happy["reliability"]) == happy["n"]
+    features, probabilities = judge.examine([w.paint(77, "happy", False), w.paint(78, "scary", False, 96)])
+    assert features.shape == (2, judge.dimensions)
+    happy = judge.attributes.index("emotion_happy")
+    assert probabilities[0, happy] > 0.5 > probabilities[1, happy]
+
+
+def test_card_says_what_it_was_trained_on_and_what_not(judged):
+    workspace, _, judge = judged
+    card = json.loads((workspace.root / "judge" / "card.json").read_text())
+    assert card["trained_on"]["splits"] == {"judge": "id-of-judge"}
+    assert card["not_judged"]["content_people"] == "0 positive and 0 negative pictures"
+    assert card["images"]["fit"] == 60
+    assert card["sha256"] == judge.sha256
+    assert "The judge" in (workspace.root / "judge" / "index.html").read_text()
+
+
+def test_leaves_out_what_it_will_judge(tmp_path):
+    workspace, rows = w.world(tmp_path)
+    mine = judge_rows(each=40)
+    mine[0]["original_sha256"] = rows["happy"][0]["original_sha256"]
+    mine[1]["phash"] = rows["scary"][3]["phash"]
+    mine[2]["project_id"] = rows["happy"][30]["project_id"]
+    mine.append({**rows["scary"][5], "split": "train", "rank": 99})
+    w.write_split(workspace, "judge", mine)
+    judge = train_judge(workspace, config=JudgeConfig(size=32, epochs=1, device="cpu"))
+    assert judge.card["excluded"] == {"same image": 2, "near-duplicate": 1, "same project": 1, "twice": 0}
+    known = set(judge.known["mid"].to_pylist())
+    assert len(known) == 77
+    assert not known & {mine[0]["mid"], mine[1]["mid"], mine[2]["mid"], rows["scary"][5]["mid"]}
+    for name in ("happy", "scary"):
+        judge.refuse_known(Domain(name, workspace).identity, name)
+
+
+def test_same_seed_same_judge(judged, tmp_path):
+    workspace, _, judge = judged
+    again = train_judge(workspace, config=QUICK, folder=tmp_path / "again")
+    assert again.card["held_out"] == judge.card["held_out"]
+    for one, other in zip(again.network.state_dict().values(), judge.network.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_refuses_what_it_was_trained_on(judged, tmp_path):
+    workspace, rows, _ = judged
+    other = Workspace.open(tmp_path)
+    (tmp_path / "judge").symlink_to(workspace.root / "judge")
+    seen = [{**row, "split": "test", "rank": 1} for row in judge_rows()[:30]]
+    w.write_split(other, "happy", seen + w.mood_rows("happy", 500, 20, 0))
+    w.write_split(other, "scary", rows["scary"])
+    w.write_translations(other, "run", {"happy": seen}, lambda picture, direction: picture)
+    with pytest.raises(BamkitError, match=r"refuses to judge happy: .* 30 of its 50 images \(30 same image\)"):
+        evaluate(other)
+
+
+def test_mistakes_are_named(tmp_path, judged, bamkit):
+    workspace, _, _ = judged
+    with pytest.raises(BamkitError, match=r"a judge at .* already"):
+        train_judge(workspace)
+    with pytest.raises(BamkitError, match="there is no split nobody"):
+        train_judge(workspace, ["nobody"], force=True)
+    empty = Workspace.open(tmp_path)
+    with pytest.raises(BamkitError, match="bamkit select --name judge"):
+        train_judge(empty)
+    w.write_split(empty, "judge", judge_rows(each=3))
+    with pytest.raises(BamkitError, match="too few to train a judge"):
+        train_judge(empty)
+    with pytest.raises(BamkitError, match="no judge at"):
+        load_judge(tmp_path / "none")
+    for wrong in ({"epochs": 0}, {"size": 8}, {"finetune": True}, {"learning_rate": 0}):
+        with pytest.raises(BamkitError):
+            JudgeConfig(**wrong)
+    assert "judge" in bamkit("judge train", cwd=tmp_path, code=1).stderr
+
+
+def test_damaged_judges_are_refused(judged, tmp_path):
+    import shutil
+
+    workspace, _, _ = judged
+    for name in ("judge.pt", "known.parquet", "card.json"):
+        folder = tmp_path / name
+        shutil.copytree(workspace.root / "judge", folder)
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(BamkitError):
+            load_judge(folder)
+
+
+def test_command_prints_the_card(judged, bamkit):
+    workspace, _, _ = judged
+    output = bamkit("judge card", cwd=workspace.root).output
+    assert "emotion_happy" in output
+    assert "Average precision on" in output
+    assert json.loads(bamkit("judge card --json", cwd=workspace.root).stdout)["kind"] == "judge"
+
+
+# --- with a judge, evaluation says whether the mood changed ---
+
+
+def test_evaluation_with_a_judge(judged):
+    workspace, rows, judge = judged
+    found, folder, _ = evaluate_and_write(workspace)
+    name = "happy-to-scary"
+    before, after, real = (found.find("reached", name, m) for m in ("identity", "translation", "real"))
+    assert before.value < 0.2 < 0.5 < after.value <= 1
+    assert real.value > 0.8
+    assert (after.n, after.interval, after.attribute) == (24, "wilson", "emotion_scary")
+    change = found.find("probability change", name)
+    assert 0 < change.low < change.value < change.high < 1
+    by_content = [f for f in found.figures if f.metric == "reached with content" and f.direction == name]
+    flowers = sum(row["content_flower"] == "positive" for row in rows["happy"] if row["split"] == "test")
+    assert [(f.attribute, f.n) for f in by_content] == [("content_flower", flowers)]
+    assert found.find("content survives", name).n > 0
+    about = json.loads((folder / "metrics.json").read_text())
+    assert about["features"]["name"] == "judge"
+    assert about["features"]["sha256"] == about["judge"]["sha256"] == judge.sha256
+    assert "By content" in (folder / "index.html").read_text()
+
+
+# --- backbones ---
+
+
+@pytest.mark.parametrize("name", ["resnet10", "mobilenet_v3_small"])
+def test_torch_weights_are_recognised_and_give_the_same_features(name, tmp_path):
+    torch.manual_seed(1)
+    one = Backbone(name).eval()
+    classifier = {**one.network.state_dict(), "fc.weight": torch.zeros(1000, one.dimensions)}
+    torch.save(classifier, tmp_path / "weights.pth")
+    other, normal = pretrained(tmp_path / "weights.pth")
+    assert (other.name, normal) == (name, IMAGENET)
+    x = torch.rand(2, 3, 40, 40)
+    with torch.no_grad():
+        assert torch.equal(other.eval()(x), one(x))
+
+
+def test_foreign_weights_are_refused(tmp_path):
+    (tmp_path / "a.pth").write_bytes(b"nonsense")
+    with pytest.raises(BamkitError, match="not a file of torch weights"):
+        pretrained(tmp_path / "a.pth")
+    torch.save({"x": torch.zeros(3)}, tmp_path / "b.pth")
+    with pytest.raises(BamkitError, match="does not hold weights of"):
+        pretrained(tmp_path / "b.pth")
+    with pytest.raises(BamkitError, match="no file"):
+        pretrained(tmp_path / "c.pth")
+    with pytest.raises(BamkitError, match="no backbone"):
+        Backbone("vgg1")
+    assert "resnet18" in BACKBONES
+
+
+def test_pretrained_weights_get_a_linear_head(tmp_path, judged):
+    workspace, _, _ = judged
+    torch.manual_seed(0)
+    torch.save(Backbone("resnet10").network.state_dict(), tmp_path / "weights.pth")
+    config = JudgeConfig(weights=tmp_path / "weights.pth", size=48, device="cpu")
+    judge = train_judge(workspace, config=config, folder=tmp_path / "judge")
+    assert judge.card["weights"]["told"] == "pretrained weights, linear head"
+    assert len(judge.card["weights"]["sha256"]) == 64
+    assert judge.card["held_out"]["emotion_scary"]["average_precision"]["value"] > 0.9  # random features see colours
+    frozen = torch.load(tmp_path / "weights.pth", weights_only=True)
+    assert torch.equal(judge.network.backbone.network.state_dict()["conv1.weight"], frozen["conv1.weight"])
+
+
+def write_keras(path, network, keras3=True):
+    """Keras' file layout, from a torchvision MobileNetV2 with random numbers in it."""
+    import h5py
+
+    from bamkit.gan.evaluate.judge.keras import _keras_layers, _torch_layers
+
+    with h5py.File(path, "w") as file:
+        for (convolution, norm), (kernel, batch_norm) in zip(_torch_layers(network), _keras_layers(), strict=True):
+            depthwise = convolution.groups > 1
+            value = convolution.weight.detach().numpy()
+            name = "depthwise_kernel" if depthwise and not keras3 else "kernel"
+            end = "" if keras3 else ":0"
+            root = f"model_weights/mobilenetv2_1.00_160/{kernel}" if keras3 else f"{kernel}/{kernel}"
+            file[f"{root}/{name}{end}"] = value.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+            root = f"model_weights/mobilenetv2_1.00_160/{batch_norm}" if keras3 else f"{batch_norm}/{batch_norm}"
+            pairs = (("gamma", norm.weight), ("beta", norm.bias))
+            pairs += (("moving_mean", norm.running_mean), ("moving_variance", norm.running_var))
+            for name, tensor in pairs:
+                file[f"{root}/{name}{end}"] = tensor.detach().numpy()
+        file["optimizer_weights/adam/Conv1/kernel"] = np.zeros(3)
+
+
+@pytest.mark.parametrize("keras3", [True, False])
+def test_keras_files_of_both_kinds_are_read(tmp_path, keras3):
+    pytest.importorskip("h5py")
+    torch.manual_seed(0)
+    one = Backbone("mobilenet_v2")
+    write_keras(tmp_path / "weights.h5", one.network, keras3)
+    other, normal = pretrained(tmp_path / "weights.h5")
+    assert (other.name, normal) == ("mobilenet_v2", PLAIN)
+    weights = [v for k, v in one.network.state_dict().items() if "num_batches" not in k]
+    read = [v for k, v in other.network.state_dict().items() if "num_batches" not in k]
+    assert all(torch.equal(a, b) for a, b in zip(weights, read, strict=True))
+    shape = Shape("mobilenet_v2", 32, *PLAIN, True, ("emotion_happy",))
+    network = Network(shape, other)
+    again = Network(shape)
+    again.load_state_dict(network.state_dict())
+    x = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(network.eval()(x)[1], again.eval()(x)[1])
+
+
+def test_keras_files_without_the_layers_are_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["Conv1/kernel"] = np.zeros((3, 3, 3, 16))
+    with pytest.raises(BamkitError, match=r"width 1\.0"):
+        pretrained(tmp_path / "a.h5")
+    (tmp_path / "b.h5").write_bytes(b"nonsense")
+    with pytest.raises(BamkitError, match="not a readable HDF5"):
+        pretrained(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("side", [160, 97])
+def test_keras_features_agree_with_keras(tmp_path, side, monkeypatch):
+    """Against Keras' own MobileNetV2 on its torch backend, even and odd sides."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("h5py")
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "torch":
+        pytest.skip("keras runs on another backend")
+    keras.utils.set_random_seed(0)
+    model = keras.applications.MobileNetV2(input_shape=(side, side, 3), include_top=False, weights=None, pooling="avg")
+    rng = np.random.default_rng(0)
+    model.set_weights([v + np.abs(rng.normal(0, 0.1, v.shape)) if v.ndim == 1 else v for v in model.get_weights()])
+    model.save_weights(tmp_path / "w.weights.h5")
+    model.save(tmp_path / "model.h5")
+    backbone, _ = pretrained(tmp_path / "model.h5")
+    x = rng.uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+    expected = np.asarray(model(x).detach().cpu())
+    with torch.no_grad():
+        found = backbone.eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
