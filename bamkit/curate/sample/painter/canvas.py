@@ -80,6 +80,9 @@ class Canvas:
     shift: tuple[float, float] = (0.0, 0.0)
     vignette: float = 0.0
     """How much darker the corners are (0..1)."""
+    wobble: float = 0.0
+    """By how many pixels an unsteady hand moves the outlines."""
+    phase: float = 0.0
     ops: list[Op] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -98,7 +101,11 @@ class Canvas:
         return min(self.width, self.height) / 100
 
     def place(self, points: ArrayLike) -> list[float]:
-        return (np.asarray(points, dtype=np.float64) * self.scale + self.move).ravel().tolist()
+        placed = np.asarray(points, dtype=np.float64) * self.scale + self.move
+        if self.wobble:
+            turned = placed[..., ::-1] * (0.021, 0.017) + placed * (0.006, 0.009) + self.phase
+            placed = placed + self.wobble * SUPERSAMPLE * (np.sin(turned) + 0.4 * np.sin(2.7 * turned + 1))
+        return placed.ravel().tolist()
 
     def shape(self, points: ArrayLike, color: Color, line: float = 1.0, bump: float = 1.0) -> None:
         self.ops.append(Shape(self.place(points), color, line, bump))

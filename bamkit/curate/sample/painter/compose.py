@@ -27,6 +27,9 @@ THINGS: dict[str, tuple[Thing, float]] = {
 }
 PORTRAIT_SHARE = {"people": 0.4, "cat": 0.35, "dog": 0.35, "bird": 0.45, "flower": 0.2}
 
+# How far an unsteady hand moves outlines, in hundredths of the shorter side.
+WOBBLE = {"watercolor": 0.55, "pen_ink": 0.42, "graphite": 0.42, "oilpaint": 0.3}
+
 
 def compose(scene: Scene, light: Light, jitter: random.Random) -> Canvas:
     """Put the scene on a canvas. The same layout under another mood has the same horizon, places and sizes."""
@@ -35,7 +38,9 @@ def compose(scene: Scene, light: Light, jitter: random.Random) -> Canvas:
     reach = 0.012 * scene.series
     shift = (jitter.uniform(-reach, reach) * scene.width, jitter.uniform(-reach, reach) * scene.height)
     vignette = {"scary": 0.5 + 0.2 * scene.intensity, "gloomy": 0.25}.get(scene.mood, 0.0)
-    canvas = Canvas(scene.width, scene.height, zoom, shift, vignette)
+    wobble = WOBBLE.get(scene.medium, 0.0) * min(scene.width, scene.height) / 100
+    phase = seeded("wobble").uniform(0, 6.28)
+    canvas = Canvas(scene.width, scene.height, zoom, shift, vignette, wobble, phase)
     place = seeded("place")
     portrait = bool(scene.contents) and place.random() < PORTRAIT_SHARE.get(scene.contents[0], 0.0)
     if not scene.moods:

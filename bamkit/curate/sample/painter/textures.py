@@ -45,23 +45,24 @@ def paper() -> Floats:
 @cache
 def pencil() -> Floats:
     """Slanting pencil strokes over the tooth of paper, deviation about 1."""
-    return (0.75 * noise(22, 0.9, -0.9, seed=5) + 0.65 * noise(0.7, seed=6) + 0.25 * noise(30, seed=7)).astype(
-        np.float32
-    )
+    strokes = 0.6 * noise(13, 0.8, -0.9, seed=5) + 0.4 * noise(8, 0.8, -0.5, seed=15)
+    return (strokes + 0.7 * noise(0.6, seed=6) + 0.2 * noise(24, seed=7)).astype(np.float32)
 
 
 @cache
 def hatching() -> Floats:
     """How light a place may be and still get ink there (0..1): lines in four directions, a new one for each depth."""
     y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
-    wobble = 2.2 * noise(26, seed=8)
+    wobble = 1.6 * noise(22, seed=8)
+    broken = 0.05 * noise(6, seed=16)
     result = np.zeros((TILE, TILE), np.float32)
     # Whole numbers of lines a tile, so that the tile repeats without a seam.
-    for level, (kx, ky) in zip((0.78, 0.56, 0.36, 0.2), ((66, 66), (70, -62), (0, 100), (104, 4)), strict=True):
-        phase = (x * kx + y * ky) / TILE + wobble * math.hypot(kx, ky) / TILE * 0.5
+    lines = ((0.74, 78, 82), (0.52, 86, -70), (0.33, 6, 118), (0.17, 122, 10))
+    for level, kx, ky in lines:
+        phase = (x * kx + y * ky) / TILE + wobble * math.hypot(kx, ky) / TILE * 0.6
         wave = 0.5 + 0.5 * np.cos(2 * math.pi * phase)
-        result = np.maximum(result, level * np.clip(wave * 1.5 - 0.25, 0, 1))
-    return result
+        result = np.maximum(result, level * np.clip(wave * 1.7 - 0.55, 0, 1) * (1 + 0.1 * np.sign(level - 0.4)))
+    return (result + broken * (result > 0)).astype(np.float32)
 
 
 @cache
@@ -102,8 +103,9 @@ def strokes(length: float, width: float) -> tuple[NDArray[np.int16], NDArray[np.
                     draw.polygon([(px + ox, py + oy) for px, py in points], i)
     which = np.asarray(sheet)
     y, x = np.mgrid[0:TILE, 0:TILE]
-    dx = (place[which, 0] - x + TILE / 2) % TILE - TILE / 2
-    dy = (place[which, 1] - y + TILE / 2) % TILE - TILE / 2
+    painted = which > 0
+    dx = ((place[which, 0] - x + TILE / 2) % TILE - TILE / 2) * painted
+    dy = ((place[which, 1] - y + TILE / 2) % TILE - TILE / 2) * painted
     across = dx * np.sin(place[which, 2]) - dy * np.cos(place[which, 2])
     bristles = 0.016 * np.sin(across * 2.3 + which) + 0.045 * across / width
     own = 0.03 * np.random.default_rng(10).standard_normal(count + 1)[which]
