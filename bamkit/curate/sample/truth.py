@@ -8,7 +8,7 @@ from dataclasses import dataclass
 PROJECT_BITS = 4
 """mids that differ only in their last four bits belong to one project, as uploads made together do at Behance."""
 
-SERIES_SHARE = 0.35
+SERIES_SHARE = 0.22
 """Share of projects whose pictures are near-duplicates: one scene, seen again with small changes."""
 
 # Moods are drawn with these weights; the second of a pair is an emotion that comes along with the first.

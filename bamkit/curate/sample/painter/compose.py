@@ -20,9 +20,9 @@ THINGS: dict[str, tuple[Thing, float]] = {
     "building": (built.house, 0.6),
     "cars": (built.car, 0.36),
     "cat": (animals.cat, 0.56),
-    "dog": (animals.dog, 0.56),
+    "dog": (animals.dog, 0.6),
     "flower": (lambda p, light, rng, depth: plants.bouquet(p, light, rng, 7), 0.6),
-    "people": (people.person, 0.62),
+    "people": (people.person, 0.66),
     "tree": (plants.tree, 0.82),
 }
 PORTRAIT_SHARE = {"people": 0.4, "cat": 0.35, "dog": 0.35, "bird": 0.45, "flower": 0.2}
@@ -269,7 +269,7 @@ def _plain(canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str], r
     if portrait and name in ("people", "cat", "dog"):
         _close_up(canvas, name, light, rng, x)
         return
-    foot, size = h * 0.9, THINGS[name][1] * 112 * u
+    foot, size = h * 0.9, min(THINGS[name][1] * 112, 84) * u
     canvas.glow(x, foot, size * 0.55, size * 0.08, darker(light.land[3], 0.5), 0.7)
     if name == "flower":
         plants.vase(canvas.at(x, foot, size), light, rng)

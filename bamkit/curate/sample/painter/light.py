@@ -80,9 +80,9 @@ LIGHTS: dict[str, tuple[Light, ...]] = {
     ),
     "scary": (
         _light("moonlight", "scary", "060a1c 14204a 3c4c7e", "26325a 182042 0f1630 0a0f20", "eef0d6", (0.36, 0.42, 0.62), 0.62, 0.45, "1b2a58"),
-        _light("blood", "scary", "12050a 480d16 a8301f", "4c1118 2e0b12 1b070d 100509", "f6c998", (0.5, 0.29, 0.3), 0.6, 0.4, "571019"),
-        _light("poison", "scary", "050f0d 10332b 54733f", "274431 16302a 0c1f1b 071412", "e6f2b4", (0.34, 0.46, 0.36), 0.58, 0.45, "1d4034"),
         _light("violet", "scary", "0a0618 29174a 6a4382", "3b2556 24163c 160d29 0d081b", "f6e9ff", (0.42, 0.34, 0.58), 0.6, 0.45, "33205c"),
+        _light("poison", "scary", "050f0d 10332b 54733f", "274431 16302a 0c1f1b 071412", "e6f2b4", (0.34, 0.46, 0.36), 0.58, 0.45, "1d4034"),
+        _light("blood", "scary", "12050a 480d16 a8301f", "4c1118 2e0b12 1b070d 100509", "f6c998", (0.5, 0.29, 0.3), 0.6, 0.4, "571019"),
     ),
     "gloomy": (
         _light("fog", "gloomy", "9aa1a6 b6bbbd cdd0ce", "b4b9b7 9ca29f 868c88 767c77", "dcdfdd", (0.72, 0.74, 0.75), 0.3, 0.75, "a4acaf"),
@@ -105,11 +105,12 @@ LIGHTS: dict[str, tuple[Light, ...]] = {
 
 
 def light_of(mood: str, intensity: float, rng: random.Random, jitter: random.Random) -> Light:
-    """One of the mood's lights, stronger with `intensity`; `jitter` shifts it a little between near-duplicates."""
+    """One of the mood's lights, the first ones more often, stronger with `intensity`; `jitter` shifts it a little between near-duplicates."""
     from dataclasses import replace
 
-    chosen = rng.choice(LIGHTS[mood])
-    strength = {"scary": 1.22 - 0.4 * intensity, "happy": 0.97 + 0.06 * intensity}.get(mood, 1.0)
+    lights = LIGHTS[mood]
+    chosen = rng.choices(lights, range(len(lights) + 2, 2, -1))[0]
+    strength = {"scary": 1.38 - 0.4 * intensity, "happy": 0.97 + 0.06 * intensity}.get(mood, 1.0)
     ambient = tuple(factor * strength * jitter.uniform(0.98, 1.02) for factor in chosen.ambient)
     saturation = chosen.saturation * (0.92 + 0.16 * intensity if mood == "happy" else 1.0)
     return replace(chosen, ambient=ambient, saturation=saturation, intensity=intensity)  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ def graphite(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     lines = 1 - _floats(raster.outlines(canvas, 0.26 * canvas.unit, 20))
     strokes = textures.cut(textures.pencil(), *tone.shape, rng)
     lead = 1 - np.clip(tone, 0, 1) ** (0.7 if light.dark else 0.9)
-    lead = lead * np.clip(0.9 + 0.17 * strokes, 0.3, 1.25) + 0.55 * lines * np.clip(0.9 + 0.2 * strokes, 0.4, 1.2)
+    lead = lead * np.clip(0.92 + 0.13 * strokes, 0.3, 1.25) + 0.55 * lines * np.clip(0.9 + 0.2 * strokes, 0.4, 1.2)
     sheet = 0.965 + 0.008 * _paper(tone.shape, rng)
     grey = np.clip(sheet - 0.87 * np.clip(lead, 0, 1), 0.05, 1)
     return _image(grey[..., None] * np.array((1, 0.995, 0.975), np.float32))
@@ -110,7 +110,8 @@ def solids(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     total = 0.45 * layers[0] + 1.0 * layers[1] + 2.6 * layers[2]
     slope = np.zeros_like(total)
     slope[1:, 1:] = (total[1:, 1:] - total[:-1, 1:]) * 0.8 + (total[1:, 1:] - total[1:, :-1]) * 0.6
-    slope *= u * 1.5
+    # Only what stands out is shaded: its light must not spill over the ground around it.
+    slope *= u * 1.6 * np.clip((np.asarray(height) - 0.5) * 2.4, 0.08, 1)
     crease = np.clip(0.5 - layers[0], 0, 0.35)
     # What stands out throws its shadow down to the right, on whatever is lower there.
     down, right = round(2.2 * u), round(1.6 * u)

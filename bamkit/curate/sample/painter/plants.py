@@ -147,7 +147,7 @@ def tree(p: Local, light: Light, rng: random.Random, depth: float = 0.0) -> None
             p.curve([(0, -0.36), (0.1 * side, -0.5), (0.2 * side, -0.58)], bark, 0.04, line=0.6)
     _crown(p, kind, leaf, wide, rng)
     if light.mood == "happy" and leaf[1] > leaf[0] and rng.random() < 0.5:
-        for _ in range(9):
+        for _ in range(9 if kind != "poplar" else 0):
             turn, r = rng.uniform(0, 6.28), rng.uniform(0.1, 0.8)
             p.oval(
                 math.cos(turn) * wide * r,
@@ -159,9 +159,21 @@ def tree(p: Local, light: Light, rng: random.Random, depth: float = 0.0) -> None
 
 
 def _crown(p: Local, kind: str, leaf: Color, wide: float, rng: random.Random) -> None:
-    tall = 0.4 if kind == "poplar" else 0.3
+    if kind == "poplar":
+        flame = [(0, -1), (wide * 0.7, -0.72), (wide, -0.42), (wide * 0.6, -0.2), (0, -0.15)]
+        p.blob(flame + [(-x, y) for x, y in reversed(flame[1:-1])], leaf)
+        p.blob(
+            [(wide * 0.1, -0.9), (wide * 0.75, -0.5), (wide * 0.5, -0.24), (wide * 0.1, -0.2)],
+            darker(leaf, 0.13),
+            0,
+            0.3,
+        )
+        for x, y in ((-0.3, -0.72), (-0.45, -0.5), (-0.1, -0.38)):
+            p.oval(x * wide, y, wide * 0.16, 0.055, lighter(leaf, 0.18), angle=0.15, line=0, bump=0.3)
+        return
+    tall = 0.3
     middle = -0.98 + tall
-    count = 7 if kind != "poplar" else 5
+    count = 7
     puffs = []
     for i in range(count):
         turn = 2 * math.pi * (i + rng.uniform(-0.2, 0.2)) / count

@@ -54,15 +54,14 @@ def hatching() -> Floats:
     """How light a place may be and still get ink there (0..1): lines in four directions, a new one for each depth."""
     y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
     wobble = 1.6 * noise(22, seed=8)
-    broken = 0.05 * noise(6, seed=16)
     result = np.zeros((TILE, TILE), np.float32)
     # Whole numbers of lines a tile, so that the tile repeats without a seam.
     lines = ((0.74, 78, 82), (0.52, 86, -70), (0.33, 6, 118), (0.17, 122, 10))
     for level, kx, ky in lines:
         phase = (x * kx + y * ky) / TILE + wobble * math.hypot(kx, ky) / TILE * 0.6
         wave = 0.5 + 0.5 * np.cos(2 * math.pi * phase)
-        result = np.maximum(result, level * np.clip(wave * 1.7 - 0.55, 0, 1) * (1 + 0.1 * np.sign(level - 0.4)))
-    return (result + broken * (result > 0)).astype(np.float32)
+        result = np.maximum(result, level * np.clip(wave * 1.7 - 0.55, 0, 1))
+    return result
 
 
 @cache
