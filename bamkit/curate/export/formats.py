@@ -1,0 +1,146 @@
+"""The five formats. Each writer gets the sources and an empty folder; same input, byte-identical files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bamkit.contract import split_schema
+from bamkit.curate.export.source import BATCH, USED, Source
+from bamkit.provenance import KEY, canonical
+
+if TYPE_CHECKING:
+    from bamkit.curate.export.run import ExportConfig
+
+Writer = Callable[[Sequence[Source], Path, "ExportConfig", Callable[[], None]], None]
+
+
+def file_name(row: dict[str, Any]) -> str:
+    """`<mid>.jpg`: the mid, and the ending that the bytes deserve whatever the original was called."""
+    kinds = {b"\xff\xd8\xff": "jpg", b"\x89PN": "png", b"RIF": "webp"}
+    return f"{row['mid']}.{kinds.get(row['image']['bytes'][:3], 'bin')}"
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without its picture."""
+    return {name: value for name, value in row.items() if name != "image"}
+
+
+def cyclegan(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+    """trainA/ trainB/ testA/ testB/ (valA/ valB/), as the public CycleGAN code reads them; A is the first domain."""
+    short = {"train": "train", "test": "test", "validation": "val"}
+    for letter, source in zip("AB", found, strict=True):
+        for split in source.splits:
+            below = folder / f"{short[split]}{letter}"
+            below.mkdir()
+            for row in source.pictures(split):
+                (below / file_name(row)).write_bytes(row["image"]["bytes"])
+                step()
+
+
+def imagefolder(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+    """<split>/<domain>/<mid>.jpg, a class a domain, and <split>/metadata.csv with all columns.
+
+    torchvision's ImageFolder takes <split>/; Hugging Face's `imagefolder` takes the whole.
+    """
+    for split in USED:
+        parts = [source for source in found if split in source.splits]
+        if not parts:
+            continue
+        (folder / split).mkdir()
+        columns = ["file_name", "domain", *[n for n in split_schema().names if n != "image"]]
+        with open(folder / split / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+            table.writeheader()
+            for source in parts:
+                (folder / split / source.name).mkdir()
+                for row in source.pictures(split):
+                    name = f"{source.name}/{file_name(row)}"
+                    (folder / split / name).write_bytes(row["image"]["bytes"])
+                    table.writerow({"file_name": name, "domain": source.name, **plain(row)})
+                    step()
+
+
+def webdataset(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+    """<domain>-<split>-000000.tar ...: <mid>.jpg and <mid>.json (all columns), `config.shard` samples a tar."""
+    for source in found:
+        for split in source.splits:
+            rows = source.pictures(split)
+            for number, chunk in enumerate(_chunks(rows, config.shard)):
+                path = folder / f"{source.name}-{split}-{number:06}.tar"
+                with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+                    for row in chunk:
+                        about = {"domain": source.name, **plain(row)}
+                        _add(tar, file_name(row), row["image"]["bytes"])
+                        _add(tar, f"{row['mid']}.json", json.dumps(about, ensure_ascii=False).encode())
+                        step()
+
+
+def _chunks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """Runs of at most `size` rows, none of them empty; each must be used up before the next is asked for."""
+    for first in rows:
+
+        def run(first: dict[str, Any] = first) -> Iterator[dict[str, Any]]:
+            yield first
+            for _, row in zip(range(size - 1), rows, strict=False):
+                yield row
+
+        yield run()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # with no time and no owner, so that the same input gives the same bytes
+    info.size, info.mode = len(data), 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+def table(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+    """<domain>-<split>.csv: every column but the picture. Works for selections that were not fetched."""
+    for source in found:
+        for split, rows in source.table_rows.items():
+            if not rows:
+                continue
+            with open(folder / f"{source.name}-{split}.csv", "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(plain(rows[0])), lineterminator="\n")
+                writer.writeheader()
+                for row in rows:
+                    writer.writerow(plain(row))
+                    step()
+
+
+def hf(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+    """<domain>/<split>-00000-of-00001.parquet with Hugging Face's image type; the card names the configurations."""
+    schema = split_schema()
+    names = [name for name in schema.names if name != "image"]
+    packed = dict.fromkeys(names, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
+    for source in found:
+        (folder / source.name).mkdir()
+        for split in source.splits:
+            about = {"kind": "export", "name": source.name, "split": split}
+            about["split_id"] = source.domain.about.get("split_id")
+            own = schema.with_metadata({**schema.metadata, KEY: canonical(about).encode()})
+            path = folder / source.name / f"{split}-00000-of-00001.parquet"
+            how = {"compression": packed, "use_dictionary": names, "write_statistics": names}
+            with pq.ParquetWriter(path, own, **how) as writer:
+                for part in source.tables(split):
+                    fitted = pa.table(part.columns, schema=own)
+                    writer.write_table(fitted, row_group_size=BATCH)
+                    for _ in range(part.num_rows):
+                        step()
+
+
+WRITERS: dict[str, Writer] = {
+    "cyclegan": cyclegan,
+    "imagefolder": imagefolder,
+    "webdataset": webdataset,
+    "csv": table,
+    "hf": hf,
+}

@@ -1,0 +1,208 @@
+"""`export`: check the licences, write everything into a new folder beside the target, then put it in place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bamkit
+from bamkit.curate.export import formats
+from bamkit.curate.export.card import card
+from bamkit.curate.export.licences import project_url
+from bamkit.curate.export.source import Source, sources
+from bamkit.errors import BamkitError
+from bamkit.progress import Progress
+from bamkit.provenance import canonical
+from bamkit.workspace import Workspace, flush
+
+FORMATS = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
+MARK = "bamkit-export.json"
+"""Written into every export; only a folder that holds it is ever replaced."""
+ATTRIBUTION = ("mid", "project_id", "project_url", "src", "license", "license_url", "conditions", "domain", "split")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """How a dataset is exported."""
+
+    to: str
+    """The format: cyclegan, imagefolder, webdataset, csv or hf."""
+    licensed_only: bool = False
+    """Leave out images whose licence does not allow passing an adapted picture on."""
+    license_ok: bool = False
+    """Export those too: the user has the right to, or keeps the result to themselves."""
+    shard: int = 1000
+    """Images in a WebDataset tar."""
+
+    def __post_init__(self) -> None:
+        if self.to not in FORMATS:
+            raise BamkitError(f"there is no format {self.to!r}", f"--to {', '.join(FORMATS)}")
+        if self.shard < 1:
+            raise BamkitError("a shard holds at least one image", "--shard 1000")
+        if self.licensed_only and self.license_ok:
+            raise BamkitError("--licensed-only and --license-ok contradict each other", "give one of them")
+
+
+@dataclass
+class Exported:
+    """What was written."""
+
+    output: Path
+    rows: list[dict[str, Any]]
+    """One {"domain", "split", "images"} each."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        return sum(row["images"] for row in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"output": str(self.output), "images": self.images, "splits": self.rows, "notes": self.notes}
+
+
+def export(
+    workspace: Workspace, names: list[str], output: Path, config: ExportConfig, *, force: bool = False
+) -> Exported:
+    """Export the named splits (all by default; for csv also selections) to the folder `output`.
+
+    Two domains at once are needed for cyclegan; the first becomes A. Same splits, same bytes. Raises BamkitError if
+    images have licences that do not allow it (see ExportConfig), if `output` is there already (with `force` a folder
+    that an export made is replaced, no other), and for whatever sources() refuses.
+    """
+    found = sources(workspace, names, config.licensed_only, pictures=config.to != "csv")
+    if config.to == "cyclegan" and len(found) != 2:
+        names = [source.name for source in found]
+        raise BamkitError(
+            f"cyclegan needs two domains, not {len(found)} ({', '.join(names)})", "bamkit export happy scary"
+        )
+    _check_licences(found, config)
+    _may_write(output, force)
+    partial = output.with_name(f".{output.name}.partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    total = sum(sum(source.counts.values()) for source in found)
+    try:
+        with Progress("export", total) as progress:
+            done = 0
+
+            def step() -> None:
+                nonlocal done
+                done += 1
+                progress.update(done)
+
+            formats.WRITERS[config.to](found, partial, config, step)
+        (partial / "attribution.csv").write_text(attribution(found), encoding="utf-8")
+        (partial / "README.md").write_text(card(found, config.to), encoding="utf-8")
+        (partial / MARK).write_text(canonical(_mark(found, config)) + "\n", encoding="utf-8")
+        _flush_all(partial)
+        _put(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    rows = [
+        {"domain": source.name, "split": split, "images": count}
+        for source in found
+        for split, count in source.counts.items()
+        if count
+    ]
+    return Exported(output, rows, _notes(found, config))
+
+
+def _check_licences(found: Sequence[Source], config: ExportConfig) -> None:
+    """Raises BamkitError where pictures would go out against their licence and nobody has said that this is fine."""
+    reasons: Counter[str] = sum((source.left_out for source in found), Counter())
+    if config.to == "csv" or config.licensed_only or config.license_ok or not reasons:
+        return
+    total = sum(sum(source.counts.values()) for source in found)
+    shown = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    raise BamkitError(
+        f"{sum(reasons.values()):,} of {total:,} images may not be passed on ({shown})",
+        "--licensed-only leaves them out; --license-ok exports them all the same, for your own use",
+    )
+
+
+def _may_write(output: Path, force: bool) -> None:
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not output.is_dir():
+        raise BamkitError(f"{output} is a file: an export goes into a folder", "--output DIR")
+    if not (output / MARK).is_file():
+        raise BamkitError(f"{output} is not empty and was not made by bamkit export", "choose another --output")
+    if not force:
+        raise BamkitError(f"{output} is already there", "give --force to replace it, or another --output")
+
+
+def _put(partial: Path, output: Path) -> None:
+    """Rename `partial` to `output`; an old export is moved aside first and removed when the new one stands."""
+    old = output.with_name(f".{output.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        os.replace(output, old)
+    os.replace(partial, output)
+    flush(output.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush_all(folder: Path) -> None:
+    """Have everything on the disk before the rename says that it is there."""
+    with ThreadPoolExecutor(8, "flush") as pool:
+        for _ in pool.map(flush, [folder, *folder.rglob("*")]):
+            pass
+
+
+def attribution(found: Sequence[Source]) -> str:
+    """attribution.csv: where each image is from, its licence and its conditions."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ATTRIBUTION)
+    for source in found:
+        for split, rows in source.table_rows.items():
+            for row in rows:
+                one = source.licence_of(row["license"])
+                origin = (row["mid"], row["project_id"], project_url(row["project_id"]), row["src"])
+                writer.writerow([*origin, one.text, one.url, ", ".join(one.conditions), source.name, split])
+    return text.getvalue()
+
+
+def _mark(found: Sequence[Source], config: ExportConfig) -> dict[str, Any]:
+    return {
+        "kind": "export",
+        "format": config.to,
+        "bamkit": bamkit.__version__,
+        "domains": [
+            {
+                "name": source.name,
+                "images": source.counts,
+                **{
+                    key: source.domain.about.get(key)
+                    for key in ("selection_id", "split_id")
+                    if key in source.domain.about
+                },
+            }
+            for source in found
+        ],
+    }
+
+
+def _notes(found: Sequence[Source], config: ExportConfig) -> list[str]:
+    reasons: Counter[str] = sum((source.left_out for source in found), Counter())
+    shown = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    notes = []
+    if reasons and config.licensed_only:
+        notes.append(f"left out for their licence: {shown}")
+    elif reasons and config.to == "csv":
+        notes.append(f"the table holds addresses, no pictures; of those pictures may not be passed on: {shown}")
+    elif reasons:
+        notes.append(f"exported though they may not be passed on: {shown}; keep the result to yourself")
+    conditions = {c for source in found for one in source.allowed.values() if one.allowed for c in one.conditions}
+    if "non-commercial" in conditions:
+        notes.append("some licences allow non-commercial use only: see attribution.csv")
+    return notes
