@@ -1,10 +1,11 @@
 """The balance of two domains: prevalence, differences, shifts and lifts."""
 
+import json
 import math
 
 import pyarrow as pa
 import pytest
-from domains import manifest, two_domains, write_selection
+from domains import bam, manifest, two_domains, write_selection
 
 from bamkit.contract import ATTRIBUTES, LABELS
 from bamkit.curate import statistics
@@ -114,3 +115,27 @@ def test_foreign_and_broken_parquet_are_refused_in_one_line(tmp_path):
     workspace.selection("torn").write_bytes(b"PAR1 torn")
     with pytest.raises(BamkitError, match="not a readable parquet file"):
         read_domain(workspace, "torn")
+
+
+def test_the_command(tmp_path, bamkit):
+    two_domains(tmp_path)
+    output = bamkit("balance happy scary", cwd=tmp_path).output
+    assert "content_people:positive" in output
+    assert "lift" not in output
+    assert "told apart by content and media alone with AUC 0.9" in output
+    assert "--match happy" in output
+    bam(tmp_path / "bam.sqlite", n=200)
+    assert "lift happy" in bamkit("balance happy scary", cwd=tmp_path).output
+    said = json.loads(bamkit("balance happy scary --split test --json", cwd=tmp_path).output)
+    assert (said["n_a"], said["n_b"]) == (10, 10)
+    assert len(said["labels"]) == 60
+    assert len(said["scores"]) == 20
+    assert said["auc"]["low"] <= said["auc"]["value"] <= said["auc"]["high"]
+
+
+def test_the_command_says_what_is_wrong(tmp_path, bamkit):
+    assert "no selection or split 'happy'" in bamkit("balance happy scary", cwd=tmp_path, code=1).output
+    workspace = two_domains(tmp_path)
+    write_selection(workspace, "few", manifest(n=30, test=0).slice(0, 10))
+    assert "few has no test images" in bamkit("balance happy few --split test", cwd=tmp_path, code=1).output
+    assert "no BAM database" in bamkit("balance happy scary --db no.sqlite", cwd=tmp_path, code=1).output

@@ -54,7 +54,7 @@ def sections(text: str) -> list[str]:
 def test_the_page_holds_every_section_and_nothing_from_outside(workspace):
     text = page_of(workspace)
     assert sections(text) == [
-        "at-a-glance", "scores-of-the-emotions", "what-each-domain-holds", "balance-between-domains", "link-rot",
+        "at-a-glance", "scores-of-the-emotions", "what-each-domain-holds", "balance-between-domains", "link-rot", "leakage",
         "licences-and-mature-images", "what-occurs-together", "the-crowd-beside-the-scores", "contact-sheets",
         "how-this-was-made",
     ]  # fmt: skip

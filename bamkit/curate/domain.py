@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,3 +134,20 @@ def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[D
     """The named domains, or all of the workspace in the order of their names."""
     wanted = names or sorted({*workspace.selection_names(), *workspace.split_names()})
     return [read_domain(workspace, name) for name in wanted]
+
+
+def read_pictures(workspace: Workspace, name: str, split: str, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows (image, mid, rank, score) at `positions` (increasing) of a split, reading only their row groups."""
+    import pyarrow.parquet as pq
+
+    wanted = list(positions)
+    found, start = [], 0
+    for path in workspace.shards(name, split):
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            n = file.metadata.row_group(group).num_rows
+            inside = [place - start for place in wanted if start <= place < start + n]
+            if inside:
+                found += file.read_row_group(group, columns=["image", "mid", "rank", "score"]).take(inside).to_pylist()
+            start += n
+    return found

@@ -9,12 +9,13 @@ from typing import Any
 
 import bamkit
 from bamkit.curate.balance import NOT_EMOTION, balance
+from bamkit.curate.check import check
 from bamkit.curate.counts import Counts, count
 from bamkit.curate.crowd import Judged, judged
 from bamkit.curate.database import Database
 from bamkit.curate.domain import Domain, read_domains
 from bamkit.curate.obtained import outcomes
-from bamkit.curate.report import contact, plots
+from bamkit.curate.report import contact, leakage, plots
 from bamkit.curate.report import database as on_database
 from bamkit.curate.report import domains as on_domains
 from bamkit.curate.report.book import Book, percent, signed
@@ -98,6 +99,8 @@ def write(
         on_domains.balances(book, trained, labels)
     if domains:
         on_domains.link_rot(book, domains)
+    if domains:
+        _leakage(book, workspace, domains)
     mature = (counts.mature, counts.images) if counts else None
     on_domains.licences(book, trained, counts.licenses if counts else None, mature)
     if counts:
@@ -148,6 +151,15 @@ def _at_a_glance(book: Book, domains: Sequence[Domain], counts: Counts | None) -
             )
     book.page.section("At a glance")
     book.page.facts(facts)
+
+
+def _leakage(book: Book, workspace: Workspace, domains: Sequence[Domain]) -> None:
+    import pyarrow as pa
+
+    found = check(workspace, [domain.name for domain in domains])
+    leakage.add(book.page, workspace, found)
+    if found.clusters:
+        book.keep("leakage", pa.Table.from_pylist(found.rows()))
 
 
 def _provenance(book: Book, domains: Sequence[Domain], counts: Counts | None, fingerprint: str | None) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.curate.domain import Domain
+from bamkit.curate.domain import Domain, read_pictures
+from bamkit.curate.pictures import thumbnail
 from bamkit.curate.report.book import Book
 from bamkit.page import Picture
 from bamkit.workspace import Workspace
@@ -37,7 +38,7 @@ def contact_sheets(
             even = sorted({round(i) for i in np.linspace(len(first), n - 1, spread)}) if n > len(first) else []
             chosen = first + (even if split == "train" else [])
             rows = read_pictures(workspace, domain.name, split, chosen)
-            sheet = [(row, thumbnail(row["image"]["bytes"])) for row in rows]
+            sheet = [(row, thumbnail(row["image"]["bytes"], SIDE)) for row in rows]
             book.page.heading(f"{domain.name}, {split}")
             book.page.pictures([_picture(domain.name, row, small) for row, small in sheet], width=104)
             book.figures[f"contact-{domain.name}-{split}.png"] = sheet_png([small for _, small in sheet])
@@ -46,34 +47,6 @@ def contact_sheets(
 def _picture(name: str, row: dict[str, Any], small: Image.Image) -> Picture:
     score = "" if row["score"] is None else f" · {row['score']:.2f}".replace("-", "−")
     return Picture(small, f"{name}, rank {row['rank']}, image {row['mid']}", f"{row['rank']:,}{score}")
-
-
-def read_pictures(workspace: Workspace, name: str, split: str, positions: Sequence[int]) -> list[dict[str, Any]]:
-    """The rows (image, mid, rank, score) at `positions` (increasing) of a split, reading only their row groups."""
-    import pyarrow.parquet as pq
-
-    wanted = list(positions)
-    found, start = [], 0
-    for path in workspace.shards(name, split):
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            n = file.metadata.row_group(group).num_rows
-            inside = [place - start for place in wanted if start <= place < start + n]
-            if inside:
-                found += file.read_row_group(group, columns=["image", "mid", "rank", "score"]).take(inside).to_pylist()
-            start += n
-    return found
-
-
-def thumbnail(data: bytes, side: int = SIDE) -> Image.Image:
-    """An encoded picture, decoded and made small."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.draft("RGB", (side, side))
-        small = picture.convert("RGB")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return small
 
 
 def sheet_png(pictures: Sequence[Image.Image], columns: int = 9, gap: int = 4) -> bytes:

@@ -1,0 +1,65 @@
+"""Leakage on a page: what is shared between splits and domains, the clusters with their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bamkit.curate.check import Check, Cluster, Member
+from bamkit.curate.domain import read_pictures
+from bamkit.curate.pictures import thumbnail
+from bamkit.page import Page, Picture
+from bamkit.workspace import Workspace
+
+SHOWN = 40
+"""How many clusters are shown with their pictures; the tables count all."""
+MEMBERS = 12
+"""How many members of a cluster are shown."""
+
+
+def write_page(workspace: Workspace, found: Check) -> Path:
+    """Write reports/check.html and return its path."""
+    page = Page("Leakage check", "What train, test, validation and the domains share, and must not.")
+    add(page, workspace, found)
+    path = workspace.reports / "check.html"
+    page.write(path)
+    return path
+
+
+def add(page: Page, workspace: Workspace, found: Check) -> None:
+    """The section on leakage of any page."""
+    total = sum(found.images.values())
+    page.section("Leakage", f"{total:,} images were compared, {found.hashed:,} of them by their pictures too.")
+    if found.clean:
+        page.text(
+            "No two splits or domains share an image, an address, a file"
+            + (", a project" if found.by_project else "")
+            + (" or a near-duplicate picture." if found.hashed else ". Pictures were not fetched, so not compared.")
+        )
+    else:
+        page.note(f"{len(found.leaks):,} clusters reach over a border between splits or domains.")
+    if found.clusters:
+        rows = [{**row, "leak": "yes" if row["leak"] else "no"} for row in found.rows()]
+        page.table(rows, caption="What is shared. Inside one split it is a repetition, not a leak.")
+    clusters = [cluster for cluster in found.clusters if _with_pictures(workspace, cluster)][:SHOWN]
+    for cluster in clusters:
+        members = cluster.members[:MEMBERS]
+        kept = f", {len(members)} of {len(cluster.members)} shown" if len(members) < len(cluster.members) else ""
+        page.pictures(
+            _pictures(workspace, members),
+            f"{'Leak' if cluster.leak else 'Repetition'}: {cluster.kind}, {cluster.shared}{kept}",
+            width=110,
+        )
+
+
+def _with_pictures(workspace: Workspace, cluster: Cluster) -> bool:
+    return cluster.kind != "project" and all(workspace.shards(m.domain, m.split) for m in cluster.members)
+
+
+def _pictures(workspace: Workspace, members: Sequence[Member]) -> list[Picture]:
+    found = []
+    for member in members:
+        row = read_pictures(workspace, member.domain, member.split, [member.position])[0]
+        caption = f"{member.place}, rank {member.rank:,}"
+        found.append(Picture(thumbnail(row["image"]["bytes"], 160), f"Image {member.mid}, {caption}", caption))
+    return found
