@@ -79,7 +79,7 @@ class Step:
 
     def __call__(self, real_a: Tensor, real_b: Tensor, draws: Draws) -> Tensor:
         """One step on real_a, real_b [N, 3, crop, crop] in [-1, 1]. Returns what LOSSES names, float32 [10]."""
-        found: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = dict.fromkeys(("idt_A", "idt_B"), real_a.new_zeros(()))
 
         # The generators: one Adam step on equation (3), the discriminators held fixed.
         self.nets.D_A.requires_grad_(requires_grad=False)
@@ -140,7 +140,6 @@ class Step:
             self.fake_a = fake_a.detach()
             del fake_a
             if not config.lambda_identity:
-                yield {"idt_A": self.fake_b.new_zeros(()), "idt_B": self.fake_b.new_zeros(())}
                 return
             if merged:
                 yield {

@@ -1,0 +1,308 @@
+"""One training step: agreement with the public implementation, with numbers of our own, and with itself."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import gan_parts
+import numpy as np
+import pytest
+import torch
+
+from bamkit.gan import losses, networks
+from bamkit.gan.augment import augment
+from bamkit.gan.config import TrainConfig
+from bamkit.gan.engine import Levers
+from bamkit.gan.normalise import normalise
+from bamkit.gan.plan import Draws, Plan
+from bamkit.gan.pool import ImagePool
+from bamkit.gan.schedule import Schedule, rate_factor
+from bamkit.gan.step import LOSSES, Networks, Step
+
+PARITY = Path(os.environ.get("BAMKIT_PARITY", gan_parts.ROOT.parent / "shared" / "parity"))
+NUMBERS = Path(__file__).parent / "data" / "gan_steps.json"
+NO_DRAWS = Draws(*[None] * 11)
+NAMES = ("G_A", "G_B", "D_A", "D_B")
+
+
+def fill(network, arrays):
+    """Set every convolution's weight and bias, in order, from (weight, bias) arrays; biases may be None."""
+    with torch.no_grad():
+        for (_, conv), (weight, bias) in zip(networks.convolutions(network), arrays, strict=True):
+            conv.weight.copy_(torch.from_numpy(weight))
+            if conv.bias is not None:
+                conv.bias.copy_(torch.from_numpy(bias)) if bias is not None else conv.bias.zero_()
+
+
+def double_step(arrays, levers=None, **settings):
+    config = gan_parts.tiny(**{"pool": 0, **settings})
+    nets = Networks(config).double()
+    for name in NAMES:
+        fill(getattr(nets, name), arrays[name])
+    return Step(nets, config, levers or Levers())
+
+
+@pytest.mark.parametrize("name", ["cyclegan_9blocks_lsgan", "cyclegan_6blocks_lsgan_batch2"])
+def test_agrees_with_the_public_implementation(name):
+    path = PARITY / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    known = np.load(path)
+
+    def arrays(network):
+        keys = [key for key in known.files if key.startswith(f"{network}/") and key.endswith("weight")]
+        keys.sort(key=lambda key: [int(number) for number in re.findall(r"\d+", key)])
+        return [(known[key], known[key.replace("weight", "bias")]) for key in keys]
+
+    step = double_step(
+        {n: arrays(n) for n in NAMES},
+        width=known["G_A/model.1.weight"].shape[0],
+        discriminator_width=8,
+        blocks=9 if "9blocks" in name else 6,
+        batch=len(known["step0/real_A"]),
+    )
+    order = [LOSSES.index(n) for n in known["loss_names"]]
+    for i, tolerance in enumerate((1e-9, 1e-7, 1e-6)):
+        real_a, real_b = (torch.from_numpy(known[f"step{i}/real_{d}"]).double() for d in "AB")
+        with torch.no_grad():
+            fake_b = step.nets.G_A(real_a)
+            rec_a = step.nets.G_B(fake_b)
+        np.testing.assert_allclose(fake_b, known[f"step{i}/fake_B"], atol=tolerance)
+        np.testing.assert_allclose(rec_a, known[f"step{i}/rec_A"], atol=tolerance)
+        found = step(real_a, real_b, NO_DRAWS)
+        np.testing.assert_allclose(found[order], known["losses"][i], rtol=tolerance)
+        norms = [torch.stack([p.grad.norm() for p in getattr(step.nets, n).parameters()]).norm().item() for n in NAMES]
+        np.testing.assert_allclose(norms, known[f"step{i}/grad_norm"], rtol=tolerance)
+    after = torch.from_numpy(known["after/input"]).double()
+    with torch.no_grad():
+        np.testing.assert_allclose(step.nets.G_A(after), known["after/G_A(input)"], atol=1e-6)
+        np.testing.assert_allclose(step.nets.D_A(after), known["after/D_A(input)"], atol=1e-6)
+
+
+def own_case():
+    """Tiny networks and batches from numpy, the same for the baseline and for bamkit."""
+    nets = Networks(gan_parts.tiny(blocks=2))
+    arrays = {name: gan_parts.numpy_weights(getattr(nets, name), i) for i, name in enumerate(NAMES)}
+    rng = np.random.Generator(np.random.PCG64(7))
+    batches = [[torch.from_numpy(rng.uniform(-1, 1, (2, 3, 32, 40))) for _ in "AB"] for _ in range(3)]
+    return arrays, batches
+
+
+def baseline_losses():
+    """What benchmarks/baseline.py, which shares no code with bamkit.gan, makes of `own_case`."""
+    arrays, batches = own_case()
+    peer = gan_parts.baseline().Baseline(4, 2, 4, dtype=torch.float64, pool=0)
+    for name, network in zip(NAMES, peer.networks(), strict=True):
+        fill(network, arrays[name])
+    return [peer.step(*batch) for batch in batches]
+
+
+def test_agrees_with_the_committed_numbers():
+    known = json.loads(NUMBERS.read_text())["losses"]
+    for ours, theirs in zip(baseline_losses(), known, strict=True):
+        for name, value in theirs.items():
+            assert ours[name] == pytest.approx(value, rel=1e-9), f"the baseline's {name}"
+    arrays, batches = own_case()
+    # Fused Adam holds its rate in float32.
+    for levers, tolerance in ((Levers(), 1e-9), (Levers(merged=True), 1e-9), (Levers(fused_adam=True), 1e-6)):
+        for low_memory in (False, True):
+            step = double_step(arrays, levers, blocks=2, batch=2, low_memory=low_memory)
+            for batch, theirs in zip(batches, known, strict=True):
+                found = dict(zip(LOSSES, step(*batch, NO_DRAWS).tolist(), strict=True))
+                for name, value in theirs.items():
+                    assert found[name] == pytest.approx(value, rel=tolerance), (name, levers)
+
+
+def gradients(**settings):
+    levers = settings.pop("levers", Levers())
+    arrays, batches = own_case()
+    step = double_step(arrays, levers, blocks=2, batch=2, **settings)
+    step(*batches[0], NO_DRAWS)
+    return [p.grad.clone() for n in NAMES for p in getattr(step.nets, n).parameters()]
+
+
+@pytest.mark.parametrize("objective", ["lsgan", "log-likelihood"])
+@pytest.mark.parametrize("identity", [0.5, 0.0])
+def test_low_memory_and_merged_passes_give_the_same_gradients(objective, identity):
+    settings = {"objective": objective, "lambda_identity": identity}
+    plain = gradients(**settings)
+    for other in (gradients(low_memory=True, **settings), gradients(levers=Levers(merged=True), **settings)):
+        for a, b in zip(plain, other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_gradients_are_those_of_finite_differences():
+    arrays, batches = own_case()
+    step = double_step(arrays, blocks=2, batch=2)
+    real_a, real_b = batches[0]
+
+    def objective():
+        parts = [value for part in step._objective(real_a, real_b, NO_DRAWS) for value in part.values()]
+        return torch.stack(parts).sum()
+
+    objective().backward()
+    rng = np.random.default_rng(0)
+    for parameter in (step.nets.G_A.stem.weight, step.nets.G_B.blocks[1].second.weight, step.nets.G_A.head.bias):
+        at = tuple(rng.integers(0, n) for n in parameter.shape)
+        with torch.no_grad():
+            values = []
+            for nudge in (1e-7, -2e-7):
+                parameter[at] += nudge
+                values.append(float(objective()))
+            parameter[at] += 1e-7
+        assert parameter.grad[at].item() == pytest.approx((values[0] - values[1]) / 2e-7, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(2, 6, 9, 12), (1, 3, 4, 4)])
+def test_normalise_is_instance_norm_with_right_gradients_in_every_memory_format(memory_format, shape):
+    x = torch.randn(shape, dtype=torch.float64).to(memory_format=memory_format).requires_grad_()
+    gradient = torch.randn(shape, dtype=torch.float64).to(memory_format=memory_format)
+    y = normalise(x, "leaky")
+    y.backward(gradient)
+    z = x.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+    mean, variance = z.mean((2, 3), keepdim=True), z.var((2, 3), correction=0, keepdim=True)
+    expected = torch.nn.functional.leaky_relu((z - mean) / (variance + 1e-5).sqrt(), 0.2)
+    expected.backward(gradient.contiguous())
+    torch.testing.assert_close(y.contiguous(), expected)
+    torch.testing.assert_close(x.grad.contiguous(), z.grad)
+
+
+def test_bfloat16_normalisation_keeps_float32_statistics():
+    x = 100 + torch.randn(1, 4, 64, 64)
+    error = (normalise(x.bfloat16()).float() - normalise(x.bfloat16().float())).abs().max()
+    assert error < 0.02
+
+
+def test_bfloat16_step_stays_near_float32():
+    config = gan_parts.tiny(batch=2, pool=0)
+    batch = [torch.rand(2, 3, 28, 28) * 2 - 1 for _ in "AB"]
+    found = [Step(Networks(config), config, levers)(*batch, NO_DRAWS) for levers in (Levers(), Levers(bf16=True))]
+    torch.testing.assert_close(found[0][:8], found[1][:8], rtol=0.03, atol=0.02)
+
+
+def test_generator_step_leaves_the_discriminators_alone():
+    config = gan_parts.tiny(pool=0)
+    step = Step(Networks(config), config, Levers())
+    step.set_rate(0.0)
+    batch = [torch.rand(1, 3, 28, 28) for _ in "AB"]
+    before = {name: value.clone() for name, value in step.nets.state_dict().items()}
+    step(*batch, NO_DRAWS)
+    for name, value in step.nets.state_dict().items():
+        assert torch.equal(before[name], value), name
+    step.optimizers["generators"].param_groups[0]["lr"] = 0.01
+    step(*batch, NO_DRAWS)
+    after = step.nets.state_dict()
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"G_A", "G_B"}
+
+
+def test_learning_rate_is_the_public_codes():
+    factors = [rate_factor(e) for e in range(1, 201)]
+    assert factors[:100] == [1.0] * 100
+    assert factors[100] == pytest.approx(1 - 1 / 101)
+    assert factors[199] == pytest.approx(1 / 101)
+    by_epochs = Schedule(TrainConfig(), 1000)
+    assert by_epochs.total == 200_000
+    assert [by_epochs.factor(s) for s in (0, 99_999, 100_000, 199_999)] == [1.0, 1.0, factors[100], factors[199]]
+    stretched = Schedule(TrainConfig(steps=400), 1000)
+    assert [stretched.factor(s) for s in (199, 200, 201, 202, 399)] == [
+        1.0, factors[100], factors[100], factors[101], factors[199],
+    ]  # fmt: skip
+
+
+def test_pool_passes_through_until_full_and_swaps_afterwards():
+    plan = Plan(40, 40, 2, 32, 28, 5, 0)
+    pool, seen, shown = ImagePool(5, 1, 1, torch.device("cpu"), torch.float64), [], []
+    for epoch in range(3):
+        draws = plan.epoch(epoch)
+        for i in range(plan.steps_per_epoch):
+            d = draws.at(i)
+            new = torch.arange(2, dtype=torch.float64) + 2 * (epoch * plan.steps_per_epoch + i)
+            fakes = new.reshape(2, 1, 1, 1).expand(2, 3, 1, 1)
+            seen += new.tolist()
+            shown += pool.exchange(fakes, d.slot_a, d.swap_a)[:, 0, 0, 0].tolist()
+    assert shown[:5] == seen[:5], "until it is full every fake is shown"
+    assert all(s in seen[: i + 1] for i, s in enumerate(shown)), "only fakes that were made before are shown"
+    share = np.mean([a != b for a, b in zip(shown[5:], seen[5:], strict=True)])
+    assert 0.35 < share < 0.65
+    assert max(shown.count(s) for s in set(shown)) <= 2, "a fake swapped out of the pool has left it"
+
+
+def test_plan_depends_on_seed_and_epoch_alone_and_is_shared_out():
+    plan = Plan(7, 5, 3, 32, 28, 4, 1, diffaug=True)
+    assert plan.steps_per_epoch == 3
+    again, other = plan.epoch(4), plan.epoch(5)
+    assert torch.equal(plan.epoch(4).index_a, again.index_a)
+    assert not torch.equal(again.index_a, other.index_a)
+    assert sorted(again.index_a.flatten()[:7].tolist()) == list(range(7)), "one pass over the larger domain"
+    assert int(again.index_b.max()) < 5
+    assert 0 <= int(again.corner_a.min()) <= int(again.corner_a.max()) <= 4
+    joint = Plan(7, 5, 4, 32, 28, 4, 1).epoch(0)
+    halves = [Plan(7, 5, 2, 32, 28, 4, 1, rank=rank, world=2).epoch(0) for rank in (0, 1)]
+    for name in ("index_a", "index_b", "corner_b", "flip_a"):
+        assert torch.equal(torch.cat([getattr(h, name) for h in halves], dim=1), getattr(joint, name)), name
+    assert halves[0].slot_a[:2].tolist() == [[0, 1], [2, 3]] == halves[1].slot_a[:2].tolist(), "each its own pool"
+
+
+def test_differentiable_augmentation_changes_and_lets_gradients_through():
+    x = torch.rand(4, 3, 16, 16, dtype=torch.float64).requires_grad_()
+    draws = torch.rand(4, 7)
+    y = augment(x, draws)
+    assert y.shape == x.shape
+    assert not torch.allclose(x, y)
+    y.sum().backward()
+    assert x.grad.abs().sum() > 0
+    still = torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.5, 2.0, 2.0]])
+    torch.testing.assert_close(augment(x[:1], still), x[:1])
+    assert torch.autograd.gradcheck(lambda z: augment(z, draws[:1]), x[:1, :, :6, :6].detach().requires_grad_())
+
+
+def test_augmented_and_averaged_training_runs():
+    config = gan_parts.tiny(diffaug=True, ema=0.5, batch=2)
+    nets = Networks(config)
+    averages = [p.clone().detach() for p in nets.generators()]
+    plan = Plan(6, 6, 2, 32, 28, 3, 0, diffaug=True)
+    step = Step(nets, config, Levers(), averages=averages)
+    start = [p.clone().detach() for p in nets.generators()]
+    step(*[torch.rand(2, 3, 28, 28) for _ in "AB"], plan.epoch(0).at(0))
+    for average, first, now in zip(averages, start, nets.generators(), strict=True):
+        torch.testing.assert_close(average, (first + now.detach()) / 2)
+
+
+def test_networks_have_the_published_size():
+    # The public networks' numbers, less the biases that a norm cancels.
+    assert networks.parameters(networks.ResnetGenerator()) == 11_378_179 - 5_248
+    assert networks.parameters(networks.PatchDiscriminator()) == 2_764_737 - 896
+    assert networks.PatchDiscriminator(8)(torch.zeros(1, 3, 70, 70)).shape == (1, 1, 6, 6)
+    unet = networks.generator(TrainConfig(generator="unet", halvings=5, crop=64))
+    assert unet(torch.zeros(2, 3, 64, 32)).shape == (2, 3, 64, 32)
+
+
+def test_initial_weights_are_normal_and_depend_on_the_seed():
+    nets = Networks(gan_parts.tiny(width=16))
+    weight = nets.G_A.blocks[0].first.weight
+    assert weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not torch.equal(weight, nets.G_B.blocks[0].first.weight)
+    assert torch.equal(weight, Networks(gan_parts.tiny(width=16)).G_A.blocks[0].first.weight)
+    assert not torch.equal(weight, Networks(gan_parts.tiny(width=16, seed=1)).G_A.blocks[0].first.weight)
+    assert nets.G_A.head.bias.abs().max() == 0
+
+
+def test_accuracy_and_objectives():
+    real, fake = torch.tensor([0.9, 0.6, 0.1, 0.7]), torch.tensor([0.2, 0.8, 0.1, 0.3])
+    assert losses.accuracy(real, fake).item() == pytest.approx(0.75)
+    assert losses.adversarial(real, True).item() == pytest.approx(((1 - real) ** 2).mean().item())
+    expected = -torch.log(1 - torch.sigmoid(fake)).mean().item()
+    assert losses.adversarial(fake, False, "log-likelihood").item() == pytest.approx(expected)
+
+
+def test_unet_trains():
+    config = gan_parts.tiny(generator="unet", halvings=3, crop=24, pool=0)
+    step = Step(Networks(config), replace(config), Levers())
+    batch = [torch.rand(1, 3, 24, 24) for _ in "AB"]
+    first = step(*batch, NO_DRAWS)
+    for _ in range(12):
+        last = step(*batch, NO_DRAWS)
+    assert last[LOSSES.index("cycle_A")] < first[LOSSES.index("cycle_A")]
