@@ -53,6 +53,15 @@ class Alchemy:
         except self._error as error:
             raise self._explained(error) from error
 
+    def ask(self, sql: str) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
+        """Column names and streamed rows of one statement, its colons not taken for parameters."""
+        try:
+            result = self.raw.exec_driver_sql(sql)
+            columns = tuple(result.keys()) if result.returns_rows else ()
+        except self._error as error:
+            raise self._explained(error) from error
+        return columns, (tuple(row) for row in (result if columns else ()))
+
     def tables(self) -> dict[str, Table]:
         look = self._sa.inspect(self.raw)
         found = {}

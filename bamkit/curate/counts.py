@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,8 +179,7 @@ class Tally:
 
     def add_scores(self, chunk: list[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:
         """Rows of (mid, one score an attribute). Returns mids int64 (n,) and scores float64 (n, attributes)."""
-        mids = whole([row[0] for row in chunk])
-        scores, text = numbers([row[1:] for row in chunk], len(self.attributes))
+        mids, scores, text = numbers(chunk, len(self.attributes))
         self.scored += len(chunk)
         self.score_mids.append(mids)
         for i, name in enumerate(self.attributes):
@@ -198,23 +197,23 @@ class Tally:
     def add_labels(self, packed: np.ndarray) -> None:
         """int64 (n,): two bits an attribute, see CODES."""
         self.labelled += len(packed)
-        codes = (packed[:, None] >> (2 * np.arange(len(ATTRIBUTES)))) & 3
-        for code in range(4):
-            self.labels[:, code] += np.count_nonzero(codes == code, axis=0)
         # float32 counts exactly up to 2**24, far above one chunk.
-        positive = (codes == CODES["positive"]).astype(np.float32)
-        self.cooccurrence += (positive.T @ positive).astype(np.int64)
+        positive = np.empty((len(ATTRIBUTES), len(packed)), np.float32)
+        for i in range(len(ATTRIBUTES)):
+            codes = (packed >> (2 * i)) & 3
+            self.labels[i] += np.bincount(codes, minlength=4)
+            positive[i] = codes == CODES["positive"]
+        self.cooccurrence += (positive @ positive.T).astype(np.int64)
 
     def result(self, crowd: dict[str, dict[str, int]] | None = None, from_sidecar: bool = False) -> Counts:
         """The finished counts."""
         modules, scored = joined(self.module_mids), joined(self.score_mids)
-        hashes = joined(self.src_hashes)
         return Counts(
             images=self.images,
             scored=self.scored,
-            without_scores=len(modules) - int(np.isin(modules, scored).sum()),
+            without_scores=len(modules) - present(modules, scored),
             without_src=self.without_src,
-            duplicate_srcs=len(hashes) - len(np.unique(hashes)),
+            duplicate_srcs=repeats(joined(self.src_hashes)),
             projects=len(np.unique(joined(self.projects))),
             mature=self.mature,
             licenses=dict(sorted(self.licenses.items(), key=lambda item: (-item[1], item[0]))),
@@ -291,14 +290,22 @@ def histogram(scores: np.ndarray) -> np.ndarray:
     return np.bincount(np.minimum(index, bins - 1), minlength=bins)
 
 
-def numbers(rows: list[tuple[Any, ...]], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores as float64 (n, width), NaN for what is no number, and the texts in each column as int64 (width,)."""
+def numbers(rows: list[tuple[Any, ...]], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of (mid, `width` scores) as mids int64 (n,), -1 for what is no integer; scores float64 (n, width), NaN for
+    what is no number; and how many texts each column holds, int64 (width,)."""
     try:
-        return np.array(rows, np.float64).reshape(len(rows), width), np.zeros(width, np.int64)
-    except (TypeError, ValueError):
-        text = np.array([[isinstance(value, str | bytes) for value in row] for row in rows]).reshape(len(rows), width)
-        plain = [[value if isinstance(value, int | float) else np.nan for value in row] for row in rows]
-        return np.array(plain, np.float64).reshape(len(rows), width), text.sum(axis=0)
+        # A mid is far below 2**53, so it survives the way through float64.
+        both = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * (width + 1)).reshape(len(rows), -1)
+        if not np.isnan(both[:, 0]).any():
+            return both[:, 0].astype(np.int64), both[:, 1:], np.zeros(width, np.int64)
+    except (TypeError, ValueError, OverflowError):
+        # Text or NULL among them: value by value, for this chunk only.
+        pass
+    own = [row[1:] for row in rows]
+    text = np.array([[isinstance(value, str | bytes) for value in row] for row in own]).reshape(len(rows), width)
+    plain = [[value if isinstance(value, int | float) else np.nan for value in row] for row in own]
+    mids = whole([row[0] for row in rows])
+    return mids, np.array(plain, np.float64).reshape(len(rows), width), text.sum(axis=0)
 
 
 def whole(values: Any) -> np.ndarray:
@@ -310,7 +317,26 @@ def whole(values: Any) -> np.ndarray:
 
 
 def joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    """The parts as one array; the list is emptied, so that both are not in memory for longer than it takes."""
+    whole = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    parts.clear()
+    return whole
+
+
+def repeats(values: np.ndarray) -> int:
+    """How many values have occurred before. Sorts `values` in place: np.unique would copy them twice."""
+    values.sort()
+    return int(np.count_nonzero(values[1:] == values[:-1]))
+
+
+def present(values: np.ndarray, among: np.ndarray) -> int:
+    """How many of `values` are among the others. Sorts `among` in place."""
+    among.sort()
+    found = 0
+    for start in range(0, len(values) if len(among) else 0, 100_000):
+        part = values[start : start + 100_000]
+        found += int(np.count_nonzero(among[np.minimum(np.searchsorted(among, part), len(among) - 1)] == part))
+    return found
 
 
 def chunks(rows: Iterator[tuple[Any, ...]], size: int = 20_000) -> Iterator[list[tuple[Any, ...]]]:

@@ -205,6 +205,7 @@ class Sqlite:
             while chunk := cursor.fetchmany(2000):
                 yield from chunk
         except sqlite3.Error as error:
+            raise_interrupt(error)
             raise explained(error, self.path) from error
 
     def tables(self) -> dict[str, Table]:
@@ -254,6 +255,8 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
         # Names in the wild are not always UTF-8; a wrong byte must not stop a scan of two million rows.
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         connection.execute("PRAGMA query_only = ON")
+        # A chance for Ctrl-C several times a second: a scan may take many of them.
+        connection.set_progress_handler(lambda: 0, 1_000_000)
         # One snapshot for everything that is read through this connection.
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -261,6 +264,12 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def raise_interrupt(error: sqlite3.Error) -> None:
+    """Ctrl-C during a query reaches Python as an error of SQLite: make it a KeyboardInterrupt again."""
+    if str(error) == "interrupted":
+        raise KeyboardInterrupt from error
 
 
 def explained(error: sqlite3.Error, path: Path) -> BamkitError:
@@ -274,8 +283,6 @@ def explained(error: sqlite3.Error, path: Path) -> BamkitError:
         return BamkitError(f"{path} is not a SQLite database (or it is encrypted)")
     if "malformed" in text or "disk I/O" in text:
         return BamkitError(f"{path} is damaged: {text}", "copy or download it again and compare the checksums")
-    if "interrupted" in text:
-        return BamkitError("the query was interrupted")
     journal = path.with_name(path.name + "-journal")
     if ("unable to open" in text or "readonly" in text) and journal.exists():
         return BamkitError(
