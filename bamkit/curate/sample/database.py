@@ -81,11 +81,13 @@ def make_sample(
     """
     directory = Path(directory)
     if not 20 <= rows <= 5_000_000:
-        raise BamkitError(f"a sample has 20 to 5,000,000 rows, not {rows}")
+        raise BamkitError(f"--rows must be from 20 to 5,000,000, not {rows:,}")
     if not 0 <= seed < 2**31:
         raise BamkitError(f"--seed must be from 0 to {2**31 - 1}, not {seed}")
     if not 1 <= port <= 65535:
         raise BamkitError(f"--port must be from 1 to 65535, not {port}")
+    if not 0 <= mature <= 0.5:
+        raise BamkitError(f"the share of mature images must be from 0 to 0.5, not {mature}")
     for name in (DATABASE, CONFIG):
         if (directory / name).exists() and not force:
             raise BamkitError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from dataclasses import dataclass
 from functools import cache
 
 from PIL import Image, ImageChops, ImageCms, ImageDraw
@@ -19,32 +20,47 @@ def content_type(path: str) -> str:
     return TYPES[path.rpartition(".")[2].lower()]
 
 
-def picture_bytes(mid: int, seed: int) -> bytes:
-    """The file behind a mid, deterministic in (mid, seed) for one version of Pillow.
+@dataclass(frozen=True)
+class Form:
+    """How a picture is stored."""
 
-    8 % of the .png names hold JPEG bytes and 4 % of the .jpg names PNG bytes; a fifth of the PNG files has an alpha
-    channel (rounded corners); 60 % of the JPEG and PNG files carry an sRGB profile; a few pencil drawings are stored
-    in grey.
-    """
+    format: str
+    """JPEG, PNG or GIF: what the bytes are, whatever the name says."""
+    alpha: bool
+    """Whether the file has an alpha channel (transparent rounded corners)."""
+    profile: bool
+    """Whether it carries an sRGB profile."""
+    grey: bool
+    """Whether it is stored in grey if it has no colour."""
+    quality: int
+
+
+def form_of(mid: int, seed: int) -> Form:
+    """8 % of the .png names hold JPEG bytes and 4 % of the .jpg names PNG bytes; a fifth of the PNG files has an alpha
+    channel; 60 % of the JPEG and PNG files carry a profile; a tenth of the grey JPEG files is stored in grey."""
     rng = random.Random(f"{seed}/file/{mid}")
-    kind = TYPES[path_of(mid, seed).rpartition(".")[2].lower()]
-    if kind == "image/png" and rng.random() < 0.08:
-        kind = "image/jpeg"
-    elif kind == "image/jpeg" and rng.random() < 0.04:
-        kind = "image/png"
-    image = paint(mid, seed)
-    profile = srgb_profile() if rng.random() < 0.6 else None
-    target = io.BytesIO()
-    if kind == "image/gif":
+    name, lie = content_type(path_of(mid, seed)), rng.random()
+    kind = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF"}[name]
+    if kind == "PNG" and lie < 0.08:
+        kind = "JPEG"
+    elif kind == "JPEG" and lie < 0.04:
+        kind = "PNG"
+    alpha, profile, grey = rng.random() < 0.2, rng.random() < 0.6, rng.random() < 0.1
+    return Form(kind, kind == "PNG" and alpha, kind != "GIF" and profile, grey, rng.choice((80, 88, 92)))
+
+
+def picture_bytes(mid: int, seed: int) -> bytes:
+    """The file behind a mid, deterministic in (mid, seed) for one version of Pillow."""
+    form, image, target = form_of(mid, seed), paint(mid, seed), io.BytesIO()
+    profile = srgb_profile() if form.profile else None
+    if form.format == "GIF":
         image.quantize(128, Image.Quantize.FASTOCTREE).save(target, "GIF")
-    elif kind == "image/png":
-        if rng.random() < 0.2:
-            image = _rounded(image)
-        image.save(target, "PNG", compress_level=1, icc_profile=profile)
+    elif form.format == "PNG":
+        (_rounded(image) if form.alpha else image).save(target, "PNG", compress_level=1, icc_profile=profile)
     else:
-        if rng.random() < 0.1 and _is_grey(image):
+        if form.grey and _is_grey(image):
             image, profile = image.convert("L"), None
-        image.save(target, "JPEG", quality=rng.choice((80, 88, 92)), icc_profile=profile)
+        image.save(target, "JPEG", quality=form.quality, icc_profile=profile)
     return target.getvalue()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left
 
 from bamkit.contract import ATTRIBUTES
 from bamkit.curate.sample.truth import Scene
@@ -76,10 +75,3 @@ def thresholds(scores: list[float], true: list[bool]) -> tuple[float, float]:
     kept = sorted(score for score, right in ranked if right)
     lost = kept[int(0.02 * len(kept))] if kept else positive - 2.0
     return positive, round(min(positive - 1.5, lost), 6)
-
-
-def precision_above(scores: list[float], true: list[bool], threshold: float) -> float:
-    """Share of the scores above `threshold` that are true (1.0 if there are none)."""
-    ranked = sorted(zip(scores, true, strict=True))
-    above = ranked[bisect_left(ranked, (threshold, True)) :]
-    return sum(right for _, right in above) / len(above) if above else 1.0

@@ -45,7 +45,7 @@ def _wall(light: Light, rng: random.Random, depth: float) -> tuple[Color, Color]
 
 def _window(p: Local, x: float, y: float, w: float, h: float, light: Light, rng: random.Random, depth: float) -> None:
     chance = rng.random()
-    lit = light.dark and chance < 0.55 or light.mood in ("gloomy", "peaceful") and chance < 0.3
+    lit = (light.dark and chance < 0.55) or (light.mood in ("gloomy", "peaceful") and chance < 0.3)
     glass = mix(LAMP, light.horizon, depth * light.haze * 0.5) if lit else light((150, 200, 226), depth)
     if light.dark and not lit:
         glass = (14, 12, 22)

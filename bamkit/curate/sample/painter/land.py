@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 
 import numpy as np
 
@@ -223,7 +224,7 @@ def web(canvas: Canvas, light: Light, right: bool) -> None:
         p.line([(0, 0), (math.cos(turn), math.sin(turn))], color, 0.008)
     for r in (0.3, 0.5, 0.7, 0.9):
         points = []
-        for a, b in zip(turns, turns[1:], strict=False):
+        for a, b in pairwise(turns):
             points += [
                 (r * math.cos(a), r * math.sin(a)),
                 (0.88 * r * math.cos((a + b) / 2), 0.88 * r * math.sin((a + b) / 2)),
