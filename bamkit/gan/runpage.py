@@ -57,6 +57,12 @@ def write(run: Path) -> Path:
     return path
 
 
+def add_curves(page: Page, run: Path) -> None:
+    """Add the section with the run's curves to another page, such as the demo's."""
+    a, b = _names(checkpoint.read_run(run))
+    _curves(page, _table(run / "metrics.csv"), _table(run / "validation.csv"), a, b)
+
+
 def _names(about: dict[str, Any]) -> tuple[str, str]:
     return tuple((about.get(side) or {}).get("name") or letter for side, letter in (("from", "A"), ("to", "B")))
 
