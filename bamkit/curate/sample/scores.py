@@ -14,13 +14,15 @@ LOWEST, HIGHEST = -23.007, -0.0527
 PRECISION = 0.90
 """Share of `positive` labels that are true, as the authors of BAM state for their thresholds."""
 
-# What a classifier takes for something else: (what is there, what it is taken for, how much it adds to the logit).
+# What a classifier takes for something else: (what is there, what it is taken for, how much that adds to the logit).
 CONFUSIONS = (
     ("emotion_peaceful", "emotion_happy", 1.0),
     ("emotion_happy", "emotion_peaceful", 0.8),
     ("emotion_gloomy", "emotion_scary", 1.3),
     ("emotion_scary", "emotion_gloomy", 1.2),
     ("emotion_gloomy", "emotion_peaceful", 0.5),
+    ("emotion_happy", "emotion_scary", -2.5),
+    ("emotion_scary", "emotion_happy", -2.5),
     ("content_cat", "content_dog", 1.2),
     ("content_dog", "content_cat", 1.2),
     ("content_tree", "content_flower", 0.8),
