@@ -71,18 +71,18 @@ class Dealer:
         home: dict[int, str],
     ) -> str:
         """Why a candidate is left out, "" if it is not."""
-        if not one.src:
+        if not isinstance(one.src, str) or not one.src:
             return "no src"
         if one.mid in mids:
             return "a second row of scores for one mid"
         if one.src in srcs:
             return "the same src as a better rank"
         if one.mid in self.taken.mids or one.src in self.taken.srcs:
-            return "--disjoint-from"
+            return "also in a selection of --disjoint-from or --match"
         if one.project_id is None:
             return ""
         if one.project_id in self.taken.projects:
-            return "--disjoint-from with --group-by project"
+            return "project also in a selection of --disjoint-from or --match, with --group-by project"
         if self.project_limit is not None and projects[one.project_id] >= self.project_limit:
             return f"--limit-per-project {self.project_limit}"
         # A reserve image may end up in any split, so it may share its project with none of them, nor with another

@@ -13,6 +13,9 @@ HUGE = 1.7976931348623157e308
 """Every finite score lies between -HUGE and HUGE, and SQLite sorts text and blobs above every number: `+column`
 (the plus removes the column's affinity) between the two is true for finite numbers only."""
 
+MOST = 2**63 - 1
+"""The same for a mid, which is an integer: NULL and text fail."""
+
 NO_WORDS = "('0', 'false', 'f', '0.0', '')"
 
 
@@ -36,7 +39,9 @@ def conditions(database: Database, query: Query) -> list[Condition]:
     column = _score(query.rank_by)
     found = [
         Condition(
-            f"a number in {query.rank_by}", f"{column} BETWEEN -:huge AND :huge AND s.mid IS NOT NULL", {"huge": HUGE}
+            f"a number in {query.rank_by}",
+            f"{column} BETWEEN -:huge AND :huge AND +s.mid <= :most",
+            {"huge": HUGE, "most": MOST},
         )
     ]
     for flag, bounds, sign, other in (

@@ -73,10 +73,12 @@ def read_header(path: Path) -> Header:
     page_size = 65536 if page_size == 1 else page_size
     counter = int.from_bytes(head[24:28], "big")
     pages = int.from_bytes(head[28:32], "big")
+    if len(head) < 100 or page_size < 512:
+        raise BamkitError(f"{path} is truncated or damaged: its SQLite header is", "copy or download it again")
     if not pages or counter != int.from_bytes(head[92:96], "big"):
         # Written by a very old SQLite: the count in the header is not to be trusted.
         pages = length // page_size
-    if len(head) < 100 or page_size < 512 or length < pages * page_size:
+    if length < pages * page_size:
         raise BamkitError(
             f"{path} is truncated: {readable(length)} of {readable(pages * page_size)} are there",
             "copy or download it again",

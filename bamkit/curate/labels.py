@@ -33,7 +33,7 @@ def labels_of(
                 found[one.mid][attribute] = by_threshold(score, query.positive_above, query.negative_below)
     elif source == "crowd":
         for mid, attribute, label in database.rows_in(named("crowd_of"), sorted(found)):
-            found[mid][attribute] = label
+            found[mid][str(attribute)] = None if label is None else str(label)
     else:
         names = database.label_attributes
         columns = ", ".join(map(quote, names))
@@ -45,7 +45,8 @@ def labels_of(
             text, ids = named("labels_of").format(columns=columns), sorted(found)
         for row in database.rows_in(text, ids):
             if row[0] in found:
-                found[row[0]] = dict(zip(names, row[1:], strict=True))
+                texts = (None if label is None else str(label) for label in row[1:])
+                found[row[0]] = dict(zip(names, texts, strict=True))
     return found
 
 

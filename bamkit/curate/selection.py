@@ -111,7 +111,7 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     table = build_table(database, query, dealt, source)
     about: dict[str, Any] = {}
     if query.match:
-        assert workspace is not None
+        assert workspace is not None, "_taken has refused a match without a workspace"
         table, about["match"] = _matched(table, workspace, query)
     about |= {
         "kind": "selection",
@@ -124,8 +124,12 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
         "selection_id": selection_id(query, inputs, table),
     }
     notes = [*_source_notes(database, query, source), *_notes(table, query, dealer.dropped)]
+    if query.match:
+        from bamkit.curate.matching import explain as matching
+
+        notes += matching(about["match"], query.match)
     if workspace:
-        notes += overlaps(table, workspace, name)
+        notes += overlaps(table, workspace, name, query.attribute)
     return Selection(name, query, table, about, tuple(notes), dict(dealer.dropped))
 
 
@@ -316,12 +320,14 @@ def _label_notes(table: pa.Table, query: Query) -> list[str]:
     ]
 
 
-def overlaps(table: pa.Table, workspace: Workspace, name: str) -> list[str]:
-    """Notes about images and projects that other selections of the workspace hold as well."""
+def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -> list[str]:
+    """Notes about images and projects that the other domains of the workspace hold as well."""
     notes = []
     mids, srcs, projects = (set(table.column(c).to_pylist()) - {None} for c in ("mid", "src", "project_id"))
     for other in workspace.selection_names():
-        if other == name:
+        about = read_about(workspace.selection(other))
+        if other == name or about.get("query", {}).get("attribute") == attribute:
+            # Another version of the same domain is there to be compared, not to be trained against.
             continue
         rows = read_table(workspace.selection(other), ["mid", "src", "project_id"])
         pairs = zip(rows.column("mid").to_pylist(), rows.column("src").to_pylist(), strict=True)
