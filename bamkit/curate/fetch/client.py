@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    IncompleteRead,
+    InvalidChunkLength,
     LocationParseError,
     NewConnectionError,
     ProtocolError,
@@ -355,9 +356,10 @@ def _translate(error: Exception) -> Fault:
         return Fault("tls", _said(error))
     if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
         return Fault("timeout", _said(error))
-    if isinstance(error, IncompleteRead) or isinstance(inner, IncompleteRead):
-        found = error if isinstance(error, IncompleteRead) else inner
-        return Fault("incomplete", _said(found), 200)
+    for found in (error, inner):
+        # urllib3's own IncompleteRead is one of http.client's, too; a chunk of no length is the end of the connection.
+        if isinstance(found, IncompleteRead) or (isinstance(found, InvalidChunkLength) and not found.length):
+            return Fault("incomplete", _said(found), 200)
     if isinstance(error, NewConnectionError):
         return Fault("unreachable", _said(error))
     if isinstance(error, LocationParseError):

@@ -1,0 +1,300 @@
+"""Fetch against img2dataset: the same JPEGs from the same loopback server in the same run, over http and https.
+
+    python benchmarks/fetch.py --img2dataset /path/to/venv/bin/python [--images 2000] [--rounds 2]
+
+img2dataset pins other versions of numpy and pandas than bamkit, so it wants an environment of its own:
+
+    python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset
+
+Both write 286 x 286 centre crops as JPEG q95 into parquet, with 64 requests under way (img2dataset: 2 processes of 32
+threads). The pictures are made here: about 1.1 megapixels and 190 kB each, no two files alike. Printed are pictures a
+second, peak memory (PSS over all processes), and the PSNR of the results against a full decode scaled by Lanczos;
+`--parts` shows where the time of one picture goes: clients, decoders, filters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+SIZE = 286
+DISTINCT = 48
+I2D = """
+import sys
+from img2dataset import download
+if __name__ == "__main__":
+    urls, out, processes, threads = sys.argv[1:]
+    download(url_list=urls, input_format="parquet", url_col="src", output_folder=out, output_format="parquet",
+             image_size=286, resize_mode="center_crop", encode_quality=95, processes_count=int(processes),
+             thread_count=int(threads), number_sample_per_shard=500, retries=2, timeout=30,
+             save_additional_columns=["mid"], disallowed_header_directives=[])
+"""
+
+
+def pictures(count: int = DISTINCT) -> list[bytes]:
+    """JPEGs of 1,280 x 860 px and about 190 kB: shapes, gradients and grain, as in drawings with some texture."""
+    files = []
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        layers = np.zeros((860, 1280, 3))
+        for cells, weight in ((4, 1.0), (12, 0.7), (60, 0.35), (300, 0.16)):
+            noise = rng.integers(0, 256, (cells * 2 // 3 + 1, cells, 3), dtype=np.uint8)
+            kernel = Image.Resampling.NEAREST if cells == 12 else Image.Resampling.BICUBIC
+            layers += weight * np.asarray(Image.fromarray(noise).resize((1280, 860), kernel), dtype=float)
+        layers += rng.normal(0, 9, (860, 1280, 1))
+        scaled = np.clip((layers - layers.min()) / np.ptp(layers) * 255, 0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(scaled).save(file, "JPEG", quality=80)
+        files.append(file.getvalue())
+    return files
+
+
+def numbered(file: bytes, index: int) -> bytes:
+    """The same JPEG with a comment of its own, so that no two files have one hash."""
+    comment = f"picture {index}".encode()
+    return file[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + file[2:]
+
+
+def serve(scheme: str, folder: str) -> None:
+    """Answer `/<index>.jpg` until killed; prints the port. Runs in a process of its own."""
+    files = [path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))]
+    context = None
+    if scheme == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{folder}/cert.pem", f"{folder}/key.pem")
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    print(listener.getsockname()[1], flush=True)
+
+    def talk(sock: socket.socket) -> None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = context.wrap_socket(sock, server_side=True) if context else sock
+            waiting = b""
+            while data := sock.recv(8192):
+                waiting += data
+                while b"\r\n\r\n" in waiting:
+                    head, _, waiting = waiting.partition(b"\r\n\r\n")
+                    index = int(head.split(b" ", 2)[1][1:].partition(b".")[0])
+                    body = numbered(files[index % len(files)], index)
+                    close = b"connection: close" in head.lower()
+                    said = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n"
+                    sock.sendall(said.encode() + (b"Connection: close\r\n" if close else b"") + b"\r\n" + body)
+                    if close:
+                        return
+        except OSError:
+            return
+        finally:
+            sock.close()
+
+    while True:
+        sock, _ = listener.accept()
+        threading.Thread(target=talk, args=(sock,), daemon=True).start()
+
+
+def certificate(folder: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def watched(command: list[str], env: dict[str, str]) -> tuple[float, float, float]:
+    """Run a command; its seconds, its peak memory in MB (PSS over all its processes) and its CPU seconds."""
+    before = os.times()
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(process.stderr), daemon=True)
+    reader.start()
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, sum(map(pss, tree(process.pid))))
+        time.sleep(0.2)
+    seconds = time.perf_counter() - started
+    if process.returncode:
+        reader.join(1)
+        raise SystemExit(f"{' '.join(command[:4])} failed:\n" + "".join(said[-15:]))
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return seconds, peak, cpu
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:
+        return []
+    return [pid, *(below for child in children for below in tree(child))]
+
+
+def pss(pid: int) -> float:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1000
+    except OSError:
+        return 0.0
+    return 0.0
+
+
+def manifest(path: Path, urls: list[str]) -> None:
+    from bamkit.contract import ATTRIBUTES, selection_schema
+    from bamkit.provenance import write_table
+
+    table = {name: [None] * len(urls) for name in selection_schema().names}
+    table |= {"mid": list(range(len(urls))), "src": urls, "rank": list(range(1, len(urls) + 1))}
+    table |= {"split": ["train"] * len(urls), "project_id": list(range(len(urls)))}
+    assert set(ATTRIBUTES) <= set(table)
+    write_table(pa.table(table, selection_schema()), path, {"kind": "selection", "name": path.stem})
+
+
+def bamkit_run(folder: Path, urls: list[str], env: dict[str, str], extra: list[str]) -> tuple[tuple, dict[int, bytes]]:
+    manifest(folder / "selections" / "all.parquet", urls)
+    command = [sys.executable, "-m", "bamkit", "fetch", "-w", str(folder), "--fit", "crop", "--size", str(SIZE),
+               "--allow-private", "--rate", "0", "--connections", "64", *extra]  # fmt: skip
+    spent = watched(command, env)
+    rows: dict[int, bytes] = {}
+    for path in sorted((folder / "splits" / "all").glob("train-*")):
+        table = pq.read_table(path, columns=["mid", "image"])
+        rows |= {
+            mid: image["bytes"] for mid, image in zip(*(table[c].to_pylist() for c in ("mid", "image")), strict=True)
+        }
+    return spent, rows
+
+
+def img2dataset_run(folder: Path, urls: list[str], env: dict[str, str], python: str) -> tuple[tuple, dict[int, bytes]]:
+    folder.mkdir(parents=True)
+    listed = pa.table({"src": urls, "mid": list(range(len(urls)))})
+    pq.write_table(listed, folder / "urls.parquet")
+    (folder / "run.py").write_text(I2D)
+    command = [python, str(folder / "run.py"), str(folder / "urls.parquet"), str(folder / "out"), "2", "32"]
+    spent = watched(command, {**env, "NO_ALBUMENTATIONS_UPDATE": "1"})
+    rows: dict[int, bytes] = {}
+    for path in sorted((folder / "out").glob("*.parquet")):
+        table = pq.read_table(path, columns=["mid", "jpg", "status"])
+        rows |= {row["mid"]: row["jpg"] for row in table.to_pylist() if row["status"] == "success"}
+    return spent, rows
+
+
+def reference(file: bytes) -> Image.Image:
+    """Full decode, centre crop, Lanczos."""
+    with Image.open(io.BytesIO(file)) as image:
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        return image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS, box=box)
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    """Peak signal-to-noise ratio in dB between two 8-bit pictures of one size."""
+    error = np.mean((np.asarray(one, dtype=float) - np.asarray(other, dtype=float)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def quality(rows: dict[int, bytes], files: list[bytes]) -> str:
+    values = sorted(
+        psnr(Image.open(io.BytesIO(rows[index])).convert("RGB"), reference(files[index]))
+        for index in range(len(files))
+        if index in rows
+    )
+    return f"{statistics.fmean(values):.1f} / {values[len(values) // 20]:.1f} / {values[0]:.1f}"
+
+
+def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> dict[str, dict[str, float]]:
+    """All runs in turn, so that a change of the machine's load meets both; returns medians."""
+    certificate(folder)
+    found: dict[str, dict[str, float]] = {}
+    for scheme in arguments.schemes:
+        server = subprocess.Popen(
+            [sys.executable, __file__, "--serve", scheme, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            port = int(server.stdout.readline())
+            runs: dict[str, list[tuple]] = {}
+            for turn in range(arguments.rounds):
+                for name in ("bamkit", "bamkit --no-originals", "img2dataset"):
+                    count = (
+                        arguments.images if scheme == "http" or "bamkit" in name else max(200, arguments.images // 4)
+                    )
+                    if name == "img2dataset" and not arguments.img2dataset:
+                        continue
+                    urls = [f"{scheme}://127.0.0.1:{port}/{index}.jpg" for index in range(count)]
+                    place = Path(tempfile.mkdtemp(dir=folder))
+                    env = {"SSL_CERT_FILE": str(folder / "cert.pem")}
+                    if name == "img2dataset":
+                        spent, rows = img2dataset_run(place / "i", urls, env, arguments.img2dataset)
+                    else:
+                        extra = ["--ca-file", str(folder / "cert.pem"), *name.split()[1:]]
+                        spent, rows = bamkit_run(place, urls, env, extra)
+                    if len(rows) != count:
+                        raise SystemExit(f"{name}: only {len(rows)} of {count} pictures over {scheme}")
+                    runs.setdefault(name, []).append((count / spent[0], spent[1], spent[2] / count * 1000))
+                    said = f"{scheme:6} {name:22} round {turn + 1}: {count / spent[0]:6.1f} pictures/s"
+                    db = quality(rows, files)
+                    print(
+                        f"{said}, {spent[1]:5.0f} MB, {spent[2] / count * 1000:5.1f} ms CPU each, PSNR {db} dB",
+                        flush=True,
+                    )
+                    subprocess.run(["rm", "-rf", place], check=True)
+            for name, spent in runs.items():
+                rate, memory, cpu = (statistics.median(values) for values in zip(*spent, strict=True))
+                found[f"{scheme} {name}"] = {"pictures_s": rate, "peak_mb": memory, "cpu_ms": cpu}
+        finally:
+            server.kill()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--img2dataset", help="python of an environment that has img2dataset")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--schemes", nargs="+", default=["http", "https"])
+    parser.add_argument("--json", type=Path, help="write the medians here")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(*arguments.serve)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = pictures()
+        for index, file in enumerate(files):
+            (folder / f"{index:03}.jpg").write_bytes(file)
+        print(f"{len(files)} pictures of {statistics.fmean(map(len, files)) / 1000:.0f} kB; {os.cpu_count()} cores")
+        print("PSNR: mean / 5th percentile / worst, against full decode and Lanczos\n")
+        found = compare(arguments, folder, files)
+    print()
+    for scheme in arguments.schemes:
+        theirs = found.get(f"{scheme} img2dataset")
+        for name in ("bamkit", "bamkit --no-originals"):
+            ours = found[f"{scheme} {name}"]
+            if theirs:
+                faster, memory = ours["pictures_s"] / theirs["pictures_s"], ours["peak_mb"] / theirs["peak_mb"]
+                print(f"{scheme:6} {name}: {faster:.2f} x img2dataset, {memory:.2f} of its memory")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
