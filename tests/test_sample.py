@@ -29,6 +29,7 @@ from bamkit.curate.sample.database import LABEL_COLUMNS, SCORE_COLUMNS, draw_mid
 from bamkit.curate.sample.encode import content_type, form_of, picture_bytes
 from bamkit.curate.sample.faults import FAULTS, fault_of
 from bamkit.errors import BamkitError
+from bamkit.workspace import Workspace
 
 TABLES = {
     "modules": ["mid", "project_id", "src", "mature_content", "license"],
@@ -194,10 +195,9 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path):
     assert (first / "bamkit.toml").read_text() == (again / "bamkit.toml").read_text()
 
 
-def test_the_settings_allow_this_machine(large):
-    from bamkit.workspace import Workspace
-
-    assert Workspace.open(large).config == {"fetch": {"allow-private": True}}
+def test_the_settings_allow_this_machine_and_know_the_placeholder(large):
+    known = [hashlib.sha256(placeholder()).hexdigest()]
+    assert Workspace.open(large).config == {"fetch": {"allow-private": True, "placeholder": known}}
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 from bamkit.contract import ATTRIBUTES
 from bamkit.curate.sample.addresses import path_of
 from bamkit.curate.sample.crowd import Crowd, ask_crowd
+from bamkit.curate.sample.faults import placeholder_sha256
 from bamkit.curate.sample.scores import draw_scores, thresholds
 from bamkit.curate.sample.truth import PROJECT_BITS, truth
 from bamkit.errors import BamkitError
@@ -58,10 +59,14 @@ LICENSES = {
 UNSCORED_SHARE = 16_263 / 389_040
 DUPLICATE_SHARE = 0.004
 
-SETTINGS = """\
+
+def settings() -> str:
+    """The sample's bamkit.toml."""
+    return f"""\
 # Settings of this sample workspace: each name is the name of a command-line option.
 [fetch]
 allow-private = true  # the sample's pictures come from this machine (127.0.0.1); fetch refuses such addresses otherwise
+placeholder = ["{placeholder_sha256()}"]  # what the sample's server shows for a removed picture
 """
 
 
@@ -96,7 +101,7 @@ def make_sample(
             )
     with atomic_path(directory / DATABASE) as temporary:
         _write(temporary, rows, seed, port, mature)
-    write_text(directory / CONFIG, SETTINGS)
+    write_text(directory / CONFIG, settings())
     return directory
 
 
