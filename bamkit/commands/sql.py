@@ -44,9 +44,9 @@ def command(
         elif as_json:
             print_json(list(islice(result.dicts(), limit)))
         else:
-            shown = list(islice(result.dicts(), (limit or 100) + 1))
+            # As text: mids without thousands separators, scores with all their digits.
+            texts = ({k: None if v is None else str(v) for k, v in row.items()} for row in result.dicts())
+            shown = list(islice(texts, (limit or 100) + 1))
             print_table(shown[: limit or 100], None if shown else result.columns)
-            if not shown:
-                click.echo("no rows")
             if len(shown) > (limit or 100):
                 click.echo("... and more: --limit N, or --csv for all", err=True)

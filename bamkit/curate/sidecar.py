@@ -135,7 +135,7 @@ class Modules:
         place, missing = _places(self.mids, mids)
         projects = self.projects[place]
         licenses, mature = self.licenses[place], self.mature[place]
-        words = pa.array(list(self.words), pa.string())
+        words = pa.array(list(self.words) or [""], pa.string())
         return [
             pa.array(projects, mask=missing | (projects < 0)),
             pa.DictionaryArray.from_arrays(pa.array(licenses, mask=missing), words).cast(pa.string()),
@@ -244,14 +244,13 @@ def _table(
 
 def _places(sorted_mids: np.ndarray, mids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each mid lies among the sorted ones, int64 (n,), and which are not there, bool (n,)."""
-    if not len(sorted_mids):
-        return np.zeros(len(mids), np.int64), np.ones(len(mids), bool)
     place = np.minimum(np.searchsorted(sorted_mids, mids), len(sorted_mids) - 1)
     return place, sorted_mids[place] != mids
 
 
 def _nothing(parts: int) -> list[np.ndarray]:
-    return [np.zeros(0, np.int64)] * parts
+    """One row that belongs to no image (no mid is negative), so that an empty table needs no special case."""
+    return [np.array([-2]), *[np.zeros(1, np.int64)] * (parts - 1)]
 
 
 def counts_as_dict(counts: Counts) -> dict[str, Any]:

@@ -73,7 +73,8 @@ def _ask_sqlite(database: Database, connection: Sqlite, sql: str) -> Result:
 
 def _streamed(database: Database, connection: Sqlite, cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
     try:
-        yield from cursor
+        while chunk := cursor.fetchmany(1000):
+            yield from chunk
     except sqlite3.Error as error:
         raise_interrupt(error)
         raise _refused(database, connection, error) from error
