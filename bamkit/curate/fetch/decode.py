@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
+import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +44,22 @@ class Header:
     width: int
     """As stored, before any EXIF rotation."""
     height: int
+
+
+@contextmanager
+def quiet_decoders(limits: Limits) -> Iterator[None]:
+    """Pillow's own pixel limit set to that of `limits`, and its warnings about hostile files not printed.
+
+    Both are settings of the whole process: enter this in one place, around all decoding.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        Image.MAX_IMAGE_PIXELS = limits.max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def open_picture(data: bytes, limits: Limits) -> tuple[Image.Image, Header]:

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import bamkit
 from bamkit.curate.fetch.config import Fetch
+from bamkit.curate.fetch.decode import quiet_decoders
 from bamkit.curate.fetch.download import Download, Tally
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.ledger import Ledger, Row, locked
@@ -35,7 +36,7 @@ def fetch(
     """
     config = config or Fetch()
     manifests = [Manifest(name, workspace.selection(name)) for name in chosen(workspace, names)]
-    with locked(workspace.originals):
+    with locked(workspace.originals), quiet_decoders(config.limits):
         originals = Originals(workspace.originals)
         originals.prepare()
         with Ledger(workspace.originals / "ledger.sqlite") as ledger:
