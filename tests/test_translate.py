@@ -198,6 +198,46 @@ def test_public_weights_translate_like_the_run(workspace, bamkit):
     assert np.array_equal(one, two)
 
 
+def set_config(workspace, **changes):
+    """Change the settings in the run's checkpoint and run.json."""
+    run = workspace / "runs" / "happy-scary"
+    path = checkpoint.path_of(run, 7)
+    state = checkpoint.read(path)
+    state["config"] |= changes
+    checkpoint.write(path, {key: value for key, value in state.items() if key != "format"})
+
+
+def test_a_split_is_seen_at_the_size_the_run_was_trained_at(workspace, bamkit):
+    set_config(workspace, size=48, crop=40)
+    bamkit("translate --direction a-to-b", cwd=workspace)
+    table = workspace / "translations/happy-scary/translations.parquet"
+    assert set(pq.read_table(table)["width"].to_pylist()) == {48}
+    assert "holds other translations" in bamkit("translate --size own --direction a-to-b", cwd=workspace, code=1).output
+    bamkit("translate --size own --direction a-to-b --force", cwd=workspace)
+    assert set(pq.read_table(table)["width"].to_pylist()) == {24}
+    Image.fromarray(picture(20, 60)).save(workspace / "wide.png")
+    for size, expected in (("auto", (60, 20)), ("trained", (144, 48)), ("30", (90, 30))):
+        bamkit(f"translate --input wide.png --direction a-to-b --size {size} --output out-{size}", cwd=workspace)
+        with Image.open(workspace / f"out-{size}/happy-to-scary/wide.png") as made:
+            assert made.size == expected
+
+
+def test_a_run_of_folders_translates_their_test_pictures(workspace, bamkit):
+    run = workspace / "runs/happy-scary/run.json"
+    about = json.loads(run.read_text())
+    for side, name in (("from", "happy"), ("to", "scary")):
+        about[side] = {"kind": "folder", "name": name, "where": str(workspace / "photos" / name)}
+        (workspace / "photos" / name / "test").mkdir(parents=True)
+        Image.fromarray(picture(24, 24)).save(workspace / "photos" / name / "test" / f"{name}1.jpg")
+    run.write_text(json.dumps(about))
+    bamkit("translate", cwd=workspace)
+    rows = pq.read_table(workspace / "translations/happy-scary/translations.parquet").to_pylist()
+    assert [(row["image"]["path"], row["split"], row["mid"]) for row in rows] == [
+        ("happy-to-scary/happy1.png", "test", None),
+        ("scary-to-happy/scary1.png", "test", None),
+    ]
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -230,6 +270,7 @@ def test_bad_pictures_are_recorded_and_skipped(workspace, bamkit):
         ("translate nowhere", "there is no run 'nowhere'"),
         ("translate happy-scray", "did you mean happy-scary?"),
         ("translate --direction happy-to-gloomy", "--direction happy-to-scary or scary-to-happy"),
+        ("translate --size huge", "'huge' is no size"),
         ("translate --split tset", "there is no split 'tset'"),
         ("translate --split validation", "has no validation pictures of happy"),
         ("translate --input missing.jpg", "there is no picture or folder missing.jpg"),

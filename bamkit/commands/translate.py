@@ -62,6 +62,12 @@ from bamkit.workspace import Workspace
     show_default=True,
     help="What one pass may take; larger pictures are translated in tiles, with the same result.",
 )
+@click.option(
+    "--size",
+    default="auto",
+    metavar="PX",
+    help="Shorter side of what the network sees: pixels, trained, or own (default: trained for splits, own for files).",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @force_option
 @json_option
@@ -79,6 +85,7 @@ def command(
     batch: int,
     tile: int,
     memory: float,
+    size: str,
     device: str,
     force: bool,
     as_json: bool,
@@ -95,7 +102,7 @@ def command(
         raise click.UsageError("--input - reads all paths from standard input: give it alone")
     listed = click.get_text_stream("stdin", errors="surrogateescape") if inputs == ("-",) else None
     paths = [Path(path) for path in inputs] if listed is None else []
-    config = TranslateConfig(checkpoint, device, batch, tile, memory)
+    config = TranslateConfig(checkpoint, device, size, batch, tile, memory)
     if weights is not None:
         if run:
             raise click.UsageError("give a RUN or --weights, not both")

@@ -67,6 +67,20 @@ def open_picture(source: bytes | Path) -> Opened:
         raise BadPictureError(f"broken picture: {text[0] if text else type(error).__name__}") from error
 
 
+def resized(opened: Opened, shorter: int) -> Opened:
+    """The picture with a shorter side of `shorter` pixels, bicubic as in training; 0 leaves it alone."""
+    height, width = opened.size
+    scale = shorter / min(height, width) if shorter else 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size == (width, height):
+        return opened
+    rgb, alpha = (
+        None if part is None else np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BICUBIC))
+        for part in (opened.rgb, opened.alpha)
+    )
+    return Opened(rgb, alpha)
+
+
 def _opened(image: Image.Image) -> Opened:
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)

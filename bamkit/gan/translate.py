@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bamkit.contract import SPLITS
 from bamkit.errors import BamkitError
 from bamkit.gan import checkpoint, public, sources
+from bamkit.gan.data import PARTS
 from bamkit.gan.engine import pick_device
 from bamkit.gan.translations import Job, Maker, Result, translate
 from bamkit.gan.translator import Translator
@@ -26,6 +26,9 @@ class TranslateConfig:
     """Which checkpoint: `best` (by validation), `last`, `best-or-last`, or a name such as `step-00012000`."""
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
+    size: str = "auto"
+    """Shorter side of the pictures that the network sees: a number of pixels, `trained` for the size the run was
+    trained at, `own` for each picture's own. `auto` is `trained` for splits and `own` for files and folders."""
     batch: int = 0
     """Pictures in one forward pass, fewer where `memory` does not allow so many. 0: 8 on a GPU and 1 on a CPU, where
     batches gain nothing and picture by picture the result does not depend on which pictures came together."""
@@ -35,6 +38,8 @@ class TranslateConfig:
     """GB that one forward pass may take; larger pictures are translated in tiles, with the same result."""
 
     def __post_init__(self) -> None:
+        if self.size not in ("auto", "own", "trained") and not (self.size.isdigit() and 1 <= int(self.size) <= 30_000):
+            raise BamkitError(f"{self.size!r} is no size", "--size 256, --size trained or --size own")
         if self.batch < 0:
             raise BamkitError(f"a batch of {self.batch} holds no picture", "--batch 8")
         if not self.memory > 0:
@@ -46,6 +51,12 @@ class TranslateConfig:
     def batch_size(self) -> int:
         """`batch`, decided."""
         return self.batch or (1 if pick_device(self.device).type == "cpu" else 8)
+
+    def shorter_side(self, trained: int, split: bool) -> int:
+        """`size` in pixels, given the run's training size; 0 leaves pictures as they are."""
+        if self.size.isdigit():
+            return int(self.size)
+        return trained if self.size == "trained" or (self.size == "auto" and split) else 0
 
     def translator(self, network: public.Generator) -> Translator:
         """The network as a function on pictures."""
@@ -85,10 +96,16 @@ def translate_run(
     else:
         parts, counts, about = _splits(workspace, name, made.names, list(chosen), split, limit)
         notes += about.pop("notes")
+    size = config.shorter_side(made.config.size, split=about["split"] != "files")
     jobs = [
-        Job(one, _domains(made.names, one), config.translator(network), lambda one=one: parts[one], counts[one])
+        Job(one, _domains(made.names, one), config.translator(network), lambda one=one: parts[one], counts[one], size)
         for one, network in chosen.items()
     ]
+    built = about.pop("built", 0)
+    if size and built and built != size:
+        notes.append(
+            f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
+        )
     maker = Maker(name, made.run_id, made.checkpoint_name, about)
     default = workspace.translations / (f"{name}-{_label(inputs)}" if about["split"] == "files" else name)
     result = translate(
@@ -124,7 +141,8 @@ def translate_weights(
     found = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
     translator = config.translator(network)
     first, _, second = checked_name(direction).partition("-to-")
-    job = Job(direction, (first, second or "result"), translator, lambda: found, len(found))
+    size = config.shorter_side(0, split=False)
+    job = Job(direction, (first, second or "result"), translator, lambda: found, len(found), size)
     maker = Maker(weights.name, translator.id, weights.stem, {"split": "files"})
     return translate([job], maker, output, batch=config.batch_size, force=force)
 
@@ -176,20 +194,27 @@ def _splits(
     workspace: Workspace, run: str, names: tuple[str, str], directions: list[str], split: str, limit: int
 ) -> tuple[dict[str, Any], dict[str, int], dict[str, Any]]:
     """Sources, counts and provenance for one split of the run's domains."""
-    if split not in SPLITS:
-        raise BamkitError(f"there is no split {split!r}", f"the splits are {', '.join(SPLITS[:3])}")
+    if split not in PARTS:
+        raise BamkitError(f"there is no split {split!r}", f"the splits are {', '.join(PARTS)}")
     about = checkpoint.read_run(workspace.run(run))
     trained = {name: about.get(side) or {} for name, side in zip(names, ("from", "to"), strict=True)}
-    parts, counts, ids, notes = {}, {}, {}, []
+    parts, counts, ids, notes, built = {}, {}, {}, [], 0
     for direction in directions:
         source, _ = _domains(names, direction)
         shards = workspace.shards(source, split)
+        folder = _folder(trained[source], split)
+        if folder is not None:
+            found = sources.from_paths([folder])[: limit or None]
+            parts[direction], counts[direction] = [replace(one, split=split) for one in found], len(found)
+            continue
         if not shards:
             raise BamkitError(
                 f"the run {run} has no {split} pictures of {source} in {workspace.splits}",
                 f"bamkit translate {run} --input PICTURES --direction {direction}, or bamkit fetch",
             )
-        ids[source] = read_about(shards[0]).get("split_id")
+        split_about = read_about(shards[0])
+        ids[source] = split_about.get("split_id")
+        built = (split_about.get("build") or {}).get("size", 0)
         before = trained[source].get("split_id")
         if before and ids[source] and before != ids[source]:
             notes.append(
@@ -199,4 +224,13 @@ def _splits(
         rows = sources.split_rows(shards)
         counts[direction] = min(rows, limit) if limit else rows
         parts[direction] = sources.from_split(shards, limit)
-    return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "notes": notes}
+    return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "notes": notes, "built": built}
+
+
+def _folder(domain: dict[str, Any], split: str) -> Path | None:
+    """The sub-folder that holds a split of a domain that was a plain folder when the run was trained."""
+    if domain.get("kind") != "folder":
+        return None
+    return next(
+        (Path(domain["where"]) / name for name in PARTS[split] if (Path(domain["where"]) / name).is_dir()), None
+    )

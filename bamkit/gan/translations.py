@@ -25,7 +25,16 @@ from PIL import Image
 import bamkit
 from bamkit.contract import translation_schema
 from bamkit.errors import BamkitError
-from bamkit.gan.pictures import BadPictureError, Opened, before_after, evenly, open_picture, png_bytes, read_about
+from bamkit.gan.pictures import (
+    BadPictureError,
+    Opened,
+    before_after,
+    evenly,
+    open_picture,
+    png_bytes,
+    read_about,
+    resized,
+)
 from bamkit.gan.sources import Source
 from bamkit.gan.translator import Translator
 from bamkit.progress import Progress
@@ -51,6 +60,8 @@ class Job:
     """The pictures, in order; called once."""
     count: int
     """How many there are."""
+    size: int = 0
+    """Pictures are resized to this shorter side before they are translated; 0 leaves them as they are."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,7 @@ def translate(
         "checkpoint": maker.checkpoint,
         "directions": [job.direction for job in jobs],
         "weights": {job.direction: job.translator.id for job in jobs},
+        "size": max(job.size for job in jobs),
         "bamkit": bamkit.__version__,
         **maker.about,
     }
@@ -217,7 +229,7 @@ def _opened(
             data = source.read()
             key = sha256(data).hexdigest()
             kept = _finished(folder / source.target, _origin(job, maker, source, key))
-            opened = open_picture(data) if kept is None or index in shown else None
+            opened = resized(open_picture(data), job.size) if kept is None or index in shown else None
         except BadPictureError as error:
             return index, source, key, str(error), None
         return index, source, key, opened, kept
@@ -260,6 +272,7 @@ def _origin(job: Job, maker: Maker, source: Source, key: str) -> dict[str, Any]:
         "run_id": maker.run_id,
         "checkpoint": maker.checkpoint,
         "weights": job.translator.id,
+        "size": job.size,
     }
 
 
