@@ -59,7 +59,7 @@ def graphite(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     tone = _luminance(_floats(raster.flat(canvas)))
     lines = 1 - _floats(raster.outlines(canvas, 0.26 * canvas.unit, 20))
     strokes = textures.cut(textures.pencil(), *tone.shape, rng)
-    lead = 1 - np.clip(tone, 0, 1) ** (0.6 if light.dark else 0.9)
+    lead = 1 - np.clip(1.3 * tone, 0, 1) ** 0.88 if light.dark else 1 - tone**0.9
     lead = lead * np.clip(0.92 + 0.13 * strokes, 0.3, 1.25) + 0.55 * lines * np.clip(0.9 + 0.2 * strokes, 0.4, 1.2)
     sheet = 0.965 + 0.008 * _paper(tone.shape, rng)
     grey = np.clip(sheet - 0.87 * np.clip(lead, 0, 1), 0.05, 1)
