@@ -94,6 +94,17 @@ class Page:
             {"kind": "pictures", "pictures": items, "caption": caption, "width": width, "columns": columns}
         )
 
+    def groups(self, groups: Sequence[tuple[str, Sequence[Picture]]], width: int = 96) -> None:
+        """Small sets of pictures that belong together, each with its own caption, set side by side."""
+        items = [
+            {
+                "caption": caption,
+                "pictures": [{"uri": data_uri(p.source), "alt": p.alt, "caption": p.caption} for p in set_],
+            }
+            for caption, set_ in groups
+        ]
+        self.blocks.append({"kind": "groups", "groups": items, "width": width})
+
     def details(self, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """A long table, folded away under `title`."""
         self.table(rows)

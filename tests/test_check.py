@@ -140,7 +140,7 @@ def test_the_command_exits_1_on_leakage_and_shows_the_members(tmp_path, bamkit):
     assert said["clusters"][0]["members"][0]["mid"] == first["mid"]
     page = (tmp_path / "reports" / "check.html").read_text()
     assert page.count("<img") == 4
-    assert "Leak: picture" in page
+    assert "Leak: near-duplicate pictures" in page
     assert "no leakage" in bamkit("check happy", cwd=tmp_path).output
 
 

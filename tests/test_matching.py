@@ -9,7 +9,7 @@ from domains import labels_of, manifest, scores
 
 from bamkit.contract import ATTRIBUTES, selection_schema
 from bamkit.curate.balance import NOT_EMOTION, score_shift
-from bamkit.curate.matching import _search, coarse_labels, explain, features, match, separability, worked
+from bamkit.curate.matching import _Search, coarse_labels, explain, features, match, separability, worked
 from bamkit.errors import BamkitError
 
 COUNTS = {"train": 150, "test": 30, "validation": 10, "reserve": 30}
@@ -145,7 +145,7 @@ def test_some_missing_scores_do_not_stop_it(pool, target):
 def test_the_search_takes_the_surest_of_the_same_labels_then_the_nearest():
     # Ranks 0..4; the anchor at 0.0 has label 1. Within the caliper lie ranks 1 and 3 with its label: 1 is surer.
     there, labels = np.array([9.0, 0.1, 0.05, 0.0, -9.5]), np.array([1, 1, 2, 1, 1])
-    found = _search(np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 1, 1, 1]), there, labels)
+    found = _Search(np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 1, 1, 1]), there, labels).run()
     assert found.place.tolist() == [1, 3, 2, 0]
     assert found.exact.tolist() == [True, True, False, True]
     assert found.close.tolist() == [True, True, True, False]
@@ -155,7 +155,7 @@ def test_the_search_agrees_with_a_plain_one_on_random_input():
     random = np.random.default_rng(0)
     there, wanted = random.normal(0, 1, 700), random.normal(1, 1, 500)
     labels, kinds = random.integers(0, 6, 700), random.integers(0, 8, 500)
-    found = _search(wanted, kinds, there, labels)
+    found = _Search(wanted, kinds, there, labels).run()
     caliper, free = 0.2 * np.concatenate([wanted, there]).std(), np.ones(700, bool)
     for index in range(500):
         distance = np.where(free, np.abs(there - wanted[index]), np.inf)
@@ -168,7 +168,7 @@ def test_the_search_agrees_with_a_plain_one_on_random_input():
 
 
 def test_the_pool_may_run_out():
-    found = _search(np.zeros(3), np.zeros(3, int), np.array([0.0, 1.0]), np.zeros(2, int))
+    found = _Search(np.zeros(3), np.zeros(3, int), np.array([0.0, 1.0]), np.zeros(2, int)).run()
     assert sorted(found.place.tolist()) == [-1, 0, 1]
 
 

@@ -20,7 +20,7 @@ from bamkit.workspace import Workspace
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--group-by", type=click.Choice(["project"]), help="Sharing a project is leakage too.")
 @click.option(
-    "--distance", type=int, default=10, show_default=True, help="Bits of 64 in which hashes of near-duplicates differ."
+    "--distance", type=int, default=6, show_default=True, help="Bits of 64 in which hashes of near-duplicates differ."
 )
 @click.option("--page", is_flag=True, help="Also write reports/check.html, which shows the clusters' pictures.")
 @json_option

@@ -18,7 +18,7 @@ from bamkit.workspace import Workspace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DISTANCE = 10
+DISTANCE = 6
 """Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
 KINDS = {
     "mid": "the same image",

@@ -4,13 +4,15 @@ Each image of the target becomes an anchor, for which the ranked candidates are 
 coarse content and media labels whose propensity is close (of several the surest by emotion), then for the closest one
 whatever its labels. The propensity is the chance, judged from the 16 content and media scores alone, that an image
 comes from the target; two sets that agree in it agree in the distribution of all 16 scores (Rosenbaum and Rubin 1983,
-Biometrika 70:41). Whether that worked is then put to a test: a classifier that sees these scores only should no longer
-tell the two domains apart.
+Biometrika 70:41). Then single images are exchanged for others that fit their anchor as well, where that brings the
+means of the scores closer. Whether that worked is then put to a test: a classifier that sees these scores only should
+no longer tell the two domains apart.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 CALIPER = 0.2
 """How far propensities may lie apart, in standard deviations of their logit (Austin 2011, Pharm. Stat. 10:150)."""
 FOLDS = 5
+REFINED = 50
+FEASIBLE = 0.9
 NEAR = 0.1
 """An AUC within 0.5 +- this is called near 0.5."""
 
@@ -61,11 +65,13 @@ def match(candidates: pa.Table, target: pa.Table, counts: Mapping[str, int], see
     anchors, homes = _anchors(target, counts, np.random.default_rng(seed))
     ours, theirs = features(pool), features(target)
     near, far = _propensities(theirs, ours, seed)
-    found = _search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
+    search = _Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
+    found = search.run()
+    search.refine(found, homes, theirs[anchors], ours)
     inside = found.place >= 0
     order = np.argsort(found.place[inside], kind="stable")
     chosen = _with_splits(pool, found.place[inside][order], [SPLITS[home] for home in homes[inside][order]])
-    return MatchResult(chosen, _report(pool, target, chosen, found, homes, seed))
+    return MatchResult(chosen, _report(pool, target, chosen, found, (anchors, homes), seed))
 
 
 def features(rows: pa.Table) -> NDArray[np.float64]:
@@ -85,15 +91,19 @@ def coarse_labels(rows: pa.Table) -> NDArray[np.int64]:
     return mask
 
 
-def separability(a: NDArray[np.float64], b: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
+def separability(
+    a: NDArray[np.float64], b: NDArray[np.float64], seed: int = 0, pairs: NDArray[np.int64] | None = None
+) -> tuple[float, float, float]:
     """How well boosted trees tell the rows of `a` from those of `b` on rows they have not seen: AUC and its interval.
 
     0.5 means that they cannot. Five-fold cross-validated; the interval is DeLong's (95 %) and takes the five models
-    as given. (NaN, 0, 1) where a side has fewer rows than folds.
+    as given. `pairs` numbers the rows of a, then b: those of one number stay in one fold (else a matched image learnt
+    by the trees would make them wrong about its partner, and the AUC would fall below 0.5). (NaN, 0, 1) where a side
+    has fewer rows than folds.
     """
     if min(len(a), len(b)) < FOLDS:
         return math.nan, 0.0, 1.0
-    scores, labels = _cross_validated(a, b, seed), np.repeat([True, False], [len(a), len(b)])
+    scores, labels = _cross_validated(a, b, seed, pairs), np.repeat([True, False], [len(a), len(b)])
     return statistics.auc(labels, scores), *statistics.auc_interval(labels, scores)
 
 
@@ -144,17 +154,21 @@ def _propensities(
     return both[: len(target)], both[len(target) :]
 
 
-def _cross_validated(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def _cross_validated(
+    a: NDArray[np.float64], b: NDArray[np.float64], seed: int, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
     from threadpoolctl import threadpool_limits
 
     trees = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, early_stopping=False, random_state=seed)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = kind(FOLDS, shuffle=True, random_state=seed)
     labels = np.repeat([1, 0], [len(a), len(b)])
     # The order in which threads add up gradients must not decide which images are chosen.
     with threadpool_limits(1):
-        chance = cross_val_predict(trees, np.vstack([a, b]), labels, cv=folds, method="predict_proba")[:, 1]
+        predicted = cross_val_predict(trees, np.vstack([a, b]), labels, cv=folds, groups=groups, method="predict_proba")
+    chance = predicted[:, 1]
     chance = np.clip(chance, 1e-6, 1 - 1e-6)
     return np.log(chance / (1 - chance))
 
@@ -169,32 +183,90 @@ class _Found:
     """Whether it lies within the caliper."""
 
 
-def _search(
-    wanted: NDArray[np.float64], labels: NDArray[np.int64], there: NDArray[np.float64], there_labels: NDArray[np.int64]
-) -> _Found:
-    """One row of the pool for each anchor, none twice, in the order of the anchors."""
-    n = wanted.size
-    place, exact, close = np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool)
-    caliper = CALIPER * float(np.concatenate([wanted, there]).std())
-    order = np.argsort(there, kind="stable")  # `order` holds places in the pool, which are ranks
-    sorted_logits, sorted_labels = there[order], there_labels[order]
-    free = np.ones(order.size, dtype=bool)
-    starts = np.searchsorted(sorted_logits, wanted - caliper, side="left")
-    ends = np.searchsorted(sorted_logits, wanted + caliper, side="right")
-    for index in range(n):
-        window = slice(starts[index], ends[index])
-        same = np.flatnonzero(free[window] & (sorted_labels[window] == labels[index])) + starts[index]
-        if same.size:
-            at = int(same[np.argmin(order[same])])
-        else:
-            at = _nearest_free(free, sorted_logits, float(wanted[index]))
-            if at < 0:
-                break
-        free[at] = False
-        place[index] = order[at]
-        exact[index] = sorted_labels[at] == labels[index]
-        close[index] = abs(sorted_logits[at] - wanted[index]) <= caliper
-    return _Found(place, exact, close)
+class _Search:
+    """The candidates in the order of their propensity, and which of them are still free."""
+
+    def __init__(
+        self,
+        wanted: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        there: NDArray[np.float64],
+        there_labels: NDArray[np.int64],
+    ) -> None:
+        """`wanted` and `labels`: logit and coarse labels of the anchors; `there`...: of the pool, best rank first."""
+        self.wanted, self.labels = wanted, labels
+        self.order = np.argsort(there, kind="stable")  # holds places in the pool, which are ranks
+        self.logits, self.there_labels = there[self.order], there_labels[self.order]
+        self.free = np.ones(self.order.size, dtype=bool)
+        self.caliper = CALIPER * float(np.concatenate([wanted, there]).std())
+        self.starts = np.searchsorted(self.logits, wanted - self.caliper, side="left")
+        self.ends = np.searchsorted(self.logits, wanted + self.caliper, side="right")
+
+    def run(self) -> _Found:
+        """One row of the pool for each anchor, none twice, in the order of the anchors."""
+        n = self.wanted.size
+        found = _Found(np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool))
+        for index in range(n):
+            same = self.like(index)
+            if same.size:
+                at = int(same[np.argmin(self.order[same])])
+            else:
+                at = _nearest_free(self.free, self.logits, float(self.wanted[index]))
+                if at < 0:
+                    break
+            self.free[at] = False
+            found.place[index] = self.order[at]
+            found.exact[index] = self.there_labels[at] == self.labels[index]
+            found.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
+        return found
+
+    def like(self, index: int) -> NDArray[np.int64]:
+        """The free candidates (places in `order`) with an anchor's labels within its caliper."""
+        window = slice(self.starts[index], self.ends[index])
+        same = self.free[window] & (self.there_labels[window] == self.labels[index])
+        return np.flatnonzero(same) + self.starts[index]
+
+    def refine(
+        self, found: _Found, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
+    ) -> None:
+        """Exchange images for others that fit their anchor as well, where that brings the split's mean scores closer.
+
+        At most two rounds over the anchors of a split, until all means lie within half of what is called balanced; each
+        looks at the 50 best ranks that fit. Where too few candidates resemble the target, means would be bought with
+        odd images: such a split stays as it is. `target` are the features of the anchors, `pool` of the candidates.
+        """
+        target, pool = _standardised(target, pool)
+        position = np.empty(self.order.size, dtype=np.int64)
+        position[self.order] = np.arange(self.order.size)
+        for home in range(len(SPLITS) - 1):
+            own = np.flatnonzero((homes == home) & (found.place >= 0))
+            if not own.size or found.close[own].mean() < FEASIBLE:
+                continue
+            gap = target[own].mean(axis=0) - pool[found.place[own]].mean(axis=0)
+            for index in [*own, *own]:
+                if np.abs(gap).max() < BALANCED / 2:
+                    break
+                fits = self.order[self.like(index)]
+                fits = np.sort(fits)[:REFINED]
+                if not fits.size or not (found.exact[index] and found.close[index]):
+                    continue
+                now = found.place[index]
+                gaps = gap - (pool[fits] - pool[now]) / own.size
+                best = int(np.argmin((gaps**2).sum(axis=1)))
+                if (gaps[best] ** 2).sum() < (gap**2).sum() - 1e-12:
+                    gap, found.place[index] = gaps[best], fits[best]
+                    self.free[position[now]], self.free[position[fits[best]]] = True, False
+
+
+def _standardised(
+    target: NDArray[np.float64], pool: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both in standard deviations of the target around its mean; a missing score counts as the mean."""
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any score is all zero below
+        mean, deviation = np.nanmean(target, axis=0), np.nanstd(target, axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    return np.nan_to_num((target - mean) / deviation), np.nan_to_num((pool - mean) / deviation)
 
 
 def _nearest_free(free: NDArray[np.bool_], logits: NDArray[np.float64], wanted: float) -> int:
@@ -223,21 +295,29 @@ def _with_splits(pool: pa.Table, places: NDArray[np.int64], splits: list[str]) -
 
 
 def _report(
-    pool: pa.Table, target: pa.Table, chosen: pa.Table, found: _Found, homes: NDArray[np.int64], seed: int
+    pool: pa.Table,
+    target: pa.Table,
+    chosen: pa.Table,
+    found: _Found,
+    anchors: tuple[NDArray[np.int64], NDArray[np.int64]],
+    seed: int,
 ) -> dict[str, Any]:
     """Everything but the reserve, compared with the ranks that would have been taken without matching."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     kept = chosen.filter(pc.not_equal(chosen["split"], "reserve"))
     plain = pool.slice(0, kept.num_rows)
-    likeness = target.filter(pc.not_equal(target["split"], "reserve"))
-    likeness = likeness if likeness.num_rows else target
+    rows, homes = anchors
     counted = (found.place >= 0) & (homes != SPLITS.index("reserve"))
+    likeness = target.take(pa.array(rows[counted]))
+    partners = pool.take(pa.array(found.place[counted]))
     shifts = {when: score_shift(side, likeness, NOT_EMOTION) for when, side in (("before", plain), ("after", kept))}
     sizes = {when: [abs(v) for v in shift.values() if math.isfinite(v)] for when, shift in shifts.items()}
+    # An image of the target that was an anchor more than once holds all its partners in one fold.
     areas = {
-        when: separability(features(likeness), features(side), seed)
-        for when, side in (("before", plain), ("after", kept))
+        "before": separability(features(likeness), features(plain), seed),
+        "after": separability(features(likeness), features(partners), seed, np.tile(rows[counted], 2)),
     }
     return {
         "matched": kept.num_rows,

@@ -97,6 +97,7 @@ def write(
         on_domains.labels(book, trained, labels)
     if len(trained) > 1:
         on_domains.balances(book, trained, labels)
+    on_domains.matched(book, trained)
     if domains:
         on_domains.link_rot(book, domains)
     if domains:
@@ -157,7 +158,7 @@ def _leakage(book: Book, workspace: Workspace, domains: Sequence[Domain]) -> Non
     import pyarrow as pa
 
     found = check(workspace, [domain.name for domain in domains])
-    leakage.add(book.page, workspace, found)
+    leakage.add(book.page, workspace, found, leaks_only=True)
     if found.clusters:
         book.keep("leakage", pa.Table.from_pylist(found.rows()))
 

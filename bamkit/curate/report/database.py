@@ -66,7 +66,9 @@ def scores(book: Book, counts: Counts, domains: Sequence[Domain]) -> None:
         alt = f"Histogram of {name} scores: median {middle:.1f}, 90 % between {low:.1f} and {high:.1f}."
         parts.append((plots.single(draw[-1], (4.2, 2.5)), alt))
     if draw:
-        book.panels("scores", plots.panels(draw), parts, "Images in bins of a quarter; the far left tail is cut off.")
+        book.panels(
+            "scores", plots.panels(draw), parts, "Images in bins of a quarter; the lowest half percent is cut off."
+        )
     rows = [_summary_row(counts, attribute) for attribute in counts.scores]
     book.page.details("Score ranges of all attributes", rows)
 

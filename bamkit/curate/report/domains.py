@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from bamkit.contract import EMOTION
 from bamkit.curate import obtained
 from bamkit.curate.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
 from bamkit.curate.domain import Domain
+from bamkit.curate.matching import explain, features, separability, worked
 from bamkit.curate.report import plots
-from bamkit.curate.report.book import Book, percent, percent_interval, signed
+from bamkit.curate.report.book import Book, number_interval, percent, percent_interval, signed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TOP = 12
+TOP = 16
 """How many attribute:label pairs are shown before the rest is folded into "others"."""
 
 
@@ -36,8 +38,8 @@ def labels(book: Book, domains: Sequence[Domain], database: LabelCounts | None) 
         top = book.keep(f"labels-top-{domain.name}", top_labels(shares, TOP))
         title = f"{domain.name} · {domain.split('train').num_rows:,} images"
         draw.append(lambda axes, top=top, title=title: plots.label_bars(axes, top, title))
-        parts.append((plots.single(draw[-1], (4.6, 3.9)), _say_labels(domain.name, top)))
-    whole = plots.panels(draw, min(2, len(draw)), (5.2, 3.9))
+        parts.append((plots.single(draw[-1], (4.6, 4.7)), _say_labels(domain.name, top)))
+    whole = plots.panels(draw, min(2, len(draw)), (5.2, 4.7))
     caption = "Whiskers are 95 % Wilson intervals."
     book.panels("labels", whole, parts, caption)
     for domain in domains:
@@ -88,6 +90,12 @@ def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> 
         + (f"; most of all {worst}. " if beyond else ". ")
         + (f"bamkit select --match {a.name} chooses a domain without these differences." if beyond else "")
     )
+    value, low, high = separability(features(a.split("train")), features(b.split("train")))
+    if not math.isnan(value):
+        book.page.text(
+            "A classifier that sees content and media scores only tells the two domains apart with an AUC of "
+            f"{number_interval(value, low, high)}; 0.5 is chance."
+        )
     smd = {row["attribute"]: row["smd"] for row in scores if row["attribute"] in NOT_EMOTION}
     figure = plots.single(lambda axes: plots.shifts(axes, smd, names), (7.6, 4.2))
     alt = f"Standardised mean differences of content and media scores between {a.name} and {b.name}. {worst}"
@@ -128,6 +136,25 @@ def _balance_row(row: Mapping[str, Any], names: tuple[str, str]) -> dict[str, An
     }
 
 
+def matched(book: Book, domains: Sequence[Domain]) -> None:
+    """What matching did, for each domain that was matched with another one."""
+    for domain in domains:
+        result = domain.about.get("match")
+        if not result:
+            continue
+        target = str(domain.about.get("query", {}).get("match", "the other domain"))
+        book.page.section(f"How {domain.name} was matched")
+        for line in explain(result, target)[: None if not worked(result) else 4]:
+            book.page.text(f"{line[0].upper()}{line[1:]}.")
+        shifts = {when: {name: one[when] or 0.0 for name, one in result["smd"].items()} for when in ("before", "after")}
+        figure = plots.single(
+            lambda axes, s=shifts, n=(domain.name, target): plots.shifts(axes, s["before"], n, s["after"]), (7.6, 4.2)
+        )
+        alt = f"Differences of content and media scores between {domain.name} and {target} before and after matching."
+        caption = "Filled: the ranks that would have been taken without matching; hollow: the matched domain."
+        book.figure(f"matched-{domain.name}", figure, alt, caption, wide=True)
+
+
 def link_rot(book: Book, domains: Sequence[Domain]) -> None:
     """What could not be had, and what that did to the training sets."""
     fetched = [domain for domain in domains if domain.fetched]
@@ -150,12 +177,13 @@ def link_rot(book: Book, domains: Sequence[Domain]) -> None:
         change = obtained.changed(domain)
         if change is not None:
             book.keep(f"obtained-{domain.name}", change)
-            shifted += [_shift_row(domain, change)]
+            shifted.append((domain, change))
     if shifted:
-        book.page.table(
-            shifted,
-            caption="The obtained training set against the requested one (shifts in standard deviations)",
-        )
+        caption = "The obtained training set against the requested one (shifts in standard deviations)"
+        book.page.table([_shift_row(domain, change) for domain, change in shifted], caption=caption)
+    for domain, change in shifted:
+        rows = [{**row, "smd": signed(row["smd"], 3)} for row in change.to_pylist()]
+        book.page.details(f"Mean scores of {domain.name}, requested and obtained", rows)
 
 
 def _outcome_row(row: Mapping[str, Any]) -> dict[str, Any]:

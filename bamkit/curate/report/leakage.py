@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bamkit.curate.check import Check, Cluster, Member
+from bamkit.curate.check import KINDS, Check, Cluster, Member
 from bamkit.curate.domain import read_pictures
 from bamkit.curate.pictures import thumbnail
 from bamkit.page import Page, Picture
@@ -26,7 +26,7 @@ def write_page(workspace: Workspace, found: Check) -> Path:
     return path
 
 
-def add(page: Page, workspace: Workspace, found: Check) -> None:
+def add(page: Page, workspace: Workspace, found: Check, leaks_only: bool = False) -> None:
     """The section on leakage of any page."""
     total = sum(found.images.values())
     page.section("Leakage", f"{total:,} images were compared, {found.hashed:,} of them by their pictures too.")
@@ -41,15 +41,15 @@ def add(page: Page, workspace: Workspace, found: Check) -> None:
     if found.clusters:
         rows = [{**row, "leak": "yes" if row["leak"] else "no"} for row in found.rows()]
         page.table(rows, caption="What is shared. Inside one split it is a repetition, not a leak.")
-    clusters = [cluster for cluster in found.clusters if _with_pictures(workspace, cluster)][:SHOWN]
-    for cluster in clusters:
-        members = cluster.members[:MEMBERS]
-        kept = f", {len(members)} of {len(cluster.members)} shown" if len(members) < len(cluster.members) else ""
-        page.pictures(
-            _pictures(workspace, members),
-            f"{'Leak' if cluster.leak else 'Repetition'}: {cluster.kind}, {cluster.shared}{kept}",
-            width=110,
-        )
+    shown = [c for c in found.clusters if (c.leak or not leaks_only) and _with_pictures(workspace, c)][:SHOWN]
+    page.groups([(_caption(cluster), _pictures(workspace, cluster.members[:MEMBERS])) for cluster in shown])
+
+
+def _caption(cluster: Cluster) -> str:
+    left = len(cluster.members) - MEMBERS
+    what = f"{'Leak' if cluster.leak else 'Repetition'}: {KINDS[cluster.kind]}"
+    detail = f", {cluster.shared}" if cluster.kind == "picture" else ""
+    return what + detail + (f", and {left} more" if left > 0 else "")
 
 
 def _with_pictures(workspace: Workspace, cluster: Cluster) -> bool:
@@ -60,6 +60,12 @@ def _pictures(workspace: Workspace, members: Sequence[Member]) -> list[Picture]:
     found = []
     for member in members:
         row = read_pictures(workspace, member.domain, member.split, [member.position])[0]
-        caption = f"{member.place}, rank {member.rank:,}"
-        found.append(Picture(thumbnail(row["image"]["bytes"], 160), f"Image {member.mid}, {caption}", caption))
+        caption = f"{member.place} {member.rank:,}"
+        found.append(
+            Picture(
+                thumbnail(row["image"]["bytes"], 160),
+                f"Image {member.mid}, {member.place}, rank {member.rank}",
+                caption,
+            )
+        )
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-GROUP_COLOURS = {"content": "#4c9f62", "emotion": "#e08a2e", "media": "#3b78b5", "others": FAINT}
+GROUP_COLOURS = {"content": "#4c9f62", "emotion": "#e08a2e", "media": "#3b78b5", "others": GRID}
 """Colours of the three groups of attributes."""
 A, B = "#e08a2e", "#7a4fa3"
 """Colours of the two sides of a comparison where they are not emotions."""
@@ -87,11 +87,10 @@ def histogram(
 
 
 def _range_of(counts: NDArray, edges: NDArray) -> tuple[float, float]:
-    """The x range that holds all but a ten-thousandth of the counts on the left, and all on the right."""
+    """The x range that holds all but half a percent of the counts on the left, and all on the right."""
     share = np.cumsum(counts) / max(1, counts.sum())
-    return float(edges[int(np.searchsorted(share, 1e-4))]), float(
-        edges[int(np.max(np.flatnonzero(counts), initial=0)) + 1]
-    )
+    last = int(np.max(np.flatnonzero(counts), initial=0))
+    return float(edges[int(np.searchsorted(share, 0.005))]), float(edges[last + 1])
 
 
 def _locator(n: int) -> Any:
@@ -113,7 +112,7 @@ def label_bars(axes: Axes, top: pa.Table, title: str) -> None:
     rows = top.to_pylist()[::-1]
     for y, row in enumerate(rows):
         group = row["pair"].split("_", 1)[0]
-        axes.barh(y, 100 * row["share"], height=0.68, color=GROUP_COLOURS.get(group, FAINT), alpha=0.9)
+        axes.barh(y, 100 * row["share"], height=0.68, color=GROUP_COLOURS[group], alpha=0.9)
         axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=INK, linewidth=1, solid_capstyle="butt")
     axes.set_yticks(range(len(rows)), [pair_words(row["pair"]) for row in rows])
     axes.tick_params(axis="y", length=0)
@@ -122,14 +121,20 @@ def label_bars(axes: Axes, top: pa.Table, title: str) -> None:
     axes.set_xlabel("% of all positive and unsure labels")
     axes.set_xlim(0, None)
     axes.grid(axis="x", linewidth=0.6)
-    _legend(axes, [(c, g) for g, c in GROUP_COLOURS.items() if g != "others"])
+    _legend(axes, _groups("content", "emotion", "media"), loc="center right")
 
 
 def _legend(axes: Axes, entries: Sequence[tuple[str, str]], **where: Any) -> None:
+    """Patches with text, by default in a row above the axes, where they cover nothing."""
     from matplotlib.patches import Patch
 
     handles = [Patch(color=colour, label=text) for colour, text in entries]
-    axes.legend(handles=handles, **{"loc": "lower right", "fontsize": 8, "handlelength": 1, "handleheight": 1, **where})
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "ncols": len(handles), "columnspacing": 1.2}
+    axes.legend(handles=handles, fontsize=8.5, handlelength=1, handleheight=1, **(where or place))
+
+
+def _groups(*names: str) -> list[tuple[str, str]]:
+    return [(GROUP_COLOURS[name], name) for name in names]
 
 
 def shifts(
@@ -151,7 +156,7 @@ def shifts(
     axes.set_ylim(-0.7, len(order) - 0.3)
     axes.set_xlabel(f"standardised mean difference of scores   (← more {names[1]} · more {names[0]} →)")
     axes.grid(axis="x", linewidth=0.6)
-    _legend(axes, [(c, g) for g, c in GROUP_COLOURS.items() if g != "others"])
+    _legend(axes, _groups("content", "media"))
 
 
 def dumbbells(axes: Axes, rows: Sequence[Mapping[str, Any]], names: tuple[str, str]) -> None:
@@ -219,7 +224,7 @@ def intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], value: str, label: 
     axes.set_xlim(0, 1.02)
     axes.set_xlabel(label)
     axes.grid(axis="x", linewidth=0.6)
-    _legend(axes, [(c, g) for g, c in GROUP_COLOURS.items() if g != "others"], loc="lower left")
+    _legend(axes, _groups("content", "emotion", "media"))
 
 
 def reliability(axes: Axes, rows: Sequence[Mapping[str, Any]], title: str, tint: str) -> None:
@@ -258,4 +263,4 @@ def stacked(axes: Axes, rows: Sequence[tuple[str, Mapping[str, float]]]) -> None
     axes.set_xlabel("% of images")
     axes.set_ylim(-0.6, len(rows) - 0.4)
     entries = [(tints[part], part) for part in parts]
-    _legend(axes, entries, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(4, len(parts)))
+    _legend(axes, entries, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=min(4, len(parts)), columnspacing=1.2)
