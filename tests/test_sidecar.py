@@ -11,7 +11,7 @@ from bamfile import make_bam, word
 from bamkit.contract import ATTRIBUTES
 from bamkit.curate.counts import count
 from bamkit.curate.database import Database
-from bamkit.curate.sidecar import build, find, index_path
+from bamkit.curate.sidecar import build, counts_path, find, index_path
 from bamkit.workspace import Workspace
 
 
@@ -32,7 +32,7 @@ def plain(counts):
 def test_counts_from_the_index_are_those_of_the_database(world):
     path, _, workspace, _ = world
     with Database.open(path) as database:
-        cold = count(database, workspace, progress=False)
+        cold = count(database, progress=False)
         _, built = build(database, workspace)
         _, again = build(database, workspace)
         warm = count(database, workspace, progress=False)
@@ -106,3 +106,22 @@ def test_from_the_command_line(world, bamkit, tmp_path):
     values = json.loads(bamkit(f"-w {workspace.root} info --db {path} --json").output)
     assert values["from_index"] is True
     assert path.read_bytes() == before
+
+
+def test_counts_are_remembered_in_a_workspace_only(world, tmp_path):
+    path, _, workspace, _ = world
+    with Database.open(path) as database:
+        assert not count(database, workspace, progress=False).from_sidecar
+        assert not workspace.root.exists()
+        workspace.selections.mkdir(parents=True)
+        cold = count(database, workspace, progress=False)
+        warm = count(database, workspace, progress=False)
+    assert warm.from_sidecar
+    assert plain(cold) == plain(warm)
+    with sqlite3.connect(path) as base:
+        base.execute("delete from scores where rowid = 5")
+    with Database.open(path) as database:
+        assert count(database, workspace, progress=False).scored == 594
+    counts_path(workspace).write_text("{}")
+    with Database.open(path) as database:
+        assert not count(database, workspace, progress=False).from_sidecar

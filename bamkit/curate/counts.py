@@ -87,19 +87,20 @@ class Counts:
     scores: dict[str, ScoreSummary]
     """Attribute -> summary, for the attributes that have a column."""
     from_sidecar: bool
-    """Whether the numbers came from the index of `bamkit index`."""
+    """Whether the numbers came from the workspace's index instead of the database."""
 
 
 def count(database: Database, workspace: Workspace | None = None, progress: bool = True) -> Counts:
-    """Count everything: from the workspace's sidecar if one matches the database, else in one pass over the tables.
+    """Count everything: from the workspace's index if it matches the database, else in one pass over the tables.
 
-    On 2.3 million rows the pass takes some 12 s and the sidecar under 1 s. Raises BamkitError if the file is damaged.
+    What the pass found is remembered in the workspace (index/counts.json, 30 kB), so that `bamkit report` after
+    `bamkit info` need not read the database again. Raises BamkitError if the file is damaged.
     """
     from bamkit.curate import sidecar
 
-    index = sidecar.find(database, workspace) if workspace else None
-    if index:
-        return index.counts()
+    known = sidecar.known_counts(database, workspace) if workspace else None
+    if known:
+        return known
     tally = Tally(database)
     total = sum(database.one(f"SELECT count(*) FROM {table}")[0] for table in ("modules", "scores"))
     total += total if database.automatic == "absent" else 0
@@ -110,7 +111,10 @@ def count(database: Database, workspace: Workspace | None = None, progress: bool
             for rows in step():
                 done += rows
                 bar.update(min(done, total))
-    return tally.result()
+    counts = tally.result()
+    if workspace:
+        sidecar.remember(database, workspace, counts)
+    return counts
 
 
 def crowd_counts(database: Database) -> dict[str, dict[str, int]]:

@@ -24,7 +24,7 @@ from bamkit.curate.queries import query
 from bamkit.errors import BamkitError
 from bamkit.progress import Progress
 from bamkit.provenance import KEY, canonical
-from bamkit.workspace import Workspace, atomic_path
+from bamkit.workspace import CONFIG, DATABASE, Workspace, atomic_path, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ def find(database: Database, workspace: Workspace) -> Index | None:
     about = _about(path)
     if about.get("kind") != "index" or about.get("format") != FORMAT:
         return None
-    if about["database"] != {"fingerprint": database.fingerprint}:
+    if about["database"] != _identity(database):
         return None
     return Index(path, about)
 
@@ -71,6 +71,42 @@ def _about(path: Path) -> dict[str, Any]:
         return json.loads((pq.read_metadata(path).metadata or {}).get(KEY, b"{}"))
     except (OSError, pa.ArrowInvalid, ValueError):
         return {}
+
+
+def known_counts(database: Database, workspace: Workspace) -> Counts | None:
+    """The counts of this very database from the workspace's index, or as they were remembered; None if not there."""
+    index = find(database, workspace)
+    if index:
+        return index.counts()
+    try:
+        about = json.loads(counts_path(workspace).read_text(encoding="utf-8"))
+        if (about["kind"], about["format"], about["database"]) == ("counts", FORMAT, _identity(database)):
+            return counts_from(about["counts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # Missing, damaged or written by another version: it is counted again.
+        return None
+    return None
+
+
+def remember(database: Database, workspace: Workspace, counts: Counts) -> None:
+    """Keep the counts in the workspace, if this folder is one: `bamkit info --db FILE` leaves other folders alone."""
+    signs = (CONFIG, DATABASE, "selections", "index")
+    if not any((workspace.root / sign).exists() for sign in signs):
+        return
+    about = {"kind": "counts", "format": FORMAT, "database": _identity(database), "counts": counts_as_dict(counts)}
+    try:
+        write_text(counts_path(workspace), canonical(about) + "\n")
+    except OSError:
+        # A workspace on read-only media works without.
+        return
+
+
+def counts_path(workspace: Workspace) -> Path:
+    return workspace.root / "index" / "counts.json"
+
+
+def _identity(database: Database) -> dict[str, str]:
+    return {"fingerprint": database.fingerprint}
 
 
 def build(database: Database, workspace: Workspace, force: bool = False) -> tuple[Index, bool]:
@@ -206,7 +242,7 @@ def _write(database: Database, path: Path, tally: Tally, modules: Modules, label
             about = {
                 "kind": "index",
                 "format": FORMAT,
-                "database": {"fingerprint": database.fingerprint},
+                "database": _identity(database),
                 "counts": counts_as_dict(tally.result()),
                 "bamkit": bamkit.__version__,
             }
