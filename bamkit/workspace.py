@@ -96,6 +96,10 @@ class Workspace:
         """Names under splits/ that hold at least one shard."""
         return sorted({path.parent.name for path in self.splits.glob("*/*-*-of-*.parquet")})
 
+    def domain_names(self) -> list[str]:
+        """The splits to translate between: all but those set apart for a judge, `judge` and `judge-...`."""
+        return [name for name in self.split_names() if not is_judges(name)]
+
     def run_names(self) -> list[str]:
         return sorted(path.parent.name for path in self.runs.glob("*/run.json"))
 
@@ -109,6 +113,11 @@ def checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise BamkitError(f"{name!r} cannot be a name here: use letters, digits, '.', '_' and '-', at most 128")
     return name
+
+
+def is_judges(name: str) -> bool:
+    """Whether a selection or split of this name is for training a judge, not for translating between."""
+    return name == "judge" or name.startswith("judge-")
 
 
 @contextmanager

@@ -18,9 +18,11 @@ def command() -> None:
 
 @command.command(
     epilog=example(
-        "bamkit select --name judge --sample stratified --top 1500 --disjoint-from happy --disjoint-from scary "
-        "--group-by project",
-        "bamkit fetch judge",
+        "bamkit select --emotion happy --name judge-happy --sample stratified --test 0 --validation 0 "
+        "--disjoint-from happy --disjoint-from scary --group-by project",
+        "bamkit select --emotion scary --name judge-scary --sample stratified --test 0 --validation 0 "
+        "--disjoint-from happy --disjoint-from scary --group-by project",
+        "bamkit fetch judge-happy judge-scary",
         "bamkit judge train",
         "bamkit judge train --weights resnet18-f37072fd.pth",
     )
@@ -58,7 +60,7 @@ def train(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Train a judge on the split called judge, or on SPLIT...
+    """Train a judge on the splits called judge and judge-..., or on SPLIT...
 
     Images, near-duplicates and projects of every other split and selection in the workspace are left out, so the judge
     shares nothing with what it will judge; it refuses to judge what it was trained on.

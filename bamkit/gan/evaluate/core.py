@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.contract import ATTRIBUTES
+from bamkit.contract import ATTRIBUTES, short
 from bamkit.errors import BamkitError
 from bamkit.gan.evaluate import failures, findings
 from bamkit.gan.evaluate.data import Direction, Run, choose_run, open_run
@@ -242,7 +242,7 @@ def _outcome(
         rows = [row for row, _ in direction.pairs]
         labels = {name: [direction.before.column(name)[row] for row in rows] for name in ATTRIBUTES}
         figures += findings.emotion_reached(measured, target_test, attributes, labels)
-        figures += findings.content_survives(measured, attributes)
+        figures += findings.content_survives(measured, attributes, [a for a in attributes if probe.judge.tells(a)])
         if direction.target.attribute in attributes:
             column = attributes.index(direction.target.attribute)
             probabilities = {m: measured.seen[m].probabilities[:, column] for m in METHODS}
@@ -275,7 +275,14 @@ def _warnings(found: Evaluation) -> list[str]:
         target, judge = direction.target.attribute, found.probe.judge
         if judge is not None and target not in judge.attributes:
             texts.append(f"{name}: the judge does not know {target or direction.target.name}: emotion is not judged.")
+        elif judge is not None and not judge.tells(target):
+            texts.append(f"{name}: the judge hardly tells {target}: do not believe what it says of the emotion.")
         texts += [f"{name}: {text}" for text in outcome.failures.warnings]
+    if found.probe.judge is not None:
+        blind = [a for a in found.probe.judge.attributes if a.startswith("content_") and not found.probe.judge.tells(a)]
+        if blind:
+            names = ", ".join(short(attribute) for attribute in blind)
+            texts.append(f"Whether content survived is not reported for what the judge hardly tells: {names}.")
     if found.run.split != "test":
         texts.append(f"These figures are from the {found.run.split} split: report those of test.")
     return texts

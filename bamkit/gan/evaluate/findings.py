@@ -140,14 +140,14 @@ def content_kept(measured: Measured) -> list[Figure]:
     return figures
 
 
-def content_survives(measured: Measured, attributes: Sequence[str]) -> list[Figure]:
+def content_survives(measured: Measured, attributes: Sequence[str], told: Sequence[str]) -> list[Figure]:
     """Are the flowers still there, were new ones painted in: by the judge, for each content attribute and in all.
 
     `content survives`: of the pictures judged to show it before, the share that still does; `painted in`: of those
-    that did not, the share that does now.
+    that did not, the share that does now. Only attributes in `told` are counted: those the judge can tell at all.
     """
     name, figures = measured.direction.name, []
-    known = [(i, attribute) for i, attribute in enumerate(attributes) if attribute.startswith("content_")]
+    known = [(i, one) for i, one in enumerate(attributes) if one.startswith("content_") and one in told]
     if not known:
         return []
     before = _probabilities(measured.seen[IDENTITY]) >= 0.5

@@ -31,8 +31,10 @@ def build(found: Evaluation) -> Page:
     facts = [fact for outcome in found.outcomes for fact in _facts(found, outcome)]
     if facts:
         page.facts(facts)
-    for text in [*found.missing, *found.warnings]:
-        page.note(text)
+    if found.warnings:
+        page.note(" ".join(found.warnings))
+    if found.missing:
+        page.text(" ".join(found.missing))
     for outcome in found.outcomes:
         _direction(page, found, outcome)
     _basis(page, found)
@@ -111,11 +113,20 @@ def _chart(found: Evaluation, outcome: Outcome) -> list[tuple[bytes, str]]:
             axes.set_ylim(-0.6, len(drawn) - 0.4)
             axes.set_title(COLUMNS[metric])
             axes.grid(axis="x")
-            if metric != "kid":
+            if metric == "kid":
+                _wide_scale(axes, [one.value for _, one in drawn])
+            else:
                 axes.set_xlim(-0.03, 1.03)
         told = ", ".join(f"{NAMES[method]} {cell(one.value)}" for method, one in drawn)
         panels.append((inline(figure), f"{COLUMNS[metric]}: {told}"))
     return panels
+
+
+def _wide_scale(axes: Any, values: list[float]) -> None:
+    """Logarithmic beyond the smallest figures, where they span more than two powers of ten: KID may be below 0."""
+    sizes = sorted(abs(value) for value in values if value)
+    if len(sizes) > 1 and sizes[-1] > 100 * sizes[0]:
+        axes.set_xscale("symlog", linthresh=max(sizes[0], sizes[-1] / 1e5), linscale=0.5)
 
 
 def _content(page: Page, outcome: Outcome) -> None:

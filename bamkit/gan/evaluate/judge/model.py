@@ -23,6 +23,8 @@ from bamkit.workspace import atomic_path
 
 JUDGE = "judge"
 """The folder of a workspace's judge, and the name of the split it is trained on by default."""
+TELLS = 0.6
+"""An attribute whose held-out AUC cannot be told from this or less is not reported on."""
 WEIGHTS, CARD, KNOWN = "judge.pt", "card.json", "known.parquet"
 
 
@@ -109,6 +111,11 @@ class Judge:
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """The features alone."""
         return self.examine(pictures)[0]
+
+    def tells(self, attribute: str) -> bool:
+        """Whether it tells pictures with the attribute from those without: its AUC's interval lies above TELLS."""
+        low = self.card["held_out"].get(attribute, {}).get("auc", {}).get("low")
+        return low is not None and low > TELLS
 
     def refuse_known(self, rows: pa.Table, name: str) -> None:
         """Raises BamkitError if images of `rows` (columns data.IDENTITY) were among those the judge was trained on.

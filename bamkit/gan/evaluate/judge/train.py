@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from bamkit.contract import ATTRIBUTES, SPLITS
+from bamkit.contract import ATTRIBUTES, SPLITS, short
 from bamkit.errors import BamkitError
 from bamkit.gan.evaluate.data import IDENTITY, Domain, Shards
 from bamkit.gan.evaluate.device import device_of
@@ -25,7 +25,7 @@ from bamkit.gan.evaluate.judge.model import CARD, JUDGE, KNOWN, Judge, Network, 
 from bamkit.gan.evaluate.judge.settings import JudgeConfig
 from bamkit.progress import Progress
 from bamkit.provenance import read_table, sha256_file, write_table
-from bamkit.workspace import Workspace
+from bamkit.workspace import Workspace, is_judges
 
 FEWEST = 8
 """An attribute is judged if it has at least so many positive and so many negative pictures, some in every part."""
@@ -38,7 +38,7 @@ def train_judge(
     folder: Path | None = None,
     force: bool = False,
 ) -> Judge:
-    """Train a judge on all pictures of `splits` (default: the split called `judge`) and write it to `folder`.
+    """Train a judge on all pictures of `splits` (default: `judge` and `judge-...`) and write it to `folder`.
 
     Left out are all images that also occur in another split or selection of the workspace, near-duplicates of theirs,
     and other images of their projects. Labels are BAM's; unsure and missing ones are masked. Raises BamkitError if too
@@ -57,7 +57,7 @@ def train_judge(
         raise BamkitError(
             f"{rows.num_rows} usable pictures of {', '.join(names)} are too few to train a judge: no attribute has "
             f"{FEWEST} positive and {FEWEST} negative ones",
-            f"bamkit select --name {JUDGE} --sample stratified --top 1500",
+            recipe(workspace),
         )
     device = device_of(config.device)
     torch.manual_seed(config.seed)
@@ -98,22 +98,33 @@ def train_judge(
 
 def _chosen(workspace: Workspace, splits: Sequence[str]) -> list[str]:
     known = workspace.split_names()
-    names = list(dict.fromkeys(splits)) or [JUDGE]
+    names = list(dict.fromkeys(splits)) or [name for name in known if is_judges(name)]
     absent = [name for name in names if name not in known]
-    if not absent:
+    if absent:
+        here = ", ".join(known) or "none"
+        raise BamkitError(f"there is no split {absent[0]} here ({here})", f"bamkit fetch {absent[0]}")
+    if names:
         return names
-    if splits:
+    selected = [name for name in workspace.selection_names() if is_judges(name)]
+    if selected:
         raise BamkitError(
-            f"there is no split {absent[0]} here ({', '.join(known) or 'none'})", f"bamkit fetch {absent[0]}"
+            f"the judge's pictures were not fetched yet: {', '.join(selected)}", f"bamkit fetch {selected[0]}"
         )
-    if JUDGE in workspace.selection_names():
-        raise BamkitError(f"the selection {JUDGE} was not fetched yet", f"bamkit fetch {JUDGE}")
-    apart = " ".join(f"--disjoint-from {name}" for name in known or ["happy", "scary"])
-    raise BamkitError(
-        "a judge needs pictures of its own, labelled, that no other split shares",
-        f"bamkit select --name {JUDGE} --sample stratified --top 1500 {apart} --group-by project, "
-        f"bamkit fetch {JUDGE}, then bamkit judge train",
-    )
+    raise BamkitError("a judge needs labelled pictures of its own, which no other split shares", recipe(workspace))
+
+
+def recipe(workspace: Workspace) -> str:
+    """The commands that give a judge its pictures: an even draw over the scores of each domain's attribute."""
+    domains = workspace.domain_names() or ["happy", "scary"]
+    apart = " ".join(f"--disjoint-from {name}" for name in domains)
+    attributes = dict.fromkeys(Domain(name, workspace).attribute for name in domains)
+    lines = [
+        f"bamkit select --attribute {short(name)} --name judge-{short(name)} --sample stratified --top 1000 --test 0 "
+        f"--validation 0 {apart} --group-by project"
+        for name in attributes
+        if name
+    ]
+    return "; ".join([*lines, "bamkit fetch; bamkit judge train"])
 
 
 Where = list[tuple[Shards, np.ndarray]]
