@@ -2,11 +2,11 @@
 
 Each image of the target becomes an anchor, for which the ranked candidates are searched: first for one with the same
 coarse content and media labels whose propensity is close (of several the surest by emotion), then for the closest one
-whatever its labels. The propensity is the chance, judged from the 16 content and media scores alone, that an image
-comes from the target; two sets that agree in it agree in the distribution of all 16 scores (Rosenbaum and Rubin 1983,
-Biometrika 70:41). Then single images are exchanged for others that fit their anchor as well, where that brings the
-means of the scores closer. Whether that worked is then put to a test: a classifier that sees these scores only should
-no longer tell the two domains apart.
+with the same labels within a wider bound, then for the closest one whatever its labels. The propensity is the chance,
+judged from the 16 content and media scores alone, that an image comes from the target; two sets that agree in it agree
+in the distribution of all 16 scores (Rosenbaum and Rubin 1983, Biometrika 70:41). Then single images are exchanged for
+others that fit their anchor as well, where that brings the means of the scores closer. Whether all this worked is put
+to a test: a classifier that sees these scores only should no longer tell the two domains apart.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
 CALIPER = 0.2
 """How far propensities may lie apart, in standard deviations of their logit (Austin 2011, Pharm. Stat. 10:150)."""
+WIDE = 5.0
+"""How many calipers away an image with the same labels is still taken before one with other labels."""
 FOLDS = 5
 REFINED = 50
+"""How many of the best-ranked candidates that fit an anchor are tried in its place."""
 FEASIBLE = 0.9
+"""Refining needs this share of images that have the same labels or lie within the caliper."""
 NEAR = 0.1
 """An AUC within 0.5 +- this is called near 0.5."""
 
@@ -199,8 +203,6 @@ class _Search:
         self.logits, self.there_labels = there[self.order], there_labels[self.order]
         self.free = np.ones(self.order.size, dtype=bool)
         self.caliper = CALIPER * float(np.concatenate([wanted, there]).std())
-        self.starts = np.searchsorted(self.logits, wanted - self.caliper, side="left")
-        self.ends = np.searchsorted(self.logits, wanted + self.caliper, side="right")
 
     def run(self) -> _Found:
         """One row of the pool for each anchor, none twice, in the order of the anchors."""
@@ -210,6 +212,8 @@ class _Search:
             same = self.like(index)
             if same.size:
                 at = int(same[np.argmin(self.order[same])])
+            elif (wider := self.like(index, WIDE)).size:
+                at = int(wider[np.argmin(np.abs(self.logits[wider] - self.wanted[index]))])
             else:
                 at = _nearest_free(self.free, self.logits, float(self.wanted[index]))
                 if at < 0:
@@ -220,11 +224,13 @@ class _Search:
             found.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
         return found
 
-    def like(self, index: int) -> NDArray[np.int64]:
-        """The free candidates (places in `order`) with an anchor's labels within its caliper."""
-        window = slice(self.starts[index], self.ends[index])
-        same = self.free[window] & (self.there_labels[window] == self.labels[index])
-        return np.flatnonzero(same) + self.starts[index]
+    def like(self, index: int, calipers: float = 1.0) -> NDArray[np.int64]:
+        """The free candidates (places in `order`) with an anchor's labels within `calipers` of it."""
+        reach = calipers * self.caliper
+        start = np.searchsorted(self.logits, self.wanted[index] - reach, side="left")
+        end = np.searchsorted(self.logits, self.wanted[index] + reach, side="right")
+        same = self.free[start:end] & (self.there_labels[start:end] == self.labels[index])
+        return np.flatnonzero(same) + start
 
     def refine(
         self, found: _Found, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
@@ -240,7 +246,7 @@ class _Search:
         position[self.order] = np.arange(self.order.size)
         for home in range(len(SPLITS) - 1):
             own = np.flatnonzero((homes == home) & (found.place >= 0))
-            if not own.size or found.close[own].mean() < FEASIBLE:
+            if not own.size or (found.close | found.exact)[own].mean() < FEASIBLE:
                 continue
             gap = target[own].mean(axis=0) - pool[found.place[own]].mean(axis=0)
             for index in [*own, *own]:
