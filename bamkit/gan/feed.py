@@ -15,8 +15,14 @@ from bamkit.gan.plan import Draws
 def cut(data: Tensor, index: Tensor, corner: Tensor, flip: Tensor, crop: int) -> Tensor:
     """Crops of uint8 pictures [M, S, S, 3]: those at `index` [N], from `corner` [N, 2], mirrored where `flip` [N].
 
-    Returns uint8 [N, crop, crop, 3]. Runs on the device of the tensors, in one gather.
+    Returns uint8 [N, crop, crop, 3]. Runs on the device of the tensors: in one gather, or on a CPU by slices.
     """
+    if data.device.type == "cpu":
+        parts = (
+            data[i, y : y + crop, x : x + crop].flip(1) if mirrored else data[i, y : y + crop, x : x + crop]
+            for i, (y, x), mirrored in zip(index.tolist(), corner.tolist(), flip.tolist(), strict=True)
+        )
+        return torch.stack(list(parts))
     along = torch.arange(crop, device=data.device)
     rows = corner[:, :1] + along
     columns = corner[:, 1:] + torch.where(flip[:, None], crop - 1 - along, along)

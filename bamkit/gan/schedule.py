@@ -126,6 +126,6 @@ def _advice(config: TrainConfig, device: torch.device, seconds: float) -> str:
         return f"Sooner: {', '.join(ways)}."
     if seconds > 3600:
         return "Sooner: --minutes 60 (a shorter schedule), --batch 8 (more images a second), --preset small."
-    if config.steps or config.minutes:
-        return f"Better: longer, such as --minutes {max(10, round(seconds / 60) * 4)}."
+    if (config.steps or config.minutes) and seconds < 900:
+        return f"Longer trains better, such as --minutes {max(10, round(seconds / 60) * 4)}."
     return "Longer: --epochs and --decay-epochs; shorter: --minutes 10."

@@ -2,10 +2,10 @@
 
 For each direction, with the pictures of the `validation` split:
 
-    style = MMD^2(translated, real target) / MMD^2(untouched source, real target)
+    style = MMD(translated, real target) / MMD(untouched source, real target)
     cycle = mean |restored - source| of pictures in [-1, 1]
 
-MMD^2 is the unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 of KID (Binkowski et al. 2018),
+MMD is the maximum mean discrepancy (unbiased in the square) with the kernel (x.y / d + 1)^3 of KID (Binkowski 2018),
 but on a fixed descriptor of light, colour and texture (`describe`) that needs no downloaded network. A style of 1 means
 as far from the target as the untouched pictures, 0 that the descriptor sees no difference. The score is the mean of
 style + cycle over the two directions; lower is better. It compares checkpoints of a run, and says little beyond that.
@@ -13,6 +13,7 @@ style + cycle over the two directions; lower is better. It compares checkpoints 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,7 +65,7 @@ class Validator:
                 fakes.append(fake.float().cpu())
             made = torch.cat(fakes)
             untouched = mmd2(self._real[source], self._real[target])
-            style.append(max(mmd2(describe(made), self._real[target]), 0.0) / max(untouched, 1e-3))
+            style.append(math.sqrt(max(mmd2(describe(made), self._real[target]), 0.0) / max(untouched, 1e-3)))
             cycle.append(float(np.mean(losses)))
             variety.append(_spread(made) / max(self._spread[target], 1e-6))
         return Validation(tuple(style), tuple(cycle), tuple(variety))  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""Two processes on gloo against one process with the joint batch."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import gan_parts
+import pytest
+import torch
+
+from bamkit.gan import checkpoint, data, trainer
+
+
+def torchrun(root, *words, processes=2):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "0",
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
+        "-m", "bamkit", "-w", str(root), "train", *gan_parts.FLAGS.split(), *words,
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def rows(run):
+    with open(run / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr("bamkit.gan.observer.Observer.pages", lambda self: None)
+    workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))
+    process = torchrun(
+        tmp_path, "--batch", "2", "--steps", "3", "--name", "two", "--keep", "0", "--checkpoint-minutes", "1e-9"
+    )
+    output = process.communicate(timeout=110)[0]
+    assert process.returncode == 0, output
+    assert output.count("next: bamkit translate two") == 1, "one process prints"
+    config = gan_parts.tiny(batch=4, steps=3, pool=50, crop=28, samples=0, validations=0)
+    pair = data.find_pair(workspace, None, None)
+    one = trainer.train(workspace.run("one"), pair, config, "cpu", say=lambda _: None).run
+    for ours, theirs in zip(rows(workspace.run("two")), rows(one), strict=True):
+        for name in ("G_A", "cycle_B", "idt_A", "D_A", "D_B", "D_A_accuracy"):
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4), (ours["step"], name)
+    two, single = (checkpoint.newest(workspace.run(name))[1] for name in ("two", "one"))
+    # Adam's first moment is a sum of the steps' gradients.
+    for kind in ("generators", "discriminators"):
+        for number, entry in single["optimizers"][kind].items():
+            other = two["optimizers"][kind][number]["exp_avg"]
+            scale = entry["exp_avg"].abs().max()
+            torch.testing.assert_close(other, entry["exp_avg"], rtol=1e-3, atol=float(scale) * 1e-3)
+    assert len(two["pools"]["D_A"]) == 2, "each process has a pool of its own"
+    assert not torch.equal(*two["pools"]["D_A"])
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_resume(tmp_path):
+    workspace = gan_parts.make_workspace(tmp_path)
+    run = workspace.run("two")
+    process = torchrun(tmp_path, "--steps", "4000", "--name", "two", "--pool", "2")
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and not (run.is_dir() and (run / "metrics.csv").exists() and len(rows(run)) > 25):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=100)[0]
+    assert "bamkit train --resume --name two" in output, output
+    step = checkpoint.steps(run)[-1]
+    resumed = torchrun(tmp_path, "--resume", "--name", "two", "--steps", str(step + 3))
+    output = resumed.communicate(timeout=110)[0]
+    assert resumed.returncode == 0, output
+    assert [int(row["step"]) for row in rows(run)] == list(range(1, step + 4))
+    alone = torchrun(tmp_path, "--resume", "--name", "two", processes=1)
+    assert "was trained by 2 processes" in alone.communicate(timeout=100)[0]
