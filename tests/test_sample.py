@@ -434,8 +434,12 @@ def test_painting_processes_give_the_same_files(sample_factory):
     with SampleServer(folder, faults=0, processes=1) as server:
         for src in addresses(folder)[:3]:
             assert requests.get(src, timeout=30).content == picture_bytes(mid_of(urlsplit(src).path, 0), 0)
-        worker = server._painters._all[0]
-    assert worker.poll() == 0
+        first = server._painters._all[0]
+        first.kill()
+        src = addresses(folder)[4]
+        assert requests.get(src, timeout=30).content == picture_bytes(mid_of(urlsplit(src).path, 0), 0)
+        second = server._painters._all[1]
+    assert (first.poll(), second.poll()) == (-signal.SIGKILL, 0), "a process that died was replaced"
 
 
 def test_the_port_is_closed_at_the_end_and_a_taken_one_is_named(sample_factory):
@@ -475,11 +479,18 @@ def test_the_command_makes_a_workspace_and_says_what_comes_next(bamkit, tmp_path
     assert "300 images" in result.output
     assert "bamkit sample try --serve" in result.output
     assert "bamkit select --emotion happy --top 37" in result.output
-    seed, found = sample_of(tmp_path / "try")
-    assert (seed, set(found.values())) == (0, {9123})
+    assert sample_of(tmp_path / "try")[:3] == (0, 300, 9123)
     again = bamkit("sample try", cwd=tmp_path, code=1)
     assert "already there" in again.output
     assert "--force" in again.output
+
+
+@pytest.mark.parametrize("options", ["--rows 400", "--seed 3", "--port 9124"])
+def test_the_command_does_not_serve_another_sample_than_asked_for(bamkit, tmp_path, options):
+    make_sample(tmp_path / "try", 300, port=9123)
+    result = bamkit(f"sample try --serve {options}", cwd=tmp_path, code=1)
+    assert "was made with" in result.output
+    assert "--force" in result.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -17,15 +18,26 @@ from bamkit.commands.options import example, force_option
     )
 )
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--rows", default=6000, show_default=True, help="Images in the database.")
-@click.option("--seed", default=0, show_default=True, help="Another seed is another database with other pictures.")
+@click.option("--rows", type=int, help="Images in the database.  [default: 6000]")
+@click.option("--seed", type=int, help="Another seed is another database with other pictures.  [default: 0]")
 @click.option("--port", type=int, help="Port of this machine that the addresses name.  [default: 8765]")
 @click.option("--serve", is_flag=True, help="Serve the pictures of DIR (made first if it is not there) until Ctrl-C.")
 @click.option("--faults", default=0.06, show_default=True, help="With --serve: share of addresses that are gone.")
-@click.option("--processes", default=0, show_default=True, help="With --serve: painting processes beside the server.")
+@click.option(
+    "--processes",
+    type=click.IntRange(0, 64),
+    help="With --serve: painting processes.  [default: one a core, at most 4]",
+)
 @force_option
 def command(
-    directory: Path, rows: int, seed: int, port: int | None, serve: bool, faults: float, processes: int, force: bool
+    directory: Path,
+    rows: int | None,
+    seed: int | None,
+    port: int | None,
+    serve: bool,
+    faults: float,
+    processes: int | None,
+    force: bool,
 ) -> None:
     """Make a workspace with a stand-in for the BAM database, and serve its pictures.
 
@@ -33,15 +45,17 @@ def command(
     a server on this machine, from the very attributes that the database scores, so that every label is known to be
     true. A few addresses are dead, slow or cut short, as at the real host.
     """
-    from bamkit.curate.sample import DEFAULT_PORT, make_sample
-    from bamkit.workspace import DATABASE
+    from bamkit.curate.sample.database import DEFAULT_ROWS, keep_or_make, make_sample
 
-    made = force or not serve or not (directory / DATABASE).exists()
-    if made:
-        make_sample(directory, rows, seed, DEFAULT_PORT if port is None else port, force)
-        click.echo(f"{directory / DATABASE}: {rows:,} images, a stand-in for BAM (seed {seed})")
     if serve:
-        _serve(directory, port, faults, processes)
+        made = keep_or_make(directory, rows, seed, port, force)
+    else:
+        made = bool(make_sample(directory, **_given(rows=rows, seed=seed, port=port), force=force))
+    rows = rows or DEFAULT_ROWS
+    if made:
+        click.echo(f"{directory / 'bam.sqlite'}: {rows:,} images, a stand-in for BAM (seed {seed or 0})")
+    if serve:
+        _serve(directory, faults, processes)
         return
     top = 1000 if rows >= 5000 else max(1, rows // 8)
     click.echo(
@@ -56,11 +70,17 @@ def command(
     )
 
 
-def _serve(directory: Path, port: int | None, faults: float, processes: int) -> None:
+def _given(**options: int | None) -> dict[str, int]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _serve(directory: Path, faults: float, processes: int | None) -> None:
     from bamkit.curate.sample.server import serve_until_stopped
 
     def ready(url: str, pictures: int) -> None:
         click.echo(f"serving {pictures:,} pictures of {directory} at {url} (Ctrl-C stops)")
 
-    counts = serve_until_stopped(directory, port, faults, processes, ready)
+    if processes is None:
+        processes = min(4, os.cpu_count() or 1)
+    counts = serve_until_stopped(directory, faults, processes, ready)
     click.echo("answers: " + (", ".join(f"{name} {n:,}" for name, n in counts.most_common()) or "none"))

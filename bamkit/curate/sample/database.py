@@ -6,6 +6,8 @@ import random
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from bamkit.contract import ATTRIBUTES
 from bamkit.curate.sample.addresses import path_of
@@ -14,12 +16,15 @@ from bamkit.curate.sample.faults import placeholder_sha256
 from bamkit.curate.sample.scores import draw_scores, thresholds
 from bamkit.curate.sample.truth import PROJECT_BITS, truth
 from bamkit.errors import BamkitError
+from bamkit.progress import Progress
 from bamkit.workspace import CONFIG, DATABASE, atomic_path, write_text
 
 APPLICATION_ID = 0x42414D53
 """`PRAGMA application_id` of a sample ("BAMS"); its `PRAGMA user_version` holds the seed. BAM itself has 0 and 0."""
 
+DEFAULT_ROWS = 6000
 DEFAULT_PORT = 8765
+MOST_ROWS = 1_000_000
 
 FIRST_MID, LAST_MID = 489, 250_400_000
 
@@ -72,7 +77,7 @@ placeholder = ["{placeholder_sha256()}"]  # what the sample's server shows for a
 
 def make_sample(
     directory: Path | str,
-    rows: int = 6000,
+    rows: int = DEFAULT_ROWS,
     seed: int = 0,
     port: int = DEFAULT_PORT,
     force: bool = False,
@@ -85,8 +90,8 @@ def make_sample(
     BamkitError if a database is there already and `force` is not given, or if an argument is out of range.
     """
     directory = Path(directory)
-    if not 20 <= rows <= 5_000_000:
-        raise BamkitError(f"--rows must be from 20 to 5,000,000, not {rows:,}")
+    if not 20 <= rows <= MOST_ROWS:
+        raise BamkitError(f"--rows must be from 20 to {MOST_ROWS:,}, not {rows:,}")
     if not 0 <= seed < 2**31:
         raise BamkitError(f"--seed must be from 0 to {2**31 - 1}, not {seed}")
     if not 1 <= port <= 65535:
@@ -123,7 +128,12 @@ def _write(path: Path, rows: int, seed: int, port: int, mature: float) -> None:
         for mid in mids
     )
     scored = [mid for mid in mids if mid not in unscored]
-    scores = {mid: draw_scores(scenes[mid], mid, seed) for mid in scored}
+    scores = {}
+    with Progress("sample", len(scored)) as progress:
+        for done, mid in enumerate(scored, 1):
+            scores[mid] = draw_scores(scenes[mid], mid, seed)
+            if done % 1000 == 0:
+                progress.update(done)
     limits = {
         name: thresholds([scores[mid][name] for mid in scored], [name in scenes[mid].attributes for mid in scored])
         for name in ATTRIBUTES
@@ -207,8 +217,49 @@ def _insert_crowd(connection: sqlite3.Connection, crowd: Crowd) -> None:
     _insert(connection, "crowd_raw_captions", crowd.captions)
 
 
-def sample_of(path: Path | str) -> tuple[int, dict[str, int]]:
-    """(seed, {path of each src: port}) of a sample's folder or database. Raises BamkitError for any other file."""
+def keep_or_make(
+    directory: Path | str,
+    rows: int | None = None,
+    seed: int | None = None,
+    port: int | None = None,
+    force: bool = False,
+) -> bool:
+    """Make a sample at `directory` unless there is one; gives whether it was made. None stands for a default.
+
+    Raises BamkitError if the one that is there has other rows, another seed or another port than those given.
+    """
+    directory = Path(directory)
+    if force or not (directory / DATABASE).exists():
+        make_sample(
+            directory,
+            DEFAULT_ROWS if rows is None else rows,
+            seed or 0,
+            DEFAULT_PORT if port is None else port,
+            force,
+        )
+        return True
+    found = sample_of(directory)
+    for name, wanted, there in (("rows", rows, found.rows), ("seed", seed, found.seed), ("port", port, found.port)):
+        if wanted not in (None, there):
+            raise BamkitError(
+                f"the sample in {directory} was made with --{name} {there}, not {wanted}",
+                f"bamkit sample {directory} --serve serves it as it is; --force makes it anew",
+            )
+    return False
+
+
+class Sample(NamedTuple):
+    """What a server needs to know of a sample."""
+
+    seed: int
+    rows: int
+    port: int
+    paths: frozenset[str]
+    """The path of every address in the database."""
+
+
+def sample_of(path: Path | str) -> Sample:
+    """Read a sample's folder or database. Raises BamkitError for any other file."""
     path = Path(path)
     path = path / DATABASE if path.is_dir() else path
     if not path.is_file():
@@ -225,8 +276,5 @@ def sample_of(path: Path | str) -> tuple[int, dict[str, int]]:
         raise BamkitError(f"{path} cannot be read as a sample: {error}") from error
     if mark != APPLICATION_ID:
         raise BamkitError(f"{path} was not made by bamkit sample, so there is nothing to paint its pictures from")
-    found: dict[str, int] = {}
-    for src in addresses:
-        host, _, tail = src.removeprefix("http://127.0.0.1:").partition("/")
-        found["/" + tail] = int(host)
-    return seed, found
+    parts = [urlsplit(src) for src in addresses]
+    return Sample(seed, len(parts), parts[0].port or 80, frozenset(part.path for part in parts))

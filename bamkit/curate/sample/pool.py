@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import threading
 
 from bamkit.curate.sample.encode import picture_bytes
 
+Worker = subprocess.Popen[bytes]
 HEADER = struct.Struct("<q")
 
 
@@ -18,33 +20,34 @@ class Painters:
 
     def __init__(self, seed: int, processes: int = 0) -> None:
         self.seed = seed
-        self._idle: queue.Queue[subprocess.Popen[bytes]] = queue.Queue()
-        self._all: list[subprocess.Popen[bytes]] = []
+        self._idle: queue.Queue[Worker] = queue.Queue()
+        self._all: list[Worker] = []
         # Only one thread paints at a time: more would contend for the interpreter and help nobody.
         self._turn = threading.Lock()
         for _ in range(processes):
-            # Not multiprocessing: its children import the caller's main module again, which may be anything.
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "bamkit.curate.sample.worker", str(seed)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            self._all.append(worker)
-            self._idle.put(worker)
+            self._idle.put(self._start())
+
+    def _start(self) -> Worker:
+        # Not multiprocessing: its children import the caller's main module again, which may be anything.
+        words = [sys.executable, "-m", "bamkit.curate.sample.worker", str(self.seed)]
+        worker = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._all.append(worker)
+        return worker
 
     def paint(self, mid: int) -> bytes:
-        """The file of a mid. Raises RuntimeError if a painting process died."""
+        """The file of a mid. A process that died is replaced; RuntimeError if the new one dies over this mid too."""
         if not self._all:
             with self._turn:
                 return picture_bytes(mid, self.seed)
         worker = self._idle.get()
         try:
-            assert worker.stdin is not None
-            assert worker.stdout is not None
-            worker.stdin.write(HEADER.pack(mid))
-            worker.stdin.flush()
-            (length,) = HEADER.unpack(_exactly(worker, HEADER.size))
-            return _exactly(worker, length)
+            try:
+                return _ask(worker, mid)
+            except (OSError, EOFError):
+                worker = self._start()
+                return _ask(worker, mid)
+        except (OSError, EOFError) as error:
+            raise RuntimeError(f"painting {mid} ended its process (exit code {worker.wait()})") from error
         finally:
             self._idle.put(worker)
 
@@ -52,7 +55,8 @@ class Painters:
         """End the processes: each ends when its input does."""
         for worker in self._all:
             assert worker.stdin is not None
-            worker.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
         for worker in self._all:
             try:
                 worker.wait(2)
@@ -63,9 +67,17 @@ class Painters:
             worker.stdout.close()
 
 
-def _exactly(worker: subprocess.Popen[bytes], count: int) -> bytes:
+def _ask(worker: Worker, mid: int) -> bytes:
+    assert worker.stdin is not None
+    worker.stdin.write(HEADER.pack(mid))
+    worker.stdin.flush()
+    (length,) = HEADER.unpack(_exactly(worker, HEADER.size))
+    return _exactly(worker, length)
+
+
+def _exactly(worker: Worker, count: int) -> bytes:
     assert worker.stdout is not None
     data = worker.stdout.read(count)
     if len(data) != count:
-        raise RuntimeError(f"a painting process ended (exit code {worker.poll()})")
+        raise EOFError
     return data

@@ -39,9 +39,9 @@ class SampleServer:
     def __init__(self, sample: Path | str, port: int | None = None, faults: float = 0.06, processes: int = 0) -> None:
         if not 0 <= faults <= 0.45:
             raise BamkitError(f"the share of faults must be from 0 to 0.45, not {faults}")
-        self.seed, addresses = sample_of(sample)
-        self.paths = frozenset(addresses)
-        self.port = next(iter(addresses.values())) if port is None else port
+        found = sample_of(sample)
+        self.seed, self.paths = found.seed, found.paths
+        self.port = found.port if port is None else port
         self.faults = faults
         self.processes = processes
         self.requests: Counter[str] = Counter()
@@ -78,7 +78,11 @@ class SampleServer:
             ) from error
         self.port = self._http.server_address[1]
         self._http.sample = self
-        self._painters = Painters(self.seed, self.processes)
+        try:
+            self._painters = Painters(self.seed, self.processes)
+        except OSError:
+            self._http.server_close()
+            raise
         threading.Thread(target=self._http.serve_forever, args=(0.05,), name="sample-server", daemon=True).start()
 
     def stop(self) -> None:
@@ -120,7 +124,6 @@ class SampleServer:
 
 def serve_until_stopped(
     sample: Path | str,
-    port: int | None = None,
     faults: float = 0.06,
     processes: int = 0,
     ready: Callable[[str, int], None] = lambda url, pictures: None,
@@ -132,7 +135,7 @@ def serve_until_stopped(
     stopped = threading.Event()
     former = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with SampleServer(sample, port, faults, processes) as server:
+        with SampleServer(sample, None, faults, processes) as server:
             ready(server.url, len(server.paths))
             # A wait without a limit cannot be interrupted on Windows.
             while not stopped.wait(0.5):
