@@ -15,6 +15,8 @@ import click
 from bamkit.errors import BamkitError
 from bamkit.progress import duration
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -26,8 +28,8 @@ class Step:
     """One line that says what the step is for."""
     done: Callable[[], bool]
     """Whether its result is there already."""
-    cost: str = ""
-    """What it will cost, said before it starts."""
+    cost: str | Callable[[], str] = ""
+    """What it will cost, said before it starts; called only when it is about to."""
 
     @property
     def line(self) -> str:
@@ -46,7 +48,8 @@ def run(steps: Sequence[Step], root: Path, again: str) -> None:
         if step.done():
             click.echo(f"{head}\n  $ {step.line}   (done already)")
             continue
-        cost = f"   ({step.cost})" if step.cost else ""
+        said = step.cost() if callable(step.cost) else step.cost
+        cost = f"   ({said})" if said else ""
         click.echo(f"\n{head}{cost}\n  $ {click.style(step.line, fg='cyan')}")
         begun = time.monotonic()
         status = _call(step.words, root)

@@ -1,0 +1,130 @@
+"""The study's page: its figures in the order of the publication."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from bamkit.demopage import Pair, alternate, before_after, contact_sheet
+from bamkit.page import Page
+from bamkit.study import StudyConfig
+from bamkit.workspace import Workspace
+
+SHOWN = 8
+"""Successes and failures shown of each direction."""
+FIGURES = (
+    ("scores.svg", "Score distributions", "Distributions of the emotions' scores in the database."),
+    (
+        "labels.svg",
+        "What the domains are made of",
+        "Attribute:label pairs of both training sets; rare ones folded.",
+    ),
+)
+
+
+def write(workspace: Workspace, config: StudyConfig) -> Path:
+    """Write reports/study-A-B/index.html from what the steps left, and return its path."""
+    from bamkit.gan.runpage import add_curves
+
+    a, b = config.domains
+    page = Page(
+        f"{a} and {b}: the published experiment",
+        f"The {config.counts['top']:,} images that are surest to be {a} and as many {b} ones, learned by CycleGAN; "
+        f"the next {config.counts['test']:,} ranks of each, translated and measured.",
+    )
+    if config.scale != 1 or config.preset != "study":
+        page.note(
+            f"A rehearsal: {config.scale:g} of the published numbers, preset {config.preset}, {config.size} px. Its "
+            "figures show that everything works, not what the published settings reach."
+        )
+    for file, title, text in FIGURES:
+        _figure(page, workspace.reports / "figures" / file, title, text)
+    page.section("Examples by rank", "The top of each ranking, from rank 1 on.")
+    for name in config.domains:
+        page.pictures(contact_sheet(workspace, name), caption=name, width=96)
+    add_curves(page, workspace.run(config.run))
+    folder = workspace.reports / f"evaluate-{config.run}"
+    _figures_of_merit(page, folder)
+    for x, y in ((a, b), (b, a)):
+        _cases(page, before_after(workspace, x, f"{x}-to-{y}", config.run), folder, f"{x}-to-{y}")
+    page.section("Where everything lies")
+    page.html(_links(workspace, config))
+    path = workspace.reports / f"study-{config.run}" / "index.html"
+    page.write(path)
+    return path
+
+
+def _figure(page: Page, path: Path, title: str, text: str) -> None:
+    page.section(title, text)
+    if path.exists():
+        page.figure(path.read_bytes(), title, wide=True)
+    else:
+        page.text("This figure was not drawn: bamkit report makes it.")
+
+
+def _figures_of_merit(page: Page, folder: Path) -> None:
+    """The main figures of the evaluation, one row a metric, as in a paper's table."""
+    found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    page.section("Figures", "Each beside its floors: no translation, a plain colour transfer, and real pictures.")
+    for text in [*found["missing"], *found["warnings"]]:
+        page.note(text)
+    for direction in found["n"]:
+        rows = [row for row in found["figures"] if row["direction"] == direction and not row.get("attribute")]
+        rows += [row for row in found["figures"] if row["direction"] == direction and _pooled(row)]
+        page.table(list(_pivoted(rows)), caption=f"{direction}, n = {found['n'][direction]}")
+
+
+def _pooled(row: dict[str, Any]) -> bool:
+    return str(row.get("attribute", "")).startswith("emotion_")
+
+
+def _pivoted(rows: list[dict[str, Any]]) -> Any:
+    """One row a metric, one column a method."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        line = {row["method"]: _text(row) for row in rows if row["metric"] == metric}
+        yield {"metric": metric, **{method: line.get(method, "") for method in methods}}
+
+
+def _text(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return ""
+    if row.get("low") is None or row.get("high") is None:
+        return f"{row['value']:.3g}"
+    return f"{row['value']:.3g} [{row['low']:.2g}, {row['high']:.2g}]"
+
+
+def _cases(page: Page, pairs: list[Pair], folder: Path, direction: str) -> None:
+    """The pictures whose mood changed most and least, by the judge; without one, the first ranks."""
+    change = _changes(folder / "pictures.csv", direction)
+    page.section(direction.replace("-", " "))
+    known = [pair for pair in pairs if pair[0]["mid"] in change]
+    if not known:
+        page.pictures(alternate(pairs[: 2 * SHOWN]), caption="The first test ranks, before and after.", width=110)
+        return
+    known.sort(key=lambda pair: change[pair[0]["mid"]], reverse=True)
+    page.pictures(
+        alternate(known[:SHOWN]), caption="Successes: the judge's probability of the target rose most.", width=110
+    )
+    page.pictures(alternate(known[::-1][:SHOWN]), caption="Failures: it rose least, or fell.", width=110)
+
+
+def _changes(path: Path, direction: str) -> dict[int, float]:
+    """By mid, how much the target's probability rose from before to after; empty where there was no judge."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["direction"] == direction and row.get("mid")]
+    before, after = "identity probability", "translation probability"
+    judged = [row for row in rows if row.get(before) and row.get(after)]
+    return {int(row["mid"]): float(row[after]) - float(row[before]) for row in judged}
+
+
+def _links(workspace: Workspace, config: StudyConfig) -> str:
+    places = [
+        ("../index.html", "the report on database, selections and splits"),
+        (f"../evaluate-{config.run}/index.html", "the evaluation in full; metrics.json and CSV tables beside it"),
+        (f"../../runs/{config.run}/index.html", "the training run"),
+        (f"../../translations/{config.run}", "all translations"),
+    ]
+    return "<ul>" + "".join(f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in places) + "</ul>"
