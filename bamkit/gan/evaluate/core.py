@@ -208,15 +208,16 @@ def make_probe(workspace: Workspace, options: EvaluateOptions) -> tuple[Probe, l
             f"KID, FID and distances rest on {extractor.name} features, so they cannot be compared with figures from "
             "papers. For those: --inception PATH to Inception's weights"
         )
-    alexnet = options.alexnet or alexnet_weights()
+    alexnet = options.alexnet or (alexnet_weights() if importlib.util.find_spec("lpips") else None)
     lpips = Lpips(alexnet, device) if alexnet else None
     if lpips is None:
-        missing.append("LPIPS is left out: AlexNet's weights are not at hand. Next: --alexnet PATH")
+        missing.append("LPIPS is left out: it needs the package lpips and AlexNet's weights. Next: --alexnet PATH")
     return Probe(extractor, judge, lpips), missing
 
 
 def _extractor(options: EvaluateOptions, judge: Judge | None, device: torch.device) -> Extractor:
-    inception = options.inception or inception_weights()
+    cached = inception_weights() if importlib.util.find_spec("torch_fidelity") else None
+    inception = options.inception or cached
     if options.features == "inception" and inception is None:
         raise BamkitError("Inception's weights are not at hand", "give --inception PATH")
     if inception is not None and options.features in ("auto", "inception"):

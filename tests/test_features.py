@@ -1,0 +1,131 @@
+"""Feature extractors and LPIPS: real loading code on weights made here, against the libraries' own functions."""
+
+import evaluation_world as w
+import numpy as np
+import pytest
+import torch
+
+from bamkit.errors import BamkitError
+from bamkit.gan.evaluate.features import Colours, Inception, Scaled, Store, inception_weights, scale_of
+from bamkit.gan.evaluate.perceptual import Lpips, alexnet_weights
+from bamkit.gan.vision import torchvision
+
+
+@pytest.fixture
+def pictures():
+    return [w.paint(1, "happy", True), w.paint(2, "scary", False, 64), w.paint(3, "scary", True)]
+
+
+def test_colours_separate_moods_and_take_any_size(pictures):
+    extractor = Colours()
+    found = extractor(pictures)
+    assert (found.shape, found.dtype) == ((3, extractor.dimensions), np.float32)
+    same = extractor([np.asarray(w.Image.fromarray(pictures[0]).resize((96, 96)))])
+    assert np.linalg.norm(same - found[0]) < 0.3 * np.linalg.norm(found[1] - found[0])
+    assert np.linalg.norm(found[2] - found[1]) < np.linalg.norm(found[0] - found[1])
+    assert extractor.sha256 == Colours().sha256
+
+
+def test_store_gives_back_what_was_appended():
+    store = Store(3)
+    assert store.array().shape == (0, 3)
+    data = np.arange(21, dtype=np.float32).reshape(7, 3)
+    store.append(data[:2])
+    store.append(data[2:])
+    np.testing.assert_array_equal(store.array(), data)
+    with pytest.raises(ValueError, match="3 numbers"):
+        store.append(np.zeros((2, 4)))
+    mean, deviation = scale_of(store.array())
+    np.testing.assert_allclose((mean, deviation), (data.mean(0), data.std(0)))
+    scaled = Scaled(store.array(), mean, deviation)
+    np.testing.assert_allclose(scaled[np.arange(7)].std(0), 1)
+    np.testing.assert_allclose(scale_of(np.ones((5, 2)))[1], 1)
+
+
+def test_inception_is_torch_fidelitys(tmp_path, monkeypatch, pictures):
+    """The file is made from torch-fidelity's own network with random weights; the features must be that network's."""
+    torchvision()
+    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    network = module.FeatureExtractorInceptionV3
+    torch.manual_seed(0)
+    torch.save({}, tmp_path / "empty.pth")
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "load_state_dict", lambda self, state: None)
+        made = network("inception", ["2048"], feature_extractor_weights_path=str(tmp_path / "empty.pth"))
+    torch.save(made.state_dict(), tmp_path / "weights.pth")
+    extractor = Inception(tmp_path / "weights.pth")
+    found = extractor(pictures)
+    assert found.shape == (3, 2048)
+    again = network("inception", ["2048"], feature_extractor_weights_path=str(tmp_path / "weights.pth"))
+    expected = again(torch.from_numpy(pictures[1]).permute(2, 0, 1)[None])[0].numpy()
+    np.testing.assert_allclose(found[1:2], expected, rtol=1e-4, atol=1e-6)
+    assert len(extractor.sha256) == 64
+    with pytest.raises(BamkitError, match="does not hold Inception's weights"):
+        Inception(tmp_path / "empty.pth")
+    with pytest.raises(BamkitError, match="no file"):
+        Inception(tmp_path / "none.pth")
+
+
+def test_a_pickle_that_is_more_than_tensors_is_never_run(tmp_path):
+    torchvision()
+    pytest.importorskip("torch_fidelity")
+    ran = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(ran), "w"))
+
+    torch.save({"x": Hostile()}, tmp_path / "hostile.pth")
+    with pytest.raises(BamkitError, match="does not hold Inception's weights"):
+        Inception(tmp_path / "hostile.pth")
+    assert not ran.exists()
+
+
+def test_lpips_is_torchmetrics_too(tmp_path, pictures):
+    """Random AlexNet weights through the authors' package and through torchmetrics: the same distance."""
+    models = torchvision().models
+    pytest.importorskip("lpips")
+    torch.manual_seed(0)
+    torch.save(models.alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
+    distance = Lpips(tmp_path / "alexnet.pth")
+    assert distance(pictures[0], pictures[0]) == pytest.approx(0, abs=1e-7)
+    found = distance(pictures[0], pictures[2])
+    assert found > 0
+    theirs = pytest.importorskip("torchmetrics.functional.image.lpips")
+    network = theirs._LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
+    state = torch.load(tmp_path / "alexnet.pth", weights_only=True)
+    network.net.load_state_dict({k: state[f"features.{k.split('.', 1)[1]}"] for k in network.net.state_dict()})
+    one, other = (torch.from_numpy(p / 127.5 - 1).float().permute(2, 0, 1)[None] for p in (pictures[0], pictures[2]))
+    with torch.no_grad():
+        assert found == pytest.approx(network(one, other).item(), rel=1e-4)
+
+
+def test_foreign_weights_are_refused(tmp_path):
+    pytest.importorskip("lpips")
+    torch.save({"x": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(BamkitError, match="does not hold AlexNet's weights"):
+        Lpips(tmp_path / "a.pth")
+    with pytest.raises(BamkitError, match="no file"):
+        Lpips(tmp_path / "none.pth")
+
+
+def test_caches_are_looked_into_and_nothing_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert inception_weights() is None
+    assert alexnet_weights() is None
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"x")
+    assert alexnet_weights() == folder / "alexnet-owt-7be5be79.pth"
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    with pytest.raises(BamkitError, match="pip install lpips"):
+        Lpips(tmp_path / "a.pth")
+    with pytest.raises(BamkitError, match="pip install torch-fidelity"):
+        Inception(tmp_path / "a.pth")
