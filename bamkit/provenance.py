@@ -77,6 +77,12 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, columns=columns)
+        # Not pq.read_table: it imports pandas, which takes longer than reading most tables.
+        with pq.ParquetFile(path) as file:
+            lacking = [name for name in columns or () if name not in file.schema_arrow.names]
+            table = None if lacking else file.read(columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise BamkitError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}") from error
+    if table is None:
+        raise BamkitError(f"{path} has no column {', '.join(lacking)}")
+    return table.select(columns) if columns else table

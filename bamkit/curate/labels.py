@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from bamkit.contract import ATTRIBUTES
 from bamkit.curate.database import Database, Table, quote
 from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
@@ -33,7 +34,8 @@ def labels_of(
                 found[one.mid][attribute] = by_threshold(score, query.positive_above, query.negative_below)
     elif source == "crowd":
         for mid, attribute, label in database.rows_in(named("crowd_of"), sorted(found)):
-            found[mid][str(attribute)] = None if label is None else str(label)
+            if attribute in ATTRIBUTES:
+                found[mid][attribute] = None if label is None else str(label)
     else:
         names = database.label_attributes
         columns = ", ".join(map(quote, names))

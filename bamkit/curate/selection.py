@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import bamkit
-from bamkit.contract import ATTRIBUTES, LABELS, SPLITS, selection_schema
+from bamkit.contract import LABELS, SPLITS, selection_schema
 from bamkit.curate.database import Database, quote, truth
 from bamkit.curate.deal import Dealer, Taken
 from bamkit.curate.filters import conditions, label_source
@@ -173,24 +174,31 @@ def _parameters(bound: Mapping[str, Any]) -> str:
 def build_table(database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], source: str) -> pa.Table:
     """The manifest's table (contract.selection_schema) of dealt candidates, in their order."""
     import pyarrow as pa
+    from pyarrow.json import ParseOptions, ReadOptions, read_json
 
     chosen = [one for one, _ in dealt]
     scores = scores_of(database, chosen)
     labels = labels_of(database, query, chosen, scores, source)
-    columns: dict[str, list[Any]] = {
-        "mid": [one.mid for one in chosen],
-        "project_id": [one.project_id if isinstance(one.project_id, int) else None for one in chosen],
-        "src": [one.src for one in chosen],
-        "license": [None if one.license is None else str(one.license) for one in chosen],
-        "mature": [truth(one.mature) for one in chosen],
-        "rank": list(range(1, len(chosen) + 1)),
-        "score": [float(one.score) for one in chosen],
-        "split": [split for _, split in dealt],
-    }
-    for attribute in ATTRIBUTES:
-        columns[attribute] = [labels[one.mid].get(attribute) for one in chosen]
-        columns[f"{attribute}_score"] = [scores[one.key].get(attribute) for one in chosen]
-    return pa.table(columns, schema=selection_schema())
+    rows = []
+    for rank, (one, split) in enumerate(dealt, 1):
+        row = {
+            "mid": one.mid,
+            "project_id": one.project_id if isinstance(one.project_id, int) else None,
+            "src": one.src,
+            "license": None if one.license is None else str(one.license),
+            "mature": truth(one.mature),
+            "rank": rank,
+            "score": float(one.score),
+            "split": split,
+            **labels[one.mid],
+        }
+        row.update((f"{attribute}_score", score) for attribute, score in scores[one.key].items())
+        rows.append(json.dumps(row))
+    # Through JSON, because pa.array and pa.table import pandas, which takes longer than all the rest of this.
+    text = "\n".join(rows).encode()
+    options = ParseOptions(explicit_schema=selection_schema(), unexpected_field_behavior="error")
+    table = read_json(pa.BufferReader(text), ReadOptions(block_size=len(text) + 1), options)
+    return table.cast(selection_schema())
 
 
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
@@ -211,15 +219,11 @@ def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
 
 
 def _warm_up() -> None:
-    """Import what writes the table while SQLite ranks, which it does outside Python's lock.
-
-    pyarrow loads pandas at the first `pa.array`, if it is installed: together they take as long as the ranking.
-    """
+    """Import what writes the table while SQLite ranks, which it does outside Python's lock."""
 
     def load() -> None:
-        import pyarrow.parquet
-
-        pyarrow.array([])
+        import pyarrow.json
+        import pyarrow.parquet  # noqa: F401
 
     Thread(target=load, daemon=True).start()
 
