@@ -47,11 +47,13 @@ def run(root: Path, config: DemoConfig = DemoConfig(), force: bool = False) -> P
     """
     port = _claim(root, config, force)
     workspace = Workspace(root)
-    recipe.run(preparation(workspace, config, port), root.parent, "bamkit demo")
+    first, rest = preparation(workspace, config, port), steps(workspace, config)
+    again = "the same command again: it goes on from there"
+    recipe.run(first, root.parent, again, of=len(first + rest))
     from bamkit.curate.sample import SampleServer
 
     with SampleServer(root):
-        recipe.run(steps(workspace, config), root, "bamkit demo")
+        recipe.run(rest, root, again, after=len(first), of=len(first + rest))
     from bamkit.demopage import write
 
     return write(workspace, DOMAINS, RUN)
@@ -105,13 +107,14 @@ def _database(workspace: Workspace):  # noqa: ANN202
 def steps(workspace: Workspace, config: DemoConfig) -> list[Step]:
     """The verbs in the order of the work, each with a test of whether its result is there."""
     select = ("--top", str(config.top), "--test", str(config.test))
-    train = ("--steps", str(config.steps)) if config.steps else ()
+    length = ("--steps", str(config.steps)) if config.steps else ()
+    begun = (workspace.run(RUN) / "run.json").exists()
+    train = ("train", "--resume") if begun else ("train", "--preset", "quick", *length)
 
     def there(*parts: str) -> recipe.Callable[[], bool]:
         return lambda: workspace.root.joinpath(*parts).exists()
 
     happy, scary = DOMAINS
-    resume = ("--resume",) if workspace.run(RUN).exists() else ()
     return [
         Step(("info",), "see what is in the database", there("selections", f"{scary}.parquet")),
         Step(
@@ -131,7 +134,7 @@ def steps(workspace: Workspace, config: DemoConfig) -> list[Step]:
         ),
         Step(("report",), "look at what was chosen", there("reports", "index.html")),
         Step(
-            ("train", "--preset", "quick", *train, *resume),
+            train,
             "learn to change the mood",
             lambda: finished(workspace.run(RUN)),
         ),

@@ -36,15 +36,16 @@ class Step:
         return "bamkit " + " ".join(word if word and " " not in word else f"'{word}'" for word in self.words)
 
 
-def run(steps: Sequence[Step], root: Path, again: str) -> None:
+def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int = 0) -> None:
     """Run the steps in the workspace `root`, each as its own process; skip those that are done.
 
-    `again` is the command that goes on after a failure. Raises BamkitError when a step fails; Ctrl-C ends the running
-    step in its own way and then the recipe.
+    `again` is what to type after a failure; the steps are numbered from `after` + 1, `of` so many in all. Raises
+    BamkitError when a step fails; Ctrl-C ends the running step in its own way and then the recipe.
     """
+    of = of or len(steps)
     started = time.monotonic()
-    for number, step in enumerate(steps, 1):
-        head = click.style(f"[{number}/{len(steps)}] {step.why}", bold=True)
+    for number, step in enumerate(steps, after + 1):
+        head = click.style(f"[{number}/{of}] {step.why}", bold=True)
         if step.done():
             click.echo(f"{head}\n  $ {step.line}   (done already)")
             continue
@@ -56,7 +57,8 @@ def run(steps: Sequence[Step], root: Path, again: str) -> None:
         if status:
             raise BamkitError(f"`{step.line}` in {root} ended with status {status}", f"mend it, then type {again}")
         click.echo(click.style(f"  took {duration(time.monotonic() - begun)}", dim=True))
-    click.echo(f"\nall {len(steps)} steps done in {duration(time.monotonic() - started)}")
+    if after + len(steps) == of:
+        click.echo(f"\ndone in {duration(time.monotonic() - started)}")
 
 
 def _call(words: Sequence[str], root: Path) -> int:
