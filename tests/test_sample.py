@@ -262,6 +262,17 @@ def test_every_content_is_painted_under_every_mood(mood, content):
     assert np.abs(np.asarray(image, int) - np.asarray(other, int)).mean() > 2
 
 
+def test_everything_that_is_labelled_can_be_seen():
+    """Taking away a secondary content changes at least half a percent of the picture."""
+    scenes = [truth(mid) for mid in draw_mids(6000, 0)]
+    scenes = [scene for scene in scenes if len(scene.contents) > 1 and not scene.series][::60]
+    for scene in scenes:
+        small = replace(scene, medium="vectorart", width=scene.width // 3, height=scene.height // 3)
+        whole = np.asarray(paint_scene(small), int)
+        without = np.asarray(paint_scene(replace(small, contents=scene.contents[:-1])), int)
+        assert (np.abs(whole - without).sum(axis=2) > 24).mean() > 0.005, scene
+
+
 def test_a_series_is_nearly_one_picture_and_other_projects_are_not():
     mids = draw_mids(6000, 0)
     series = [(a, b) for a, b in pairwise(mids) if a >> 4 == b >> 4 and truth(a).series][:4]

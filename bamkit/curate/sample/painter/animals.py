@@ -142,7 +142,7 @@ def bird(p: Local, light: Light, rng: random.Random, depth: float = 0.0) -> None
     if light.mood in ("peaceful", "gloomy", ""):
         coat = mix(coat, (140, 132, 126), 0.35)
     crow = light.dark
-    body = light(coat, depth) if not crow else mix((16, 14, 24), light.horizon, 0.12)
+    body = light(coat, depth) if not crow else mix((16, 14, 24), light.horizon, 0.2)
     belly = light(front, depth) if not crow else lighter(body, 0.06)
     leg = light((226, 140, 50) if not crow else (70, 66, 70), depth)
     for x in (-0.06, 0.07):

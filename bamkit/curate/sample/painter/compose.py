@@ -27,6 +27,9 @@ THINGS: dict[str, tuple[Thing, float]] = {
 }
 PORTRAIT_SHARE = {"people": 0.4, "cat": 0.35, "dog": 0.35, "bird": 0.45, "flower": 0.2}
 
+# What would hide what comes later here, if that stood behind it.
+BULK = {"building": 0, "tree": 1, "cars": 2, "flower": 3}
+
 # How far an unsteady hand moves outlines, in hundredths of the shorter side.
 WOBBLE = {"watercolor": 0.55, "pen_ink": 0.42, "graphite": 0.42, "oilpaint": 0.3}
 
@@ -83,6 +86,7 @@ def _landscape(canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str
         land.fence(canvas, light, horizon + 0.24 * (h - horizon), 10 * u, seeded("fence"))
     _company(canvas, scene, light, horizon, seeded("company"))
     _subject(canvas, scene, light, seeded)
+    _foreground(canvas, scene, light, seeded)
     _front(canvas, scene, light, seeded)
 
 
@@ -121,7 +125,12 @@ def _flyers(canvas: Canvas, scene: Scene, light: Light, horizon: float, rng: ran
 
 
 def _background(
-    canvas: Canvas, scene: Scene, light: Light, horizon: float, seeded: Callable[[str], random.Random]
+    canvas: Canvas,
+    scene: Scene,
+    light: Light,
+    horizon: float,
+    seeded: Callable[[str], random.Random],
+    portrait: bool = False,
 ) -> None:
     """The secondary contents, farther off and to the sides, and a row of trees where trees belong."""
     w, h, u = canvas.width, canvas.height, canvas.unit
@@ -133,6 +142,8 @@ def _background(
             tree = canvas.at(x * w, horizon + down * (h - horizon) * 1.6 + 0.02 * h, size)
             plants.tree(tree, light, random.Random(f"{scene.layout}/wood/{i}"), 0.55 - 2.4 * down)
     for i, name in enumerate(scene.contents[1:]):
+        if in_front(scene, name, portrait):
+            continue
         rng = seeded(f"second/{i}")
         draw, share = THINGS[name]
         left = (i % 2 == 0) == (seeded("side").random() < 0.5)
@@ -140,8 +151,31 @@ def _background(
         down = rng.uniform(0.24, 0.46)
         size = share * 100 * u * (0.42 + 0.5 * down)
         if name == "bird":
-            size *= 0.6
+            size *= 0.8
         draw(canvas.at(x, horizon + down * (h - horizon), size, flip=not left), light, rng, 0.28 - 0.4 * down)
+
+
+def in_front(scene: Scene, name: str, portrait: bool = False) -> bool:
+    """Whether a secondary content stands before the subject: a person before a house, not hidden behind it."""
+    bulk = BULK.get(name, 9)
+    return bulk >= 2 if portrait else bulk > BULK.get(scene.contents[0], 9)
+
+
+def _foreground(
+    canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str], random.Random], portrait: bool = False
+) -> None:
+    for i, name in enumerate(scene.contents[1:]):
+        if not in_front(scene, name, portrait):
+            continue
+        rng = seeded(f"second/{i}")
+        draw, share = THINGS[name]
+        left = (i % 2 == 0) == (seeded("side").random() < 0.5)
+        x = canvas.width * (rng.uniform(0.14, 0.24) if left else rng.uniform(0.76, 0.86))
+        size = share * 100 * canvas.unit * (0.45 if portrait or name in ("bird", "cars") else 0.6)
+        p = canvas.at(x, canvas.height * rng.uniform(0.945, 0.975), size, flip=not left)
+        if light.dark:
+            p.glow(0, -0.5, 0.8, mix(light.horizon, light.disc, 0.35), 0.3)
+        draw(p, light, rng, 0.0)
 
 
 def _company(canvas: Canvas, scene: Scene, light: Light, horizon: float, rng: random.Random) -> None:
@@ -226,12 +260,13 @@ def _portrait(canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str]
     if "gloomy" in scene.moods:
         skies.mist(canvas, light, horizon, seeded("mist"), 0.6)
     _flyers(canvas, scene, light, horizon * 0.8, seeded("flyers"))
-    _background(canvas, scene, light, horizon - 0.06 * h, seeded)
+    _background(canvas, scene, light, horizon - 0.06 * h, seeded, portrait=True)
     name, rng = scene.contents[0], seeded("subject")
     x = w * rng.uniform(0.44, 0.56)
     if light.dark:
         canvas.glow(x, h * 0.55, 60 * u, 60 * u, mix(light.horizon, light.disc, 0.3), 0.4)
     _close_up(canvas, name, light, rng, x)
+    _foreground(canvas, scene, light, seeded, portrait=True)
     _front(canvas, scene, light, seeded)
 
 
@@ -262,16 +297,16 @@ def _plain(canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str], r
     x = w * 0.5
     if place.random() < 0.5:
         canvas.at(x, floor - 28 * u, 34 * u).oval(0, 0, 1, color=mix(light.land[0], light.sky[0], 0.4), line=0, bump=0)
-    for i, other in enumerate(scene.contents[1:]):
-        draw, share = THINGS[other]
-        at = w * (0.2 if i % 2 else 0.8)
-        draw(canvas.at(at, floor + 0.05 * h, share * 62 * u), light, seeded(f"second/{i}"), 0.0)
     if portrait and name in ("people", "cat", "dog"):
         _close_up(canvas, name, light, rng, x)
-        return
-    foot, size = h * 0.9, min(THINGS[name][1] * 112, 84) * u
-    canvas.glow(x, foot, size * 0.55, size * 0.08, darker(light.land[3], 0.5), 0.7)
-    if name == "flower":
-        plants.vase(canvas.at(x, foot, size), light, rng)
     else:
-        THINGS[name][0](canvas.at(x, foot, size, flip=rng.random() < 0.5), light, rng, 0.0)
+        foot, size = h * 0.9, min(THINGS[name][1] * 112, 84) * u
+        canvas.glow(x, foot, size * 0.55, size * 0.08, darker(light.land[3], 0.5), 0.7)
+        if name == "flower":
+            plants.vase(canvas.at(x, foot, size), light, rng)
+        else:
+            THINGS[name][0](canvas.at(x, foot, size, flip=rng.random() < 0.5), light, rng, 0.0)
+    for i, other in enumerate(scene.contents[1:]):
+        draw, share = THINGS[other]
+        at = w * (0.16 if i % 2 else 0.84)
+        draw(canvas.at(at, h * 0.96, share * 48 * u), light, seeded(f"second/{i}"), 0.0)
