@@ -40,7 +40,7 @@ from bamkit.curate.fetch import Build, Fetch, Limits, Manners, addresses, fetch
 from bamkit.curate.fetch.addresses import is_public
 from bamkit.curate.fetch.client import Client, retry_after
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.polite import Scheduler
+from bamkit.curate.fetch.scheduler import Scheduler
 from bamkit.workspace import Workspace
 
 QUICK = Manners(backoff=0.02, breaker_after=1000, attempts=2)

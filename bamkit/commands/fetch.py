@@ -64,6 +64,11 @@ from bamkit.workspace import Workspace
 )
 @click.option("--threads", type=int, default=0, help="Threads that decode.  [default: one a core]")
 @click.option("--shard-rows", type=int, default=5000, show_default=True, help="Most pictures in one parquet file.")
+@click.option("--engine", default="local", show_default=True, help="local, or ray (tasks on a Ray cluster).")
+@click.option(
+    "--ray-address", metavar="HOST:PORT", help="The cluster to join.  [default: RAY_ADDRESS, or this machine]"
+)
+@click.option("--partition", type=int, default=200, show_default=True, help="With Ray: addresses of one task.")
 @json_option
 def command(workspace: Workspace, names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Download the pictures of the selections (all of them by default) and write the splits.
@@ -117,6 +122,7 @@ def _settings(workspace: Workspace, names: tuple[str, ...], options: dict[str, A
         ca_file=options["ca_file"], placeholders=tuple(text.lower() for text in options["placeholder"]),
         placeholder_repeats=options["placeholder_repeats"], threads=options["threads"],
         shard_rows=options["shard_rows"],
+        engine=options["engine"], ray_address=options["ray_address"], partition=options["partition"],
     )  # fmt: skip
     return names, config
 

@@ -11,6 +11,7 @@ import bamkit
 from bamkit.errors import BamkitError
 
 FITS = ("squash", "crop", "pad", "short-side")
+ENGINES = ("local", "ray")
 FORMATS = ("jpeg", "png", "webp")
 DECODERS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 HASH = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
@@ -155,6 +156,12 @@ class Fetch:
     """Threads that decode; 0 means one for each core."""
     shard_rows: int = 5000
     """Most rows of one parquet file."""
+    engine: str = "local"
+    """`local` (threads of this process) or `ray` (tasks on a cluster)."""
+    partition: int = 200
+    """With Ray: URLs of one task, which is what is lost when a machine dies."""
+    ray_address: str | None = None
+    """With Ray: the cluster to join; None means RAY_ADDRESS, or a cluster of this machine alone."""
 
     def __post_init__(self) -> None:
         if self.placeholder_repeats == 1 or self.placeholder_repeats < 0:
@@ -162,8 +169,11 @@ class Fetch:
         for text in self.placeholders:
             if not HASH.fullmatch(text):
                 raise BamkitError(f"--placeholder {text}: give the MD5 or SHA-256 of the file in lower-case hex digits")
-        if self.threads < 0 or self.shard_rows < 1:
-            raise BamkitError("--threads must be at least 0 and --shard-rows at least 1")
+        if self.threads < 0 or self.shard_rows < 1 or self.partition < 1:
+            raise BamkitError("--threads must be at least 0, --shard-rows and --partition at least 1")
+        _one_of("--engine", self.engine, ENGINES)
+        if self.ray_address and self.engine != "ray":
+            raise BamkitError("--ray-address needs --engine ray")
 
     @property
     def decode_threads(self) -> int:

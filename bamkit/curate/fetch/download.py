@@ -15,15 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from bamkit.curate.fetch.build import build
 from bamkit.curate.fetch.client import Answer, Client
 from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.decode import Header
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.ledger import Ledger, Row, now
-from bamkit.curate.fetch.originals import Built, Originals, Picture
-from bamkit.curate.fetch.polite import Scheduler
+from bamkit.curate.fetch.ledger import Row, now
+from bamkit.curate.fetch.scheduler import Job, Scheduler
+from bamkit.curate.fetch.store import Result
 from bamkit.errors import BamkitError
 
 GROUP = 256
@@ -46,23 +47,40 @@ class Tally:
     def done(self) -> int:
         return self.ok + self.failed.total()
 
+    def add(self, rows: Iterable[Row]) -> None:
+        """Count rows that have been recorded."""
+        for row in rows:
+            if row.outcome == "ok":
+                self.ok += 1
+                self.bytes += row.bytes or 0
+            else:
+                self.failed[row.outcome] += 1
 
-@dataclass
-class _Result:
-    row: Row
-    path: Path | None = None
-    made: Picture | None = None
+
+class Gate(Protocol):
+    """Manners that hold beyond this process (see cluster.py)."""
+
+    def enter(self, url: str) -> float | str:
+        """0 if a request may start now, else the seconds to wait, else why its host was given up."""
+
+    def leave(self, url: str, fault: Fault | None) -> None:
+        """The request is over."""
 
 
 class Download:
-    """Fetches URLs into the ledger, the originals and the store of built pictures."""
+    """Fetches URLs: `keep` is given what became of them in groups, `temporary` makes names for arriving files."""
 
-    def __init__(self, config: Fetch, ledger: Ledger, originals: Originals, built: Built) -> None:
-        self.config, self.ledger, self.originals, self.built = config, ledger, originals, built
+    def __init__(
+        self,
+        config: Fetch,
+        keep: Callable[[list[Result]], None],
+        temporary: Callable[[], Path],
+        placeholders: frozenset[str] = frozenset(),
+        gate: Gate | None = None,
+    ) -> None:
+        self.config, self.keep, self.temporary, self.gate = config, keep, temporary, gate
+        self.placeholders = placeholders | config.known_placeholders
         self.tally = Tally()
-        self._placeholders = config.known_placeholders | {
-            row[0] for row in ledger.db.execute("select distinct sha256 from ledger where outcome = 'placeholder'")
-        }
 
     def run(self, urls: Iterable[str], watch: Callable[[Tally], None] = lambda tally: None) -> None:
         """Fetch every URL once (with retries); returns when each is recorded or its host was given up.
@@ -70,12 +88,13 @@ class Download:
         `watch` is called some times a second. On an interrupt what has arrived is recorded, then the interrupt goes on.
         Raises BamkitError if the disk is full.
         """
+        urls = list(urls)
         self._scheduler = Scheduler(self.config.manners)
         self._client = Client(self.config)
         self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
-        self._judged: queue.Queue[_Result | None] = queue.Queue(2 * GROUP)
+        self._judged: queue.Queue[Result | None] = queue.Queue(2 * GROUP)
         self._error: BaseException | None = None
-        workers, decoders, recorder = self._threads()
+        workers, decoders, recorder = self._threads(len(urls))
         try:
             waiting = iter(urls)
             while (busy := [thread for thread in workers if thread.is_alive()]) and self._error is None:
@@ -91,13 +110,14 @@ class Download:
         if self._error is not None:
             raise self._error
 
-    def _threads(self) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
+    def _threads(self, most: int) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
         def start(name: str, work: Callable[[], None]) -> threading.Thread:
             thread = threading.Thread(target=self._guarded, args=(work,), name=f"bamkit-{name}", daemon=True)
             thread.start()
             return thread
 
-        workers = [start("fetch", self._work) for _ in range(self.config.manners.workers)]
+        count = min(self.config.manners.workers, most)
+        workers = [start("fetch", self._work) for _ in range(count)]
         decoders = [start("decode", self._judge) for _ in range(self.config.decode_threads)]
         return workers, decoders, start("record", self._record)
 
@@ -126,7 +146,7 @@ class Download:
             work()
         except BaseException as error:
             if self._error is None:
-                self._error = _explained(error, self.originals.root)
+                self._error = _explained(error, self.temporary().parent)
             self._scheduler.stop()
             # Whoever waits for this thread must not wait for ever: keep its queue moving.
             if work == self._judge:
@@ -138,32 +158,45 @@ class Download:
 
     def _work(self) -> None:
         while job := self._scheduler.take():
-            path = self.originals.temporary()
-            fault: Fault | None = None
-            answer: Answer | None = None
-            try:
-                answer = self._client.get(job.url, path)
-                self._known_placeholder(answer)
-            except Fault as found:
-                fault = found
-            except OSError:
-                self._scheduler.finish(job, Fault("unexpected"))
-                raise
-            except Exception as error:
-                # An answer nobody thought of must not take the other requests down; it is recorded and counted.
-                fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
-            if fault is None and answer is not None:
-                row = Row(job.url, "ok", None, answer.status, job.attempts + 1, time=now())
-                self._arrived.put((_described(row, answer), answer))
-                self._scheduler.finish(job, None)
-                continue
-            path.unlink(missing_ok=True)
-            again = self._scheduler.finish(job, fault)
-            if not again and not (self._scheduler.stopped and fault.kind.repeat):
-                self._judged.put(_Result(_failed(job.url, fault, job.attempts, answer)))
+            wait = self.gate.enter(job.url) if self.gate else 0.0
+            if isinstance(wait, str):
+                self._scheduler.abandon(job, wait)
+            elif wait:
+                self._scheduler.postpone(job, wait)
+            else:
+                self._request(job)
+
+    def _request(self, job: Job) -> None:
+        """Make one request and pass on what came of it."""
+        path = self.temporary()
+        answer: Answer | None = None
+        fault: Fault | None = None
+        try:
+            answer = self._client.get(job.url, path)
+            self._known_placeholder(answer)
+        except Fault as found:
+            fault = found
+        except OSError:
+            # This machine's disk: the whole download ends.
+            self._scheduler.finish(job, Fault("unexpected"))
+            raise
+        except Exception as error:
+            # An answer nobody thought of must not take the other requests down; it is recorded and counted.
+            fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
+        if self.gate:
+            self.gate.leave(job.url, fault)
+        if fault is None and answer is not None:
+            row = Row(job.url, "ok", None, answer.status, job.attempts + 1, time=now())
+            self._arrived.put((_described(row, answer), answer))
+            self._scheduler.finish(job, None)
+            return
+        path.unlink(missing_ok=True)
+        again = self._scheduler.finish(job, fault)
+        if not again and not (self._scheduler.stopped and fault.kind.repeat):
+            self._judged.put(Result(_failed(job.url, fault, job.attempts, answer)))
 
     def _known_placeholder(self, answer: Answer) -> None:
-        if answer.sha256 in self._placeholders or answer.md5 in self._placeholders:
+        if answer.sha256 in self.placeholders or answer.md5 in self.placeholders:
             raise Fault("placeholder", "on the list", answer.status)
 
     def _judge(self) -> None:
@@ -173,11 +206,11 @@ class Download:
                 made, header = build(answer.path.read_bytes(), self.config.build, self.config.limits)
             except Fault as fault:
                 answer.path.unlink()
-                self._judged.put(_Result(_failed(row.url, fault, row.attempts, answer)))
+                self._judged.put(Result(_failed(row.url, fault, row.attempts, answer)))
                 continue
             if not self.config.originals:
                 answer.path.unlink()
-            self._judged.put(_Result(_measured(row, header), answer.path if self.config.originals else None, made))
+            self._judged.put(Result(_measured(row, header), answer.path if self.config.originals else None, made))
 
     def _record(self) -> None:
         """Write down what was judged, as much at a time as has gathered meanwhile: files first, then the ledger."""
@@ -192,18 +225,8 @@ class Download:
             ended = group[-1] is None
             results = [result for result in group if result is not None]
             if results:
-                self._keep(results)
-
-    def _keep(self, results: list[_Result]) -> None:
-        self.originals.keep((result.path, result.row.sha256) for result in results if result.path)
-        self.built.add((result.row.sha256, result.made) for result in results if result.made)
-        self.ledger.record(result.row for result in results)
-        for result in results:
-            if result.row.outcome == "ok":
-                self.tally.ok += 1
-                self.tally.bytes += result.row.bytes or 0
-            else:
-                self.tally.failed[result.row.outcome] += 1
+                self.keep(results)
+                self.tally.add(result.row for result in results)
 
 
 def _failed(url: str, fault: Fault, attempts: int, answer: Answer | None) -> Row:

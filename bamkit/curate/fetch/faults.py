@@ -60,6 +60,10 @@ class Fault(Exception):  # noqa: N818  (the word of the ledger and the documenta
         super().__init__(f"{name}: {detail}" if detail else name)
         self.name, self.detail, self.status, self.retry_after = name, detail, status, retry_after
 
+    def __reduce__(self) -> tuple:
+        # An exception is otherwise rebuilt from its message when it comes from another process.
+        return Fault, (self.name, self.detail, self.status, self.retry_after)
+
     @property
     def kind(self) -> Kind:
         return FAULTS[self.name]

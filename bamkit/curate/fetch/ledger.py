@@ -125,6 +125,11 @@ class Ledger:
         with self.db:
             self.db.executemany("delete from ledger where url = ?", ((url,) for url in urls))
 
+    def placeholders(self) -> frozenset[str]:
+        """The SHA-256 of all files recognised as placeholders so far."""
+        found = self.db.execute("select distinct sha256 from ledger where outcome = 'placeholder'")
+        return frozenset(row[0] for row in found if row[0])
+
     def mark_repeated(self, times: int) -> set[str]:
         """Declare every file that answered at least `times` different URLs a placeholder; the SHA-256 of new ones."""
         counted = self.db.execute(

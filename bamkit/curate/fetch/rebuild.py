@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from bamkit.curate.fetch.build import build
 from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.ledger import Ledger, Row, now
-from bamkit.curate.fetch.originals import Built, Originals, Picture
+from bamkit.curate.fetch.ledger import Row, now
+from bamkit.curate.fetch.originals import Picture
+from bamkit.curate.fetch.store import Store
 
 
 def rebuild(
-    rows: list[Row],
-    config: Fetch,
-    ledger: Ledger,
-    originals: Originals,
-    built: Built,
-    step: Callable[[int], None] = lambda done: None,
+    rows: list[Row], config: Fetch, store: Store, step: Callable[[int], None] = lambda done: None
 ) -> tuple[list[Row], list[Row]]:
-    """Build the pictures of `rows` into `built`. Returns the rows whose original is not here (any more), and those
-    that cannot be built.
+    """Build the pictures of `rows` from their originals. Returns the rows whose original is not here (any more), and
+    those that cannot be built.
 
     Threads do, since Pillow gives the interpreter free while it decodes, scales and encodes. An original that cannot
     be built in this way is recorded in the ledger as a failure, so that the reserve takes its place.
     """
+
+    def one(row: Row) -> tuple[Row, Picture | Fault | None]:
+        data = store.originals.intact(row.sha256 or "")
+        return row, data if data is None else tried(data, config)
+
+    return keep_built(_unordered(one, rows, config.decode_threads), store, step)
+
+
+def tried(data: bytes, config: Fetch) -> Picture | Fault:
+    """The built picture, or why there is none."""
+    try:
+        return build(data, config.build, config.limits)[0]
+    except Fault as fault:
+        return fault
+
+
+def keep_built(
+    results: Iterable[tuple[Row, Picture | Fault | None]], store: Store, step: Callable[[int], None]
+) -> tuple[list[Row], list[Row]]:
+    """Put built pictures into the store as they come; gives the rows without an original and those that failed."""
     lost: list[Row] = []
     failed: list[Row] = []
     ready: list[tuple[str, Picture]] = []
-
-    def one(row: Row) -> tuple[Row, Picture | Fault | None]:
-        data = originals.intact(row.sha256 or "")
-        if data is None:
-            return row, None
-        try:
-            return row, build(data, config.build, config.limits)[0]
-        except Fault as fault:
-            return row, fault
-
-    for done, (row, result) in enumerate(_unordered(one, rows, config.decode_threads), 1):
+    for done, (row, result) in enumerate(results, 1):
         if result is None:
             lost.append(row)
         elif isinstance(result, Fault):
@@ -48,11 +54,11 @@ def rebuild(
         else:
             ready.append((row.sha256 or "", result))
         if len(ready) >= 64:
-            built.add(ready)
+            store.built.add(ready)
             ready.clear()
         step(done)
-    built.add(ready)
-    ledger.record(failed)
+    store.built.add(ready)
+    store.ledger.record(failed)
     return lost, failed
 
 

@@ -12,13 +12,13 @@ from typing import Any, TextIO
 import bamkit
 from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.decode import quiet_decoders
-from bamkit.curate.fetch.download import Download, Tally
+from bamkit.curate.fetch.download import Tally
+from bamkit.curate.fetch.engine import engine
 from bamkit.curate.fetch.faults import FAULTS
-from bamkit.curate.fetch.ledger import Ledger, Row, locked
-from bamkit.curate.fetch.originals import Built, Originals
+from bamkit.curate.fetch.ledger import Row, locked
 from bamkit.curate.fetch.plan import Assignment, Manifest, assign, wanted
-from bamkit.curate.fetch.rebuild import rebuild
 from bamkit.curate.fetch.shards import built_pictures, current, shard_names, write_missing, write_split
+from bamkit.curate.fetch.store import Store, opened
 from bamkit.curate.fetch.summary import SplitsDone, Summary
 from bamkit.errors import BamkitError
 from bamkit.progress import Progress, size
@@ -37,17 +37,12 @@ def fetch(
     config = config or Fetch()
     manifests = [Manifest(name, workspace.selection(name)) for name in chosen(workspace, names)]
     with locked(workspace.originals), quiet_decoders(config.limits):
-        originals = Originals(workspace.originals)
-        originals.prepare()
-        with Ledger(workspace.originals / "ledger.sqlite") as ledger:
-            built = Built(workspace.originals / "built.sqlite", config.build.about())
-            done = False
+        with opened(workspace.originals, config.build.about()) as store:
+            run = _Run(workspace, manifests, config, store, stream)
             try:
-                summary = _Run(workspace, manifests, config, ledger, originals, built, stream).go()
-                done = True
+                return run.go()
             finally:
-                built.close(remove=done)
-    return summary
+                run.engine.close()
 
 
 def chosen(workspace: Workspace, names: Sequence[str]) -> list[str]:
@@ -67,17 +62,10 @@ class _Run:
     """The state of one fetch: which rows of the ledger count, and what was asked already in this run."""
 
     def __init__(
-        self,
-        workspace: Workspace,
-        manifests: list[Manifest],
-        config: Fetch,
-        ledger: Ledger,
-        originals: Originals,
-        built: Built,
-        stream: TextIO | None,
+        self, workspace: Workspace, manifests: list[Manifest], config: Fetch, store: Store, stream: TextIO | None
     ) -> None:
-        self.workspace, self.manifests, self.config = workspace, manifests, config
-        self.ledger, self.originals, self.built, self.stream = ledger, originals, built, stream
+        self.workspace, self.manifests, self.config, self.stream = workspace, manifests, config, stream
+        self.store, self.engine = store, engine(config, store)
         self.summary = Summary()
         self.asked: set[str] = set()
         self.rows: dict[str, Row] = {}
@@ -116,26 +104,22 @@ class _Run:
 
     def _refresh(self) -> None:
         """Recognise placeholders among what has arrived and read the ledger."""
-        marked = self.ledger.mark_known(self.config.placeholders)
-        if self.config.placeholder_repeats:
-            marked |= self.ledger.mark_repeated(self.config.placeholder_repeats)
-        for sha256 in marked:
-            self.originals.remove(sha256)
-        self.rows = self.ledger.rows({url for manifest in self.manifests for url in manifest.src if url is not None})
+        self.store.recognise(self.config.placeholders, self.config.placeholder_repeats)
+        urls = {url for manifest in self.manifests for url in manifest.src if url is not None}
+        self.rows = self.store.ledger.rows(urls)
 
     def _wanted(self) -> list[str]:
-        urls = (url for manifest in self.manifests for url in wanted(manifest, self.state, self.config.replace))
-        return list(dict.fromkeys(urls))
+        replace = self.config.replace
+        return list(dict.fromkeys(url for each in self.manifests for url in wanted(each, self.state, replace)))
 
     def _download(self, urls: list[str]) -> None:
         self.asked.update(urls)
-        download = Download(self.config, self.ledger, self.originals, self.built)
         started = time.monotonic()
         try:
             with Progress("fetch", len(urls), stream=self.stream) as progress:
-                download.run(urls, _Watch(progress))
+                self.engine.download(urls, _Watch(progress))
         finally:
-            tally, summary = download.tally, self.summary
+            tally, summary = self.engine.tally, self.summary
             summary.seconds += time.monotonic() - started
             summary.asked += tally.done
             summary.arrived += tally.ok
@@ -154,31 +138,31 @@ class _Run:
             for place in (place for places in plan.splits.values() for place in places):
                 row = self.rows[manifest.src[place.row] or ""]
                 needed[row.sha256 or ""] = row
-        for sha256 in self.built.known():
+        for sha256 in self.store.built.known():
             needed.pop(sha256, None)
         if needed:
             self._from_old_shards(needed)
         with Progress("build", len(needed), stream=self.stream) as progress:
-            lost, failed = rebuild(
-                list(needed.values()), self.config, self.ledger, self.originals, self.built, progress.update
-            )
+            lost, failed = self.engine.rebuild(list(needed.values()), progress.update)
         if lost and not self.config.again:
             raise BamkitError(
-                f"{len(lost):,} pictures must be built anew, but their originals are not in {self.originals.root}",
+                f"{len(lost):,} pictures must be built anew, but their originals are not in {self.workspace.originals}",
                 "bamkit fetch --download-again asks for them once more",
             )
-        self.ledger.forget(url for url, row in self.rows.items() if row.sha256 in {one.sha256 for one in lost})
-        self.asked.difference_update(url for url, row in self.rows.items() if row in lost)
+        files = {row.sha256 for row in lost}
+        again = [url for url, row in self.rows.items() if row.sha256 in files]
+        self.store.ledger.forget(again)
+        self.asked.difference_update(again)
         return not lost and not failed
 
     def _from_old_shards(self, needed: dict[str, Row]) -> None:
         """Take over pictures that earlier splits hold already, built in the same way, where there is no original."""
-        bare = {sha256 for sha256 in needed if not self.originals.path(sha256).exists()}
+        bare = {sha256 for sha256 in needed if not self.store.originals.path(sha256).exists()}
         if not bare:
             return
         for manifest in self.manifests:
             for found in built_pictures(self.workspace.split(manifest.name), self.config.build.about(), bare):
-                self.built.add([found])
+                self.store.built.add([found])
                 needed.pop(found[0], None)
 
     def _refuse_empty(self, manifest: Manifest, plan: Assignment) -> None:
@@ -234,7 +218,7 @@ class _Run:
             total = sum(map(len, plan.splits.values()))
             with Progress(f"write {manifest.name}", total, stream=self.stream) as progress:
                 write_split(
-                    folder, manifest, plan.splits, self.rows, self.built.get, about, self.config.shard_rows,
+                    folder, manifest, plan.splits, self.rows, self.store.built.get, about, self.config.shard_rows,
                     lambda more: progress.update(progress.done + more),
                 )  # fmt: skip
             write_missing(folder / "missing.parquet", manifest, plan.missing, self._reason, about)

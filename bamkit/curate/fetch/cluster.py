@@ -1,0 +1,227 @@
+"""Fetch on a Ray cluster: partitions of the URLs as tasks, one gate for the manners of all of them.
+
+Workers need nothing but bamkit and the network: what they fetch travels through Ray's object store to the process that
+called, which alone writes. So there is no shared file system, one ledger, and a machine that dies costs the partitions
+it had not finished, which Ray gives to another one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from bamkit.curate.fetch.addresses import host_key
+from bamkit.curate.fetch.config import Fetch, Limits, Manners
+from bamkit.curate.fetch.decode import quiet_decoders
+from bamkit.curate.fetch.download import Download, Tally
+from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.ledger import Row
+from bamkit.curate.fetch.originals import Picture
+from bamkit.curate.fetch.polite import Host
+from bamkit.curate.fetch.rebuild import keep_built, tried
+from bamkit.curate.fetch.store import Result, Store
+from bamkit.errors import BamkitError
+
+RETRIES = 5
+BUSY = 0.05
+LONGEST_WAIT = 1.0
+Kept = tuple[Row, bytes | None, Picture | None]
+
+
+class Gate:
+    """The manners towards every host for the whole cluster; one actor on the calling machine.
+
+    A request is a lease: it ends with `leave`, or when its time is up, since a worker that dies cannot say so.
+    """
+
+    def __init__(self, manners: Manners, limits: Limits) -> None:
+        self.manners = manners
+        self.longest = limits.seconds + 2 * limits.connect_seconds
+        self.hosts: dict[str, Host] = {}
+        self.leases: dict[str, dict[str, float]] = {}
+
+    def enter(self, name: str, token: str) -> float | str:
+        """0.0 if the holder of `token` may ask the host now, else seconds to wait, else why the host was given up."""
+        now = time.monotonic()
+        host = self.hosts.setdefault(name, Host(name, self.manners))
+        leases = self.leases.setdefault(name, {})
+        if host.given_up:
+            return host.given_up
+        for lost in [token for token, since in leases.items() if since < now - self.longest]:
+            del leases[lost]
+        host.active = len(leases)
+        opens = host.open_at()
+        if opens is None:
+            return BUSY
+        if opens > now:
+            return min(opens - now, LONGEST_WAIT)
+        host.enter(now)
+        leases[token] = now
+        return 0.0
+
+    def leave(self, name: str, token: str, fault: tuple[str, str, float | None] | None) -> None:
+        """The request is over: with None, or with the fault's name, detail and Retry-After."""
+        started = self.leases[name].pop(token, None)
+        if started is not None:
+            what = Fault(fault[0], fault[1], retry_after=fault[2]) if fault else None
+            self.hosts[name].leave(time.monotonic(), started, what)
+
+
+class _Door:
+    """A worker's way to the gate."""
+
+    def __init__(self, gate: Any) -> None:
+        import ray
+
+        self.ray, self.gate, self.name = ray, gate, uuid.uuid4().hex
+
+    def _token(self) -> str:
+        return f"{self.name}-{threading.get_ident()}"
+
+    def enter(self, url: str) -> float | str:
+        return self.ray.get(self.gate.enter.remote(host_key(url), self._token()))
+
+    def leave(self, url: str, fault: Fault | None) -> None:
+        said = (fault.name, fault.detail, fault.retry_after) if fault else None
+        self.gate.leave.remote(host_key(url), self._token(), said)
+
+
+def fetch_partition(
+    config: Fetch, urls: list[str], placeholders: frozenset[str], gate: Any
+) -> tuple[list[Kept], dict[str, str]]:
+    """A task: fetch some URLs; gives rows, originals (if they are kept) and pictures, and what was not asked for."""
+    kept: list[Kept] = []
+
+    def keep(results: list[Result]) -> None:
+        for result in results:
+            data = result.path.read_bytes() if result.path else None
+            if result.path:
+                result.path.unlink()
+            kept.append((result.row, data, result.made))
+
+    # The gate sets the pace; what a worker sees of a host is too little to judge it by.
+    manners = replace(config.manners, rate=0.0, patience=float("inf"), breaker_after=10**9)
+    alone = replace(config, manners=manners, threads=1, engine="local", ray_address=None)
+    number = count()
+    with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits):
+        download = Download(alone, keep, lambda: Path(folder, str(next(number))), placeholders, _Door(gate))
+        download.run(urls)
+    return kept, download.tally.skipped
+
+
+def build_partition(config: Fetch, originals: list[bytes]) -> list[Picture | Fault]:
+    """A task: build the pictures of some originals."""
+    with quiet_decoders(config.limits):
+        return [tried(data, config) for data in originals]
+
+
+class Cluster:
+    """The engine. Joins the cluster that is there, or starts one on this machine for as long as the fetch lasts."""
+
+    def __init__(self, config: Fetch, store: Store) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise BamkitError("--engine ray needs Ray, which is not installed", "pip install 'bamkit[ray]'") from error
+        self.ray, self.config, self.store = ray, config, store
+        self.tally = Tally()
+        self.started = not ray.is_initialized()
+        if self.started:
+            try:
+                ray.init(address=config.ray_address, log_to_driver=False, logging_level="ERROR")
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise BamkitError(
+                    f"no Ray cluster at {config.ray_address or 'RAY_ADDRESS'}: {str(error).splitlines()[0]}",
+                    "ray start --head on one machine, ray start --address=... on the others",
+                ) from error
+
+    def close(self) -> None:
+        if self.started:
+            self.ray.shutdown()
+
+    def download(self, urls: list[str], watch: Callable[[Tally], None]) -> None:
+        self.tally = tally = Tally()
+        here = self.ray.get_runtime_context().get_node_id()
+        pinned = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        gate = self.ray.remote(Gate).options(num_cpus=0, max_concurrency=1, scheduling_strategy=pinned)
+        gate = gate.remote(self.config.manners, self.config.limits)
+        known = self.store.ledger.placeholders()
+        task = self.ray.remote(fetch_partition).options(num_cpus=1, max_retries=RETRIES)
+        calls = (task.remote(self.config, part, known, gate) for part in _parts(urls, self.config.partition))
+        for kept, skipped in self._results(calls, lambda: watch(tally)):
+            self.store.keep([self._result(*one) for one in kept])
+            tally.add(row for row, _, _ in kept)
+            tally.skipped |= skipped
+            watch(tally)
+
+    def rebuild(self, rows: list[Row], step: Callable[[int], None]) -> tuple[list[Row], list[Row]]:
+        task = self.ray.remote(build_partition).options(num_cpus=1, max_retries=RETRIES)
+        lost: list[Row] = []
+        sent: dict[Any, list[Row]] = {}
+
+        def calls() -> Iterator[Any]:
+            for part in _parts(rows, max(1, self.config.partition // 4)):
+                here = [(row, self.store.originals.intact(row.sha256 or "")) for row in part]
+                lost.extend(row for row, data in here if data is None)
+                there = [(row, data) for row, data in here if data is not None]
+                if there:
+                    call = task.remote(self.config, [data for _, data in there])
+                    sent[call] = [row for row, _ in there]
+                    yield call
+
+        def results() -> Iterator[tuple[Row, Picture | Fault]]:
+            for call, made in self._finished(calls(), lambda: None):
+                yield from zip(sent.pop(call), made, strict=True)
+
+        also, failed = keep_built(results(), self.store, step)
+        return lost + also, failed
+
+    def _result(self, row: Row, data: bytes | None, made: Picture | None) -> Result:
+        path = None
+        if data is not None:
+            path = self.store.originals.temporary()
+            path.write_bytes(data)
+        return Result(row, path, made)
+
+    def _results(self, calls: Iterable[Any], idle: Callable[[], None]) -> Iterator[Any]:
+        for _, result in self._finished(calls, idle):
+            yield result
+
+    def _finished(self, calls: Iterable[Any], idle: Callable[[], None]) -> Iterator[tuple[Any, Any]]:
+        """Results as they come, with twice as many tasks under way as there are processors."""
+        waiting, calls = [], iter(calls)
+        try:
+            while True:
+                wide = max(2, 2 * int(self.ray.cluster_resources().get("CPU", 1)))
+                while len(waiting) < wide and (call := next(calls, None)) is not None:
+                    waiting.append(call)
+                if not waiting:
+                    return
+                ready, waiting = self.ray.wait(waiting, num_returns=1, timeout=0.2)
+                idle()
+                for call in ready:
+                    yield call, self._get(call)
+        finally:
+            for call in waiting:
+                self.ray.cancel(call, force=True)
+
+    def _get(self, call: Any) -> Any:
+        try:
+            return self.ray.get(call)
+        except (self.ray.exceptions.WorkerCrashedError, self.ray.exceptions.NodeDiedError) as error:
+            raise BamkitError(
+                f"a partition was lost {RETRIES + 1} times: {str(error).splitlines()[0]}",
+                "bamkit fetch --engine ray goes on with what is left",
+            ) from error
+
+
+def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,61 @@
+"""All that is kept of a fetch beside its splits: ledger, originals, pictures built ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bamkit.curate.fetch.ledger import Ledger, Row
+from bamkit.curate.fetch.originals import Built, Originals, Picture
+
+
+@dataclass
+class Result:
+    """What became of one URL, and what there is to keep of it."""
+
+    row: Row
+    path: Path | None = None
+    """The file that arrived, under a temporary name, if it is to be kept."""
+    made: Picture | None = None
+    """Its picture, if it is one."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Ledger, originals and built pictures of one workspace."""
+
+    ledger: Ledger
+    originals: Originals
+    built: Built
+
+    def keep(self, results: list[Result]) -> None:
+        """Write results for good. The ledger comes last: what it says is there."""
+        self.originals.keep((result.path, result.row.sha256 or "") for result in results if result.path)
+        self.built.add((result.row.sha256 or "", result.made) for result in results if result.made)
+        self.ledger.record(result.row for result in results)
+
+    def recognise(self, hashes: Iterable[str], repeats: int) -> None:
+        """Mark placeholders among what has arrived, and remove their files."""
+        marked = self.ledger.mark_known(hashes)
+        if repeats:
+            marked |= self.ledger.mark_repeated(repeats)
+        for sha256 in marked:
+            self.originals.remove(sha256)
+
+
+@contextmanager
+def opened(folder: Path, recipe: dict[str, Any]) -> Iterator[Store]:
+    """The store under `originals/`. Pictures built ahead are thrown away only when the block ends well."""
+    originals = Originals(folder)
+    originals.prepare()
+    with Ledger(folder / "ledger.sqlite") as ledger:
+        built = Built(folder / "built.sqlite", recipe)
+        done = False
+        try:
+            yield Store(ledger, originals, built)
+            done = True
+        finally:
+            built.close(remove=done)
