@@ -125,9 +125,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", type=Path)
     parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--keep", action="store_true", help="Leave a file that is already there.")
     given = parser.parse_args()
     began = time.perf_counter()
-    path = make(given.path or default_path(given.rows), given.rows)
+    path = given.path or default_path(given.rows)
+    if not (given.keep and path.exists()):
+        make(path, given.rows)
     print(f"{path}: {given.rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB in {time.perf_counter() - began:.0f} s")
 
 

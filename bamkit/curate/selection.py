@@ -197,8 +197,7 @@ def build_table(database: Database, query: Query, dealt: Sequence[tuple[Candidat
     # Through JSON, because pa.array and pa.table import pandas, which takes longer than all the rest of this.
     text = "\n".join(rows).encode()
     options = ParseOptions(explicit_schema=selection_schema(), unexpected_field_behavior="error")
-    table = read_json(pa.BufferReader(text), ReadOptions(block_size=len(text) + 1), options)
-    return table.cast(selection_schema())
+    return read_json(pa.BufferReader(text), ReadOptions(block_size=len(text) + 1), options)
 
 
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:

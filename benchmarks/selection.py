@@ -1,0 +1,164 @@
+"""How select, info and the database report do on a file of BAM's size, beside bare SQLite and the pandas way.
+
+    python benchmarks/selection.py [--rows N] [--repeats N] [--without-pandas]
+
+Every measurement is a fresh process whose wall time, CPU time and greatest memory are taken; rivals run in turn, and
+the medians are compared. "in the process" leaves out the start of Python and its imports, which bare SQLite has not.
+The bars: select at most 1.5 times the bare query for the ids and under 250 MB; info and the database report at most
+25 s cold and 3 s with the index, under 600 MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BARE = """
+import sqlite3, sys, time
+base = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+began = time.perf_counter()
+ids = base.execute("select mid from scores order by emotion_happy desc limit 1000").fetchall()
+print(time.perf_counter() - began, len(ids))
+"""
+JOIN_FIRST = BARE.replace(
+    "select mid from scores order by", "select s.mid, m.src from scores s join modules m on m.mid = s.mid order by"
+)
+OURS = """
+import sys, time
+import pyarrow.parquet
+from bamkit.curate.database import Database
+from bamkit.curate.query import Query
+from bamkit.curate.selection import select
+pyarrow.array([])
+began = time.perf_counter()
+with Database.open(sys.argv[1]) as database:
+    chosen = select(database, Query(emotion="happy", top=1000))
+print(time.perf_counter() - began, len(chosen.table))
+"""
+PANDAS = """
+import sqlite3, sys, time
+import pandas as pd
+began = time.perf_counter()
+base = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+whole = pd.read_sql("select * from modules", base).merge(pd.read_sql("select * from scores", base), on="mid")
+labels = pd.read_sql("select * from automatic_labels", base)
+whole = whole.merge(labels, on="mid", suffixes=("_score", ""))
+best = whole.sort_values("emotion_happy_score", ascending=False).head(1000)
+counts = {name: whole[name].value_counts() for name in labels.columns[1:]}
+positive = (whole[labels.columns[1:]] == "positive").astype("float32").to_numpy()
+together = positive.T @ positive
+print(time.perf_counter() - began, len(best))
+"""
+
+
+def measure(command: list[str], folder: Path) -> dict[str, float]:
+    """Wall and CPU seconds and peak MB of one process; `inside` is what it printed of its own time, if it did."""
+    began = time.perf_counter()
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        out, error = child.stdout.read(), child.stderr.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)[:200]} failed:\n{error}")
+    wall = time.perf_counter() - began
+    first = out.split()[:1]
+    inside = float(first[0]) if first and first[0].replace(".", "").replace("e-", "").isdigit() else wall
+    megabytes = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return {"wall": wall, "inside": inside, "cpu": usage.ru_utime + usage.ru_stime, "megabytes": megabytes}
+
+
+def in_turn(rivals: dict[str, list[str]], folder: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """The medians (of memory: the greatest) of rivals that run one after the other, `repeats` times over."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in rivals}
+    for _ in range(repeats):
+        for name, command in rivals.items():
+            found[name].append(measure(command, folder))
+    return {
+        name: {key: (max if key == "megabytes" else statistics.median)([one[key] for one in runs]) for key in runs[0]}
+        for name, runs in found.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, help="Default: as many as the 2.2m release.")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--without-pandas", action="store_true", help="It needs some 6 GB.")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    # In another process: a child is charged with the memory that its parent had when it was started.
+    maker = [sys.executable, str(Path(__file__).with_name("bigfile.py")), "--keep"]
+    maker += ["--rows", str(given.rows)] if given.rows else []
+    path = Path(subprocess.run(maker, check=True, capture_output=True, text=True).stdout.split(": ")[0])
+    with tempfile.TemporaryDirectory() as name:
+        results = run(path, Path(name), given.repeats, not given.without_pandas)
+    if given.json:
+        print(json.dumps(results, indent=2))
+    else:
+        show(path, results)
+
+
+def run(path: Path, folder: Path, repeats: int, with_pandas: bool) -> dict[str, dict[str, float]]:
+    python, file = sys.executable, str(path)
+    bamkit = [python, "-m", "bamkit"]
+    select = [*bamkit, "select", "--emotion", "happy", "--top", "1000", "--db", file, "--force"]
+    filters = ["--with", "people", "--without", "comic", "--no-mature", "--license", "cc by*", "--name", "filtered"]
+    results = in_turn(
+        {
+            "bare SQLite, ids": [python, "-c", BARE, file],
+            "bare SQLite, join first": [python, "-c", JOIN_FIRST, file],
+            "select(), in the process": [python, "-c", OURS, file],
+            "bamkit select": select,
+            "bamkit select, four filters": [*select, *filters],
+        },
+        folder,
+        repeats,
+    )
+    for each in (folder / "selections").glob("*"):
+        each.unlink()
+    (folder / "selections").rmdir()
+    # The folder is no workspace now, so nothing is remembered between these.
+    results |= in_turn({"bamkit info, cold": [*bamkit, "info", "--db", file]}, folder, 1)
+    results |= in_turn({"bamkit report, cold": [*bamkit, "report", "--db", file]}, folder, 1)
+    (folder / "bamkit.toml").touch()
+    results |= in_turn({"bamkit info, then": [*bamkit, "info", "--db", file]}, folder, 1)
+    results |= in_turn({"bamkit report, after info": [*bamkit, "report", "--db", file]}, folder, 1)
+    results |= in_turn({"bamkit index": [*bamkit, "index", "--db", file]}, folder, 1)
+    results |= in_turn(
+        {
+            "bamkit info, indexed": [*bamkit, "info", "--db", file],
+            "bamkit report, indexed": [*bamkit, "report", "--db", file],
+        },
+        folder,
+        min(repeats, 3),
+    )
+    results["index"] = {"megabytes on disk": (folder / "index" / "images.parquet").stat().st_size / 1e6}
+    if with_pandas:
+        results |= in_turn({"the pandas way": [python, "-c", PANDAS, file]}, folder, 1)
+    return results
+
+
+def show(path: Path, results: dict[str, dict[str, float]]) -> None:
+    print(f"{path.name}: {path.stat().st_size / 1e6:,.0f} MB, load average {os.getloadavg()[0]:.1f}\n")
+    print(f"{'':32} {'seconds':>8} {'CPU s':>8} {'MB':>8}")
+    for name, row in results.items():
+        if "inside" in row:
+            print(f"{name:32} {row['inside']:8.2f} {row['cpu']:8.2f} {row['megabytes']:8,.0f}")
+    bare, ours = results["bare SQLite, ids"], results["select(), in the process"]
+    print(f"\nselect() / bare ids: {ours['inside'] / bare['inside']:.2f} (bar 1.5)")
+    print(f"bamkit select / python with the bare query: {results['bamkit select']['wall'] / bare['wall']:.2f}")
+    cold = results["bamkit info, then"]["wall"] + results["bamkit report, after info"]["wall"]
+    warm = results["bamkit info, indexed"]["wall"] + results["bamkit report, indexed"]["wall"]
+    print(f"info and report: {cold:.1f} s cold (bar 25), {warm:.1f} s with the index (bar 3)")
+    print(f"index: {results['index']['megabytes on disk']:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
