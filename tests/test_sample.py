@@ -215,6 +215,20 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path, monkeypatch):
     assert (folder / "bam.sqlite").read_bytes() != before
 
 
+def test_force_replaces_a_sample_but_never_a_users_file(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "bam.sqlite")) as connection:
+        connection.execute("CREATE TABLE modules(mid int)")
+    before = (tmp_path / "bam.sqlite").read_bytes()
+    with pytest.raises(BamkitError, match="not made by bamkit sample"):
+        make_sample(tmp_path, 100, force=True)
+    assert (tmp_path / "bam.sqlite").read_bytes() == before
+    (tmp_path / "bam.sqlite").unlink()
+    (tmp_path / "bamkit.toml").write_text("db = 'elsewhere.sqlite'")
+    with pytest.raises(BamkitError, match="not written by bamkit sample"):
+        make_sample(tmp_path, 100, force=True)
+    assert (tmp_path / "bamkit.toml").read_text() == "db = 'elsewhere.sqlite'"
+
+
 @pytest.mark.parametrize("options", [{"rows": 3}, {"seed": -1}, {"port": 0}, {"port": 70000}, {"mature": 0.9}])
 def test_arguments_out_of_range_are_named(tmp_path, options):
     with pytest.raises(BamkitError, match=next(iter(options))):

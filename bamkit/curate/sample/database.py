@@ -87,7 +87,8 @@ def make_sample(
 
     The same arguments give the same bytes (with the same SQLite library). `port` is where `SampleServer` will serve
     the pictures: it is part of every `src`. `mature` is the share of modules marked as mature content. Raises
-    BamkitError if a database is there already and `force` is not given, or if an argument is out of range.
+    BamkitError if a database is there already and `force` is not given (or if it is no sample, even then), or if an
+    argument is out of range.
     """
     directory = Path(directory)
     if not 20 <= rows <= MOST_ROWS:
@@ -98,16 +99,25 @@ def make_sample(
         raise BamkitError(f"--port must be from 1 to 65535, not {port}")
     if not 0 <= mature <= 0.5:
         raise BamkitError(f"the share of mature images must be from 0 to 0.5, not {mature}")
-    for name in (DATABASE, CONFIG):
-        if (directory / name).exists() and not force:
-            raise BamkitError(
-                f"{directory / name} is already there",
-                f"bamkit sample {directory} --serve serves it; --force makes it anew",
-            )
+    _refuse_loss(directory, force)
     with atomic_path(directory / DATABASE) as temporary:
         _write(temporary, rows, seed, port, mature)
     write_text(directory / CONFIG, settings())
     return directory
+
+
+def _refuse_loss(directory: Path, force: bool) -> None:
+    """Raises BamkitError if something is there already; with `force` only if bamkit sample did not write it."""
+    database, config = directory / DATABASE, directory / CONFIG
+    for path in (database, config):
+        if path.exists() and not force:
+            raise BamkitError(
+                f"{path} is already there", f"bamkit sample {directory} --serve serves it; --force makes it anew"
+            )
+    if database.exists():
+        sample_of(database)
+    if config.exists() and not config.read_bytes().startswith(settings().splitlines()[0].encode()):
+        raise BamkitError(f"{config} was not written by bamkit sample, so it is not replaced", "move it away first")
 
 
 def _write(path: Path, rows: int, seed: int, port: int, mature: float) -> None:
@@ -275,6 +285,6 @@ def sample_of(path: Path | str) -> Sample:
     except sqlite3.Error as error:
         raise BamkitError(f"{path} cannot be read as a sample: {error}") from error
     if mark != APPLICATION_ID:
-        raise BamkitError(f"{path} was not made by bamkit sample, so there is nothing to paint its pictures from")
+        raise BamkitError(f"{path} was not made by bamkit sample, so it is neither served nor replaced")
     parts = [urlsplit(src) for src in addresses]
     return Sample(seed, len(parts), parts[0].port or 80, frozenset(part.path for part in parts))
