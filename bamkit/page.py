@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass
 class Page:
-    """A page built block by block, in the order of the calls. All text is escaped."""
+    """A page built block by block, in the order of the calls. All text is escaped; `backticks` set code."""
 
     title: str
     lead: str = ""
@@ -122,11 +122,19 @@ class Page:
             raise BamkitError("pages need jinja2", "pip install jinja2") from error
         loader = jinja2.FileSystemLoader(TEMPLATES)
         environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["prose"] = _prose
         return environment.get_template("page.html.j2").render(page=self)
 
     def write(self, path: Path) -> None:
         """Write the page atomically."""
         write_text(path, self.render())
+
+
+def _prose(text: str) -> Any:
+    """Text with `code` between backticks set as code, everything else escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _number(value: Any) -> bool:

@@ -54,8 +54,9 @@ def sections(text: str) -> list[str]:
 def test_the_page_holds_every_section_and_nothing_from_outside(workspace):
     text = page_of(workspace)
     assert sections(text) == [
-        "at-a-glance", "scores-of-the-emotions", "what-each-domain-holds", "balance-between-domains", "link-rot", "leakage",
-        "licences-and-mature-images", "what-occurs-together", "the-crowd-beside-the-scores", "contact-sheets",
+        "at-a-glance", "scores-of-the-emotions", "what-each-domain-holds", "balance-between-domains", "link-rot",
+        "leakage", "licences-and-mature-images", "what-occurs-together", "the-crowd-beside-the-scores",
+        "contact-sheets",
         "how-this-was-made",
     ]  # fmt: skip
     tags = Tags(text).tags

@@ -105,8 +105,10 @@ def separability(
     by the trees would make them wrong about its partner, and the AUC would fall below 0.5). (NaN, 0, 1) where a side
     has fewer rows than folds.
     """
-    if min(len(a), len(b)) < FOLDS:
+    varies = np.array([np.unique(column[np.isfinite(column)]).size > 1 for column in np.vstack([a, b]).T])
+    if min(len(a), len(b)) < FOLDS or not varies.any():
         return math.nan, 0.0, 1.0
+    a, b = a[:, varies], b[:, varies]
     scores, labels = _cross_validated(a, b, seed, pairs), np.repeat([True, False], [len(a), len(b)])
     return statistics.auc(labels, scores), *statistics.auc_interval(labels, scores)
 
@@ -150,7 +152,9 @@ def _propensities(
 
     Trees judge their own training rows too well, which would pull the target's rows away from their likes.
     """
-    if not np.isfinite(target).any() or not np.isfinite(pool).any():
+    known = np.isfinite(target).any(axis=0) & np.isfinite(pool).any(axis=0)
+    target, pool = target[:, known], pool[:, known]
+    if not known.any():
         raise BamkitError("images without content and media scores cannot be matched")
     if min(len(target), len(pool)) < FOLDS:
         return np.zeros(len(target)), np.zeros(len(pool))

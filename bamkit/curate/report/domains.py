@@ -19,6 +19,8 @@ from bamkit.curate.report.book import Book, number_interval, percent, percent_in
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PAIRS = 6
+"""How many pairs of domains are compared on the page."""
 TOP = 16
 """How many attribute:label pairs are shown before the rest is folded into "others"."""
 
@@ -70,10 +72,19 @@ def balances(book: Book, domains: Sequence[Domain], database: LabelCounts | None
         "Whatever differs here besides the emotion is a confounder: the translator cannot know that it was not meant. "
         f"Differences within ±{BALANCED} standard deviations are customarily called balanced.",
     )
-    for a, b in combinations(domains, 2):
+    pairs = _pairs(domains)
+    for a, b in pairs[:PAIRS]:
         if len(domains) > 2:
             page.heading(f"{a.name} and {b.name}")
         _balance(book, a, b, database)
+    if len(pairs) > PAIRS:
+        page.text(f"{len(pairs) - PAIRS} more pairs of domains are not shown; `bamkit balance A B` compares any two.")
+
+
+def _pairs(domains: Sequence[Domain]) -> list[tuple[Domain, Domain]]:
+    """The pairs a translator could be trained on: those of two emotions, or all if there is but one."""
+    pairs = list(combinations(domains, 2))
+    return [(a, b) for a, b in pairs if a.ranked_by != b.ranked_by] or pairs
 
 
 def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> None:
@@ -85,17 +96,15 @@ def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> 
     confounders = sorted((r for r in scores if r["attribute"] in NOT_EMOTION), key=lambda r: -_size(r["smd"]))
     beyond = [row for row in confounders if _size(row["smd"]) > BALANCED]
     worst = ", ".join(f"{plots.words(row['attribute'])} ({signed(row['smd'])})" for row in beyond[:3])
-    book.page.text(
-        f"{len(beyond)} of the {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED}"
-        + (f"; most of all {worst}. " if beyond else ". ")
-        + (f"bamkit select --match {a.name} chooses a domain without these differences." if beyond else "")
-    )
     value, low, high = separability(features(a.split("train")), features(b.split("train")))
+    said = f"{len(beyond)} of the {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED}"
+    said += f"; most of all {worst}. " if beyond else ". "
     if not math.isnan(value):
-        book.page.text(
-            "A classifier that sees content and media scores only tells the two domains apart with an AUC of "
-            f"{number_interval(value, low, high)}; 0.5 is chance."
-        )
+        said += "A classifier that sees these scores only tells the two domains apart with an AUC of "
+        said += f"{number_interval(value, low, high)}; 0.5 is chance. "
+        if low > 0.55:
+            said += f"`bamkit select --match {a.name}` chooses a domain that it cannot tell apart."
+    book.page.text(said)
     smd = {row["attribute"]: row["smd"] for row in scores if row["attribute"] in NOT_EMOTION}
     figure = plots.single(lambda axes: plots.shifts(axes, smd, names), (7.6, 4.2))
     alt = f"Standardised mean differences of content and media scores between {a.name} and {b.name}. {worst}"
@@ -111,7 +120,7 @@ def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> 
     if shown:
         figure = plots.single(lambda axes: plots.dumbbells(axes, shown, names), (7.6, 0.7 + 0.28 * len(shown)))
         alt = f"Prevalence of each positive content and media label in {a.name} and in {b.name}."
-        book.figure(f"prevalence-{pair}", figure, alt, wide=True)
+        book.figure(f"prevalence-{pair}", figure, alt, "How often each label occurs on either side.", wide=True)
     rows = [_balance_row(row, names) for row in found.labels.to_pylist() if row["label"] == "positive"]
     book.page.details(f"Prevalence and differences, {a.name} and {b.name}", rows)
 
@@ -160,7 +169,7 @@ def link_rot(book: Book, domains: Sequence[Domain]) -> None:
     fetched = [domain for domain in domains if domain.fetched]
     book.page.section("Link rot")
     if not fetched:
-        book.page.text("Nothing was fetched yet: bamkit fetch downloads the selections of this workspace.")
+        book.page.text("Nothing was fetched yet: `bamkit fetch` downloads the selections of this workspace.")
         return
     rows = []
     for domain in fetched:

@@ -162,6 +162,8 @@ def shifts(
 def dumbbells(axes: Axes, rows: Sequence[Mapping[str, Any]], names: tuple[str, str]) -> None:
     """Prevalence of a label on both sides with intervals; `rows` are those of Balance.labels."""
     tints = [colour(name, index) for index, name in enumerate(names)]
+    if tints[0] == tints[1]:
+        tints[1] = COLOURS[0]
     rows = list(rows)[::-1]
     for y, row in enumerate(rows):
         axes.plot([100 * row["share_a"], 100 * row["share_b"]], [y, y], color=GRID, linewidth=2.5, zorder=1)
