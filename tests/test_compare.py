@@ -32,7 +32,7 @@ def compared(tmp_path_factory):
 def test_runs_stand_beside_the_floors(compared):
     found, folder = compare_and_write(compared)
     names = [row["run"] for row in found.rows if row["direction"] == "happy-to-scary"]
-    floors = ["(real pictures of the target)", "(no translation)", "(colour transfer)"]
+    floors = ["(real pictures)", "(no translation)", "(colour transfer)"]
     assert names == ["happy-scary", "seed-0", "seed-1", *floors]
     assert found.rows[0]["SSIM"].startswith("0.")
     assert not found.warnings

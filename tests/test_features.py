@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bamkit.errors import BamkitError
-from bamkit.gan.evaluate.features import Colours, Inception, Scaled, Store, inception_weights, scale_of
+from bamkit.gan.evaluate.features import Colours, Inception, Scaled, Store, inception_weights, unit_scale
 from bamkit.gan.evaluate.perceptual import Lpips, alexnet_weights
 from bamkit.gan.vision import torchvision
 
@@ -35,11 +35,11 @@ def test_store_gives_back_what_was_appended():
     np.testing.assert_array_equal(store.array(), data)
     with pytest.raises(ValueError, match="3 numbers"):
         store.append(np.zeros((2, 4)))
-    mean, deviation = scale_of(store.array())
-    np.testing.assert_allclose((mean, deviation), (data.mean(0), data.std(0)))
-    scaled = Scaled(store.array(), mean, deviation)
-    np.testing.assert_allclose(scaled[np.arange(7)].std(0), 1)
-    np.testing.assert_allclose(scale_of(np.ones((5, 2)))[1], 1)
+    scaled = Scaled(store.array(), unit_scale(store.array()))
+    assert (len(scaled), scaled.shape) == (7, (7, 3))
+    assert np.mean(scaled[np.arange(7)] ** 2) == pytest.approx(1)
+    np.testing.assert_allclose(scaled[2:4] / scaled[2:4][0, 0], data[2:4] / data[2, 0])
+    assert unit_scale(np.zeros((4, 2))) == unit_scale(np.zeros((0, 2))) == 1.0
 
 
 def test_inception_is_torch_fidelitys(tmp_path, monkeypatch, pictures):

@@ -21,13 +21,15 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
     Every figure with its interval beside the floors; the mean and the spread over runs that differ only in their seed;
     and differences to the first run, picture by picture. Writes reports/compare/.
     """
-    from bamkit.gan.evaluate.compare import compare_and_write
+    from bamkit.gan.evaluate.compare import compare_and_write, transposed
 
     found, folder = compare_and_write(workspace, runs)
     if as_json:
         print_json(found.about())
         return
-    print_table(found.rows)
+    for direction in dict.fromkeys(row["direction"] for row in found.rows):
+        click.echo(f"{direction}:")
+        print_table(transposed([row for row in found.rows if row["direction"] == direction]))
     for told, rows in (("over seeds (mean ± deviation)", found.seeds), ("picture by picture", found.differences)):
         if rows:
             click.echo(f"\n{told}:")

@@ -134,6 +134,12 @@ def _trimmed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: row.get(key) or None for key in kept} for row in rows]
 
 
+def transposed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a metric, one column a run: what fits a page."""
+    labels = [key for key in rows[0] if key not in ("direction", "run")]
+    return [{"": label, **{row["run"]: row.get(label) for row in rows}} for label in labels]
+
+
 def _seeds(runs: list[Evaluated], direction: str) -> list[dict[str, Any]]:
     """Mean, deviation (n - 1) and range over runs whose settings differ in nothing but the seed."""
     groups: dict[str, list[Evaluated]] = {}
@@ -211,10 +217,8 @@ def write(found: Comparison, folder: Path) -> None:
         page.note(text)
     for direction in dict.fromkeys(row["direction"] for row in found.rows):
         page.section(direction)
-        own = [
-            {k: v for k, v in row.items() if k != "direction"} for row in found.rows if row["direction"] == direction
-        ]
-        page.table(own, caption="Rows in brackets are the floors. LPIPS, KID and FID: lower is better.")
+        own = [row for row in found.rows if row["direction"] == direction]
+        page.table(transposed(own), caption="In brackets: the floors. LPIPS, KID and FID: lower is better.")
         spread = [
             {k: v for k, v in row.items() if k != "direction"} for row in found.seeds if row["direction"] == direction
         ]

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from bamkit.gan.evaluate.judge.model import Judge
 
 NAMES = {
-    REAL: "real pictures of the target",
+    REAL: "real pictures",
     IDENTITY: "no translation",
     TRANSFER: "colour transfer",
     TRANSLATION: "the model",
 }
-"""The rows of a summary, under the names people read."""
+"""The columns of a summary, under the names people read."""
 COLUMNS = {
     "reached": "emotion reached",
     "probability change": "change of probability",
@@ -47,7 +47,7 @@ COLUMNS = {
     "fid": "FID",
     "diversity": "diversity",
 }
-"""The columns of a summary: metric and heading."""
+"""The rows of a summary: metric and the name people read."""
 FEATURES = ("auto", "inception", "judge", "colours")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "torch-fidelity", "lpips")
 
@@ -124,14 +124,14 @@ class Evaluation:
         pooled = [f for f in named if not f.attribute.startswith("content_")]
         return pooled[0] if pooled else None
 
-    def summary(self, direction: str) -> list[dict[str, Any]]:
-        """One row a method, one column a metric, as text with intervals; what was not measured is left out."""
-        table = [
-            {"": NAMES[method], **{label: self.find(name, direction, method) for name, label in COLUMNS.items()}}
-            for method in NAMES
-        ]
-        kept = [label for label in COLUMNS.values() if any(row[label] is not None for row in table)]
-        return [{"": row[""], **{label: str(row[label] or "") for label in kept}} for row in table]
+    def summary(self, direction: str) -> list[dict[str, str]]:
+        """One row a metric, one column a method, as text with intervals; what was not measured is left out."""
+        rows = []
+        for metric, label in COLUMNS.items():
+            found = {told: self.find(metric, direction, method) for method, told in NAMES.items()}
+            if any(found.values()):
+                rows.append({"": label, **{told: str(figure or "") for told, figure in found.items()}})
+        return rows
 
     def about(self) -> dict[str, Any]:
         """The content of metrics.json."""
@@ -151,7 +151,7 @@ class Evaluation:
                 "description": extractor.description,
                 "sha256": extractor.sha256,
                 "dimensions": extractor.dimensions,
-                "standardised": not published(extractor),
+                "scaled_to_unit": not published(extractor),
             },
             "judge": judge.summary() if judge else None,
             "lpips": {"network": "alex", "version": "0.1", "sha256": lpips.sha256} if lpips else None,
@@ -201,17 +201,17 @@ def make_probe(workspace: Workspace, options: EvaluateOptions) -> tuple[Probe, l
     if options.judge is not None or folder.is_dir():
         judge = load_judge(folder, device)
     else:
-        missing.append("Emotion reached and content surviving need a judge. Next: bamkit judge train")
+        missing.append("Emotion reached and content surviving need a judge: bamkit judge train.")
     extractor = _extractor(options, judge, device)
     if not isinstance(extractor, Inception):
         missing.append(
             f"KID, FID and distances rest on {extractor.name} features, so they cannot be compared with figures from "
-            "papers. For those: --inception PATH to Inception's weights"
+            "papers. For those give Inception's weights: --inception PATH."
         )
     alexnet = options.alexnet or (alexnet_weights() if importlib.util.find_spec("lpips") else None)
     lpips = Lpips(alexnet, device) if alexnet else None
     if lpips is None:
-        missing.append("LPIPS is left out: it needs the package lpips and AlexNet's weights. Next: --alexnet PATH")
+        missing.append("LPIPS is left out: it needs the package lpips and AlexNet's weights, --alexnet PATH.")
     return Probe(extractor, judge, lpips), missing
 
 

@@ -132,28 +132,24 @@ class Store:
 
 
 class Scaled:
-    """An (n, d) array read through `(row - mean) / deviation`: rows are scaled when taken, a memory map stays one."""
+    """An (n, d) array read through `row * factor`: rows are scaled when taken, so a memory map stays one."""
 
-    def __init__(self, array: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
-        self.array, self.mean, self.deviation = array, mean, deviation
-        self.shape = array.shape
+    def __init__(self, array: np.ndarray, factor: float) -> None:
+        self.array, self.factor, self.shape = array, factor, array.shape
 
     def __len__(self) -> int:
         return len(self.array)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return (np.asarray(self.array[rows], dtype=np.float64) - self.mean) / self.deviation
+        return np.asarray(self.array[rows], dtype=np.float64) * self.factor
 
 
-def scale_of(reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column means and deviations of an (n, d) array, read in blocks; columns that do not vary get deviation 1."""
-    n, total, squares = 0, np.zeros(reference.shape[1]), np.zeros(reference.shape[1])
-    shift = np.asarray(reference[:1], dtype=np.float64).reshape(-1) if len(reference) else total
-    for start in range(0, len(reference), 512):
-        block = np.asarray(reference[start : start + 512], dtype=np.float64) - shift
-        n, total, squares = n + len(block), total + block.sum(0), squares + (block**2).sum(0)
-    if not n:
-        return total, np.ones_like(total)
-    mean = total / n
-    deviation = np.sqrt(np.clip(squares / n - mean**2, 0, None))
-    return shift + mean, np.where(deviation > 1e-6, deviation, 1.0)
+def unit_scale(reference: np.ndarray) -> float:
+    """The factor that gives an (n, d) array mean squared coordinate 1; it is read in blocks. 1.0 for nothing or zeros.
+
+    KID's kernel adds 1 to a mean product of coordinates, so features of any other size would make it nearly constant
+    or nearly a cube.
+    """
+    blocks = (reference[start : start + 512] for start in range(0, len(reference), 512))
+    total = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks)
+    return 1 / np.sqrt(total / reference.size) if total else 1.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bamkit.contract import CONTENT
-from bamkit.gan.evaluate.features import Scaled, scale_of
+from bamkit.gan.evaluate.features import Scaled, unit_scale
 from bamkit.gan.evaluate.measure import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured, Seen
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance
@@ -180,17 +180,15 @@ class Space:
 
 
 def space_of(measured: Measured, source_train: Seen, target_train: Seen, target_test: Seen, published: bool) -> Space:
-    """All vectors of a direction, standardised on the target's training pictures.
+    """All vectors of a direction, scaled by one number: the target's training pictures get mean squared coordinate 1.
 
     `published`: leave them as they are (Inception's, so that figures compare with those in papers).
     """
     reference = target_train.features if len(target_train.features) else target_test.features
-    mean, deviation = scale_of(reference)
-    if published:
-        mean, deviation = np.zeros_like(mean), np.ones_like(deviation)
+    factor = 1.0 if published else unit_scale(reference)
 
     def scaled(seen: Seen) -> Scaled:
-        return Scaled(seen.features, mean, deviation)
+        return Scaled(seen.features, factor)
 
     methods = {method: scaled(measured.seen[method]) for method in METHODS}
     return Space(methods, scaled(source_train), scaled(target_train), scaled(target_test))
@@ -216,7 +214,7 @@ def realism(space: Space, direction: str, seed: int = 0) -> list[Figure]:
         note = f"{one.subsets} subsets of {one.subset_size}"
         low, high = one.mean - one.deviation, one.mean + one.deviation
         figures.append(Figure("kid", direction, method, one.mean, n, low, high, "deviation", note=note))
-        value = frechet_distance(Moments.of(vectors), moments)
+        value = frechet_distance(moments, Moments.of(vectors))
         note = f"biased upwards at n = {n:,}: compare at equal n only" if n < enough else ""
         figures.append(Figure("fid", direction, method, value, n, note=note))
     return figures

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from bamkit.console import cell
@@ -58,10 +59,9 @@ def _facts(found: Evaluation, outcome: Outcome) -> list[tuple[str, str, str]]:
         facts.append((f"{name}: judged {short(after.attribute)}", f"{after.value:.0%}", remark))
     kid, floor = found.find("kid", name), found.find("kid", name, REAL)
     if kid is not None:
-        remark = f"real against real {cell(floor.value)}" if floor else ""
-        facts.append((f"{name}: KID", cell(kid.value), remark))
+        facts.append((f"{name}: KID", str(kid), f"real against real {floor}" if floor else ""))
     kept = found.find("ssim", name)
-    if kept is not None:
+    if after is None and kept is not None:
         facts.append((f"{name}: SSIM with the source", f"{kept.value:.2f}", f"[{kept.low:.2f}, {kept.high:.2f}]"))
     return facts
 
@@ -71,12 +71,15 @@ def _direction(page: Page, found: Evaluation, outcome: Outcome) -> None:
     page.section(direction.name, f"{len(direction)} pictures, each beside its own source.")
     page.table(
         found.summary(direction.name),
-        caption="Real pictures are what a perfect model would look like; no translation and colour transfer are what "
-        "a model has to beat. LPIPS, KID and FID: lower is better.",
+        caption="Real pictures show what a perfect model would reach; no translation and colour transfer are what a "
+        "model has to beat. LPIPS, KID and FID: lower is better.",
     )
     chart = _chart(found, outcome)
     if chart:
-        page.figures(chart, "Dots are estimates, bars their intervals (for KID one deviation of its subsets).")
+        caption = (
+            "Dots are estimates, bars their intervals (for KID one deviation of its subsets). The model is orange."
+        )
+        page.figure(*chart, caption, wide=True)
     _content(page, outcome)
     page.heading("Uncurated")
     chosen = grid(len(direction), found.options.pictures, found.options.seed)
@@ -91,42 +94,36 @@ def _direction(page: Page, found: Evaluation, outcome: Outcome) -> None:
     _failures(page, found, outcome)
 
 
-def _chart(found: Evaluation, outcome: Outcome) -> list[tuple[bytes, str]]:
-    """Dot-and-bar panels of the main figures by method."""
-    panels = []
-    for metric in ("reached", "edges", "kid"):
-        figures = [(m, found.find(metric, outcome.direction.name, m)) for m in NAMES]
-        drawn = [(method, figure) for method, figure in figures if figure is not None]
-        if not drawn:
-            continue
-        figure = new(3.6, 1.75)
-        with style():
-            axes = figure.subplots()
-            for row, (method, one) in enumerate(reversed(drawn)):
-                colour = COLOURS[1] if method == TRANSLATION else COLOURS[0]
+def _chart(found: Evaluation, outcome: Outcome) -> tuple[bytes, str] | None:
+    """Dot-and-bar panels of the main figures by method, and the same in words."""
+    name = outcome.direction.name
+    # Untranslated pictures lie so far from the target that KID's other differences would vanish beside them.
+    shown = {"reached": list(NAMES), "edges": list(NAMES), "kid": [m for m in NAMES if m != IDENTITY]}
+    figures = {metric: {m: found.find(metric, name, m) for m in methods} for metric, methods in shown.items()}
+    figures = {metric: {m: f for m, f in row.items() if f is not None} for metric, row in figures.items()}
+    metrics = [metric for metric, row in figures.items() if row]
+    if not metrics:
+        return None
+    order = list(reversed(NAMES))
+    figure = new(8.6, 1.9)
+    with style():
+        for axes, metric in zip(np.ravel(figure.subplots(1, len(metrics), sharey=True)), metrics, strict=True):
+            for method, one in figures[metric].items():
+                row, colour = order.index(method), COLOURS[1] if method == TRANSLATION else COLOURS[0]
                 if not math.isnan(one.low):
                     axes.plot([one.low, one.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
                 axes.plot([one.value], [row], "o", color=colour, markersize=5)
-            axes.set_yticks(
-                range(len(drawn)), [NAMES[method].replace(" of the target", "") for method, _ in reversed(drawn)]
-            )
-            axes.set_ylim(-0.6, len(drawn) - 0.4)
+            axes.set_yticks(range(len(order)), [NAMES[method] for method in order])
+            axes.set_ylim(-0.6, len(order) - 0.4)
             axes.set_title(COLUMNS[metric])
             axes.grid(axis="x")
-            if metric == "kid":
-                _wide_scale(axes, [one.value for _, one in drawn])
-            else:
+            if metric != "kid":
                 axes.set_xlim(-0.03, 1.03)
-        told = ", ".join(f"{NAMES[method]} {cell(one.value)}" for method, one in drawn)
-        panels.append((inline(figure), f"{COLUMNS[metric]}: {told}"))
-    return panels
-
-
-def _wide_scale(axes: Any, values: list[float]) -> None:
-    """Logarithmic beyond the smallest figures, where they span more than two powers of ten: KID may be below 0."""
-    sizes = sorted(abs(value) for value in values if value)
-    if len(sizes) > 1 and sizes[-1] > 100 * sizes[0]:
-        axes.set_xscale("symlog", linthresh=max(sizes[0], sizes[-1] / 1e5), linscale=0.5)
+    told = [
+        f"{COLUMNS[metric]}: " + ", ".join(f"{NAMES[m]} {cell(f.value)}" for m, f in figures[metric].items())
+        for metric in metrics
+    ]
+    return inline(figure), "; ".join(told)
 
 
 def _content(page: Page, outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from bamkit.gan.evaluate.metrics.classification import (
     reliability,
 )
 from bamkit.intervals import bootstrap
+from bamkit.page import FAINT
 from bamkit.provenance import digest, versions
 
 if TYPE_CHECKING:
@@ -101,12 +102,16 @@ def card_rows(card: dict[str, Any]) -> list[dict[str, Any]]:
                 "held out": one["n"],
                 "positive": one["counts"]["held out"]["positive"],
                 "average precision": _interval(one["average_precision"]),
-                "by chance": one["prevalence"],
+                "by chance": _round(one["prevalence"]),
                 "AUC": _interval(one["auc"]),
-                "calibration error": one["calibration_error"],
+                "calibration error": _round(one["calibration_error"]),
             }
         )
     return rows
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _interval(value: dict[str, Any]) -> str:
@@ -126,9 +131,9 @@ def write_card_page(judge: Judge, folder: Path) -> None:
     page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
     page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
     page.table(card_rows(card), caption="By chance: the average precision of a random order. Intervals are 95 %.")
-    panels = [(_reliability(card["held_out"][name], name), f"Reliability of {name}") for name in _emotions(card)]
-    if panels:
-        page.figures(panels, "Predicted probability and observed share, by tenths; a calibrated judge is on the line.")
+    if _emotions(card):
+        told = "Predicted probability and observed share, by tenths; a calibrated judge is on the line."
+        page.figure(_reliability(card), "Reliability of the emotions: the table above has the errors.", told, wide=True)
     page.section("What it was trained on", "Projects and near-duplicates are never torn between the three parts.")
     page.table([{"split": name, "split id": value or "none"} for name, value in card["trained_on"]["splits"].items()])
     told = ", ".join(f"{count} {reason}" for reason, count in card["excluded"].items() if count)
@@ -150,16 +155,21 @@ def _emotions(card: dict[str, Any]) -> list[str]:
     return [name for name in card["attributes"] if name.startswith("emotion_")]
 
 
-def _reliability(one: dict[str, Any], name: str) -> bytes:
+def _reliability(card: dict[str, Any]) -> bytes:
+    """Reliability diagrams of the emotions side by side; the dots' area grows with their n."""
     from bamkit.figures import EMOTION_COLOURS, inline, new, style
 
-    figure = new(2.4, 2.4)
+    names = _emotions(card)
+    figure = new(8.6, 2.5)
     with style():
-        axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], linewidth=1, color="#6f6f76", linestyle=":")
-        rows = one["reliability"]
-        sizes = [12 + 100 * row["n"] / max(1, one["n"]) for row in rows]
-        x, y = [row["predicted"] for row in rows], [row["observed"] for row in rows]
-        axes.scatter(x, y, s=sizes, color=EMOTION_COLOURS.get(short(name), "#3b78b5"))
-        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted", ylabel="observed")
+        for axes, name in zip(np.ravel(figure.subplots(1, max(4, len(names)), sharey=True)), names, strict=False):
+            one = card["held_out"][name]
+            axes.plot([0, 1], [0, 1], linewidth=1, color=FAINT, linestyle=":")
+            sizes = [12 + 100 * row["n"] / max(1, one["n"]) for row in one["reliability"]]
+            x, y = ([row[key] for row in one["reliability"]] for key in ("predicted", "observed"))
+            axes.scatter(x, y, s=sizes, color=EMOTION_COLOURS[short(name)])
+            axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted")
+        figure.axes[0].set_ylabel("observed")
+        for axes in figure.axes[len(names) :]:
+            axes.set_axis_off()
     return inline(figure)

@@ -20,6 +20,7 @@ class Moments:
         self.n = 0
         self.mean = np.zeros(dimensions)
         self._scatter = np.zeros((dimensions, dimensions))
+        self._root: np.ndarray | None = None
 
     @classmethod
     def of(cls, features: np.ndarray) -> Moments:
@@ -43,7 +44,7 @@ class Moments:
         total = self.n + m
         self._scatter += centred.T @ centred + np.outer(delta, delta) * (self.n * m / total)
         self.mean = self.mean + delta * (m / total)
-        self.n = total
+        self.n, self._root = total, None
 
     @property
     def covariance(self) -> np.ndarray:
@@ -51,6 +52,14 @@ class Moments:
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 vectors, there are {self.n}")
         return self._scatter / (self.n - 1)
+
+    @property
+    def root(self) -> np.ndarray:
+        """The symmetric square root of the covariance, (d, d); kept, as many distances to one set are asked for."""
+        if self._root is None:
+            values, vectors = np.linalg.eigh(self.covariance)
+            self._root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+        return self._root
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -60,9 +69,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     which is symmetric: two `eigh` calls, no complex numbers and no failure on singular covariances (n < d).
     """
     first, second = a.covariance, b.covariance
-    values, vectors = np.linalg.eigh(first)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    product = root @ second @ root
+    product = a.root @ second @ a.root
     cross = np.sqrt(np.clip(np.linalg.eigvalsh((product + product.T) / 2), 0, None)).sum()
     delta = a.mean - b.mean
     return max(0.0, float(delta @ delta + np.trace(first) + np.trace(second) - 2 * cross))
