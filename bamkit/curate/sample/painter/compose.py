@@ -276,7 +276,7 @@ def _close_up(canvas: Canvas, name: str, light: Light, rng: random.Random, x: fl
         people.bust(canvas.at(x, h * 1.0, 76 * u), light, rng)
     elif name in ("cat", "dog"):
         draw = animals.cat if name == "cat" else animals.dog
-        draw(canvas.at(x, h * 1.28, 108 * u), light, rng)
+        draw(canvas.at(x, h + 28 * u, 108 * u), light, rng)
     elif name == "bird":
         perch = canvas.at(x, h * 0.8, 52 * u, flip=rng.random() < 0.5)
         animals.branch(perch.part(0, 0), light)
