@@ -276,7 +276,7 @@ class Client:
         sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
         size = 0
-        with open(path, "wb", buffering=0) as file:
+        with open(path, "wb") as file:
             for chunk in _plain(response):
                 size += len(chunk)
                 if size > limit:
