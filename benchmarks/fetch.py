@@ -57,7 +57,7 @@ def pictures(count: int = DISTINCT) -> list[bytes]:
             noise = rng.integers(0, 256, (cells * 2 // 3 + 1, cells, 3), dtype=np.uint8)
             kernel = Image.Resampling.NEAREST if cells == 12 else Image.Resampling.BICUBIC
             layers += weight * np.asarray(Image.fromarray(noise).resize((1280, 860), kernel), dtype=float)
-        layers += rng.normal(0, 9, (860, 1280, 1))
+        layers += rng.normal(0, 11, (860, 1280, 1))
         scaled = np.clip((layers - layers.min()) / np.ptp(layers) * 255, 0, 255).astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(scaled).save(file, "JPEG", quality=80)
