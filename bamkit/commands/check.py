@@ -38,7 +38,8 @@ def command(
 
     They must share no image (mid), no address (src), no file and no near-duplicate picture (perceptual hashes of the
     fetched pictures, confirmed on small copies), and with --group-by project no project. Selections that were not
-    fetched are checked without their pictures.
+    fetched are checked without their pictures. Without names, selections for the same emotion may share images: they
+    are alternatives. To check two of them against each other, name them.
     """
     from bamkit.console import print_json, print_table
     from bamkit.curate.check import check
@@ -62,7 +63,7 @@ def command(
             click.echo(f"  {cluster.kind}: {members}{more}")
         if len(found.leaks) > 10:
             click.echo(f"  ... {len(found.leaks) - 10:,} more: --json lists them all, --page shows them")
-        click.echo("no leakage" if found.clean else f"leakage: {len(found.leaks):,} clusters reach over a border")
+        click.echo("no leakage" if found.clean else f"leakage: {len(found.leaks):,} found")
         if written:
             click.echo(f"open {written}")
     context.exit(0 if found.clean else 1)

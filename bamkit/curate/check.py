@@ -34,6 +34,8 @@ class Member:
     """One image of a cluster."""
 
     domain: str
+    side: str
+    """The domain, or the attribute that ranked it: selections for one emotion are alternatives, not two domains."""
     split: str
     mid: int
     rank: int
@@ -61,9 +63,20 @@ class Cluster:
         return tuple(dict.fromkeys(member.place for member in self.members))
 
     @property
+    def borders(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of places that must not share anything and do."""
+        pairs = combinations(self.members, 2)
+        return tuple(dict.fromkeys((a.place, b.place) for a, b in pairs if _apart(a, b)))
+
+    @property
     def leak(self) -> bool:
-        """Whether it reaches over more than one split or domain; else it is only a repetition inside one."""
-        return len(self.places) > 1
+        """Whether it reaches over a border; else it is a repetition inside one split, or between alternatives."""
+        return any(_apart(a, b) for a, b in combinations(self.members, 2))
+
+
+def _apart(a: Member, b: Member) -> bool:
+    """Whether two images belong to what must not share anything: two splits of one domain, or two domains."""
+    return a.split != b.split if a.domain == b.domain else a.side != b.side
 
 
 @dataclass(frozen=True)
@@ -91,13 +104,22 @@ class Check:
     def rows(self) -> list[dict[str, Any]]:
         """One row for each kind and pair of places: kind, a, b, clusters, images, leak."""
         found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+        leaks: set[tuple[str, str, str]] = set()
         for cluster in self.clusters:
-            for a, b in combinations(cluster.places, 2) if cluster.leak else [cluster.places * 2]:
+            inside = [(cluster.places[0], cluster.places[-1])]
+            for a, b in cluster.borders or inside:
                 found[cluster.kind, a, b]["clusters"] += 1
                 found[cluster.kind, a, b]["images"] += sum(m.place in (a, b) for m in cluster.members)
-        order = sorted(found, key=lambda key: (key[1] == key[2], list(KINDS).index(key[0]), key[1:]))
+            leaks |= {(cluster.kind, a, b) for a, b in cluster.borders}
+        order = sorted(found, key=lambda key: (key not in leaks, list(KINDS).index(key[0]), key[1:]))
         return [
-            {"what": KINDS[kind], "between": a, "and": b if a != b else "itself", **found[kind, a, b], "leak": a != b}
+            {
+                "what": KINDS[kind],
+                "between": a,
+                "and": b if a != b else "itself",
+                **found[kind, a, b],
+                "leak": (kind, a, b) in leaks,
+            }
             for kind, a, b in order
         ]
 
@@ -115,9 +137,11 @@ def _plain(member: Member) -> dict[str, Any]:
 def check(workspace: Workspace, names: Sequence[str] = (), by_project: bool = False, distance: int = DISTANCE) -> Check:
     """Look for what the splits and domains `names` (all of the workspace by default) share.
 
-    A fetched domain is checked as it was obtained, another one as it was selected (its reserve included: any of it may
-    come into any split). Pictures are compared by perceptual hash, at most `distance` bits apart, and those that come
-    close then by their small copies. Raises BamkitError where there is nothing to check or the distance is nonsense.
+    Without names, selections ranked by one attribute count as alternatives of which one will be trained on, so they may
+    share images; named ones may not. A fetched domain is checked as it was obtained, another one as it was selected
+    (its reserve included: any of it may come into any split). Pictures are compared by perceptual hash, at most
+    `distance` bits apart, and those that come close then by their small copies. Raises BamkitError where there is
+    nothing to check or the distance is nonsense.
     """
     if not 0 <= distance <= 16:
         raise BamkitError(f"a distance of {distance} bits makes no sense: use 0 (equal hashes) to 16")
@@ -126,7 +150,7 @@ def check(workspace: Workspace, names: Sequence[str] = (), by_project: bool = Fa
         raise BamkitError(
             "there is nothing to check: no selection, no split", "bamkit select --emotion happy --top 1000"
         )
-    members = [member for domain in domains for member in _members(domain)]
+    members = [member for domain in domains for member in _members(domain, named=bool(names))]
     columns = {name: _column(domains, name) for name in ("mid", "src", "project_id", "original_sha256", "phash")}
     kinds = {"mid": "mid", "src": "src", "file": "original_sha256"} | ({"project": "project_id"} if by_project else {})
     clusters = [
@@ -135,17 +159,29 @@ def check(workspace: Workspace, names: Sequence[str] = (), by_project: bool = Fa
         for key, same in _same(columns[column])
     ]
     clusters = [cluster for cluster in clusters if cluster.kind != "project" or cluster.leak]
-    clusters += _near(workspace, members, columns["phash"], distance)
+    clusters = _plainest([*clusters, *_near(workspace, members, columns["phash"], distance)])
     clusters.sort(key=lambda c: (not c.leak, list(KINDS).index(c.kind), -len(c.members), c.members[0].mid))
     images = Counter(member.place for member in members)
     return Check(dict(images), sum(value is not None for value in columns["phash"]), by_project, tuple(clusters))
 
 
-def _members(domain: Domain) -> Iterable[Member]:
+def _plainest(clusters: Sequence[Cluster]) -> list[Cluster]:
+    """Without the clusters that only say again of the same images what a plainer kind has said."""
+    said: set[tuple[Member, ...]] = set()
+    kept = []
+    for cluster in clusters:
+        if cluster.kind == "project" or cluster.members not in said:
+            kept.append(cluster)
+        said.add(cluster.members)
+    return kept
+
+
+def _members(domain: Domain, named: bool) -> Iterable[Member]:
     seen: Counter[str] = Counter()
+    side = domain.name if named else domain.ranked_by or domain.name
     rows = zip(*(domain.rows[name].to_pylist() for name in ("split", "mid", "rank")), strict=True)
     for split, mid, rank in rows:
-        yield Member(domain.name, split, mid, rank, seen[split])
+        yield Member(domain.name, side, split, mid, rank, seen[split])
         seen[split] += 1
 
 

@@ -76,9 +76,10 @@ class Comparison:
         if not math.isnan(self.auc[0]):
             value, low, high = self.auc
             lines.append(
-                f"told apart by content and media alone with AUC {value:.3f} [{low:.3f}, {high:.3f}] (0.5 is chance)"
+                f"told apart by content and media alone with AUC {value:.3f} [{low:.3f}, {high:.3f}] "
+                "(0.5 or less is chance)"
             )
-        if beyond:
+        if beyond and not self.auc[1] <= 0.5:
             lines.append(f"to remove it: bamkit select --match {a} ... chooses a domain matched on content and media")
         return lines
 

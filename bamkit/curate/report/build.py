@@ -59,7 +59,7 @@ def report(
         raise BamkitError(
             "there is nothing to report on: no selection, no split", "bamkit select --emotion happy --top 1000"
         )
-    book = write(workspace, found, counts, images, fingerprint)
+    book = write(workspace, found, counts, images, fingerprint, names)
     path = book.write(workspace.reports, _about(found, fingerprint))
     return Report(path, len(book.figures), len(book.tables), tuple(domain.name for domain in found), fingerprint)
 
@@ -85,8 +85,12 @@ def write(
     counts: Counts | None,
     images: list[Judged],
     fingerprint: str | None,
+    names: Sequence[str] = (),
 ) -> Book:
-    """All sections for which there is something to show, in the order a reader wants them."""
+    """All sections for which there is something to show, in the order a reader wants them.
+
+    `names` are those the user gave; () where `domains` are all there are.
+    """
     book = Book(Page("Dataset report", _lead(domains, counts)))
     labels: Mapping[str, Mapping[str, int]] | None = counts.labels if counts else None
     _at_a_glance(book, domains, counts)
@@ -101,7 +105,7 @@ def write(
     if domains:
         on_domains.link_rot(book, domains)
     if domains:
-        _leakage(book, workspace, domains)
+        _leakage(book, workspace, names)
     mature = (counts.mature, counts.images) if counts else None
     on_domains.licences(book, trained, counts.licenses if counts else None, mature)
     if counts:
@@ -154,10 +158,10 @@ def _at_a_glance(book: Book, domains: Sequence[Domain], counts: Counts | None) -
     book.page.facts(facts)
 
 
-def _leakage(book: Book, workspace: Workspace, domains: Sequence[Domain]) -> None:
+def _leakage(book: Book, workspace: Workspace, names: Sequence[str]) -> None:
     import pyarrow as pa
 
-    found = check(workspace, [domain.name for domain in domains])
+    found = check(workspace, names)
     leakage.add(book.page, workspace, found, leaks_only=True)
     if found.clusters:
         book.keep("leakage", pa.Table.from_pylist(found.rows()))

@@ -101,7 +101,7 @@ def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> 
     said += f"; most of all {worst}. " if beyond else ". "
     if not math.isnan(value):
         said += "A classifier that sees these scores only tells the two domains apart with an AUC of "
-        said += f"{number_interval(value, low, high)}; 0.5 is chance. "
+        said += f"{number_interval(value, low, high)}; 0.5 or less is chance. "
         if low > 0.55:
             said += f"`bamkit select --match {a.name}` chooses a domain that it cannot tell apart."
     book.page.text(said)

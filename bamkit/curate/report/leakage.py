@@ -37,7 +37,8 @@ def add(page: Page, workspace: Workspace, found: Check, leaks_only: bool = False
             + (" or a near-duplicate picture." if found.hashed else ". Pictures were not fetched, so not compared.")
         )
     else:
-        page.note(f"{len(found.leaks):,} clusters reach over a border between splits or domains.")
+        n = len(found.leaks)
+        page.note(f"{n:,} {'cluster reaches' if n == 1 else 'clusters reach'} over a border between splits or domains.")
     if found.clusters:
         rows = [{**row, "leak": "yes" if row["leak"] else "no"} for row in found.rows()]
         page.table(rows, caption="What is shared. Inside one split it is a repetition, not a leak.")
