@@ -30,8 +30,9 @@ def command(workspace: Workspace, a: str, b: str, split: str | None, as_json: bo
     if as_json:
         print_json(found.as_dict())
         return
-    moved = "".join(f", {n:,} moved from {one} to {two}" for (one, two), n in sorted(found.moved.items()))
-    click.echo(f"{len(found.added):,} added, {len(found.removed):,} removed, {len(found.kept):,} kept{moved}")
+    moved = sum(found.moved.values())
+    kept = f"{len(found.kept):,} kept" + (f" ({moved:,} of them in another split)" if moved else "")
+    click.echo(f"{len(found.added):,} added, {len(found.removed):,} removed, {kept}")
     if found.changed:
         worst = ", ".join(f"{name} {n:,}" for name, n in list(found.changed.items())[:6])
         click.echo(f"the database changed under them: {len(found.changed)} columns differ ({worst})")
@@ -41,7 +42,7 @@ def command(workspace: Workspace, a: str, b: str, split: str | None, as_json: bo
     click.echo()
     print_table([_row(row) for row in found.attributes])
     click.echo(
-        "\npositive: share of images with that label (Wilson interval); shifts: B minus A, * where the interval leaves out 0"
+        "\npositive: share of images with that label (Wilson interval); shift: B minus A, * where 0 is outside it"
     )
 
 

@@ -93,7 +93,7 @@ def command(
     query = Query(**{key: value for key, value in options.items() if value is not None})
     with Database.open(workspace.database(db)) as database:
         if explain:
-            shown = explained(database, query)
+            shown = explained(database, query, workspace, name)
             if as_json:
                 print_json({"query": query.as_dict(), **shown.as_dict()})
             else:

@@ -43,22 +43,35 @@ def candidates(
 ) -> Iterator[Candidate]:
     """The images that pass the conditions, best first (or in the order they were drawn).
 
-    `looked_for` is how many will be taken in all likelihood: so many are ranked at first, sixteen times more whenever
-    they do not suffice. Lazy: what is not asked for is not read.
+    `looked_for` is how many will be taken in all likelihood: so many are ranked at first, sixteen times more if they do
+    not suffice, and all at last. Lazy: what is not asked for is not read.
     """
     if query.sample != "top":
         yield from _with_modules(database, conditions, _drawn(database, query, conditions))
         return
-    given, limit = 0, looked_for * 5 // 4 + 200
+    limit, passed = looked_for * 5 // 4 + 200, 0
+    asked = list(conditions)
     while True:
-        ranked = islice(rank(database, query, conditions, limit), given, None)
-        before = given
-        for chunk in _chunks(ranked, min(looked_for, CHUNK)):
+        given = before = passed
+        for chunk in _chunks(islice(rank(database, query, asked, limit), passed, None), min(looked_for, CHUNK)):
             given += len(chunk)
-            yield from _with_modules(database, conditions, [chunk])
-        if given < limit or given == before:
+            for one in _with_modules(database, conditions, [chunk]):
+                passed += 1
+                yield one
+        if given < limit:
             return
-        limit = limit * 16 if limit < 100_000 else EVERYTHING
+        # From here on modules' filters are part of the ranking, so that only what passes them is ranked; as every
+        # candidate before did pass them, the places agree.
+        if asked == list(conditions):
+            asked = [one for one in conditions if not one.on_modules] + [_passes_modules(conditions)]
+        limit = (passed + looked_for) * 16 if limit < 100_000 and passed > before else EVERYTHING
+
+
+def _passes_modules(conditions: Sequence[Condition]) -> Condition:
+    """The filters on modules as a condition on scores."""
+    own = [one for one in conditions if one.on_modules]
+    inner = " AND ".join(["m.src IS NOT NULL", *(one.sql for one in own)])
+    return Condition("", f"s.mid IN (SELECT m.mid FROM modules AS m WHERE {inner})", parameters(own))
 
 
 def rank(
@@ -124,12 +137,13 @@ def rank_sql(
 
 def survivors_sql(database: Database, query: Query, conditions: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
     """The query for all images that pass, and its parameters: modules' filters become a semi-join."""
-    own = [one.sql for one in conditions if not one.on_modules]
-    rest = [one.sql for one in conditions if one.on_modules]
-    if rest:
-        own.append(f"s.mid IN (SELECT m.mid FROM modules AS m WHERE {' AND '.join(rest)})")
-    text = named("survivors").format(key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(own))
-    return text, parameters(conditions)
+    own = [one for one in conditions if not one.on_modules]
+    if len(own) < len(conditions):
+        own.append(_passes_modules(conditions))
+    text = named("survivors").format(
+        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(one.sql for one in own)
+    )
+    return text, parameters(own)
 
 
 def modules_sql(database: Database, conditions: Sequence[Condition]) -> tuple[str, dict[str, Any]]:

@@ -15,9 +15,10 @@ import bamkit
 from bamkit.contract import LABELS, SPLITS, selection_schema
 from bamkit.curate.database import Database, quote, truth
 from bamkit.curate.deal import Dealer, Taken
-from bamkit.curate.filters import conditions, label_source
+from bamkit.curate.filters import Condition, conditions, label_source
 from bamkit.curate.funnel import Step, funnel, shortage
 from bamkit.curate.labels import labels_of
+from bamkit.curate.notes import overlaps, source_notes, split_notes
 from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
 from bamkit.curate.ranking import Candidate, candidates, modules_sql, rank_sql, row_key, survivors_sql
@@ -93,22 +94,10 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     """
     _warm_up()
     name = name or query.name
-    filters = conditions(database, query)
-    source = label_source(database, query)
-    taken, inputs = _taken(workspace, query, name)
-    counts = {"pool": query.pool or 5 * (query.wanted + query.reserve_wanted)} if query.match else query.counts
-    dealer = Dealer(
-        query,
-        counts,
-        taken,
-        group_by_project=bool(query.group_by) and not query.match,
-        # A pool with one image a project can be split in any way without sharing one.
-        project_limit=1 if query.match and query.group_by else query.limit_per_project,
-    )
-    dealt = list(dealer.deal(candidates(database, query, filters, sum(counts.values()))))
-    enough = query.wanted + (query.reserve or 0)
-    if len(dealt) < enough:
-        raise shortage(database, query, filters, len(dealt), dealer.dropped)
+    choice = _choose(database, query, workspace, name)
+    dealt, source, inputs = choice.dealt, choice.source, choice.inputs
+    if len(dealt) < query.wanted + (query.reserve or 0):
+        raise shortage(database, query, choice.filters, len(dealt), choice.dropped)
     table = build_table(database, query, dealt, source)
     about: dict[str, Any] = {}
     if query.match:
@@ -124,14 +113,47 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
         "bamkit": bamkit.__version__,
         "selection_id": selection_id(query, inputs, table),
     }
-    notes = [*_source_notes(database, query, source), *_notes(table, query, dealer.dropped)]
+    notes = [*source_notes(database, query, source), *split_notes(table, query, choice.dropped)]
     if query.match:
         from bamkit.curate.matching import explain as matching
 
         notes += matching(about["match"], query.match)
     if workspace:
         notes += overlaps(table, workspace, name, query.attribute)
-    return Selection(name, query, table, about, tuple(notes), dict(dealer.dropped))
+    return Selection(name, query, table, about, tuple(notes), dict(choice.dropped))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The dealt candidates and how they were found."""
+
+    filters: list[Condition]
+    source: str
+    """Whose labels were read: "automatic", "crowd" or "threshold"."""
+    inputs: dict[str, str]
+    """The selections that the query refers to: name -> selection_id."""
+    dealt: list[tuple[Candidate, str]]
+    """Candidates in rank order, each with its split ("pool" before a match)."""
+    dropped: Counter[str]
+    """Rule -> candidates it left out."""
+
+
+def _choose(database: Database, query: Query, workspace: Workspace | None, name: str) -> _Choice:
+    """Rank, filter and deal, as far as the images reach."""
+    filters = conditions(database, query)
+    source = label_source(database, query)
+    taken, inputs = _taken(workspace, query, name)
+    counts = {"pool": query.pool or 5 * (query.wanted + query.reserve_wanted)} if query.match else query.counts
+    dealer = Dealer(
+        query,
+        counts,
+        taken,
+        group_by_project=bool(query.group_by) and not query.match,
+        # A pool with one image a project can be split in any way without sharing one.
+        project_limit=1 if query.match and query.group_by else query.limit_per_project,
+    )
+    dealt = list(dealer.deal(candidates(database, query, filters, sum(counts.values()))))
+    return _Choice(filters, source, inputs, dealt, dealer.dropped)
 
 
 @dataclass(frozen=True)
@@ -140,31 +162,49 @@ class Explanation:
 
     steps: list[Step]
     """Images left after each filter."""
+    dropped: dict[str, int]
+    """Rule -> images it left out among the ranks that were looked at: what SQL cannot say."""
+    dealt: dict[str, int]
+    """Images a split (or in the pool for a match)."""
     sql: str
     """The statements as they are run, with their parameters in a comment each."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a filter: what it is, how many images it leaves, how many it takes out."""
+        """One row a filter: how many images it leaves, how many it takes out; then the rules, then the splits."""
         before = [None, *(step.left for step in self.steps)]
-        return [
+        rows: list[dict[str, Any]] = [
             {"filter": step.filter, "left": step.left, "taken out": None if last is None else last - step.left}
             for step, last in zip(self.steps, before, strict=False)
         ]
+        rows += [{"filter": rule, "left": None, "taken out": n} for rule, n in sorted(self.dropped.items())]
+        return rows + [{"filter": f"-> {split}", "left": n, "taken out": None} for split, n in self.dealt.items()]
 
     def as_dict(self) -> dict[str, Any]:
         return {"sql": self.sql, "filters": self.rows()}
 
 
-def explain(database: Database, query: Query) -> Explanation:
-    """The SQL of a query and how many images survive each filter, by one scan of the database. Nothing is chosen."""
-    filters = conditions(database, query)
+def explain(
+    database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None
+) -> Explanation:
+    """The SQL of a query, how many images survive each filter, and how they would be dealt. Nothing is written.
+
+    One scan of the database for the counts and one for the ranks; too few images are no error here.
+    """
+    choice = _choose(database, query, workspace, name or query.name)
+    looked_for = query.wanted + query.reserve_wanted
     if query.sample == "top":
-        first = rank_sql(database, query, filters, query.wanted + query.reserve_wanted)
+        first = rank_sql(database, query, choice.filters, looked_for)
     else:
-        first = survivors_sql(database, query, filters)
-    second = modules_sql(database, filters)
-    shown = [f"{text.strip()}\n-- {_parameters(bound)}" for text, bound in (first, second)]
-    return Explanation(funnel(database, filters), "\n\n".join(shown).replace("{ids}", "... the mids above ..."))
+        first = survivors_sql(database, query, choice.filters)
+    shown = [
+        f"{text.strip()}\n-- {_parameters(bound)}" for text, bound in (first, modules_sql(database, choice.filters))
+    ]
+    return Explanation(
+        funnel(database, choice.filters),
+        dict(choice.dropped),
+        dict(Counter(split for _, split in choice.dealt)),
+        "\n\n".join(shown).replace("{ids}", "... the mids above ..."),
+    )
 
 
 def _parameters(bound: Mapping[str, Any]) -> str:
@@ -280,73 +320,6 @@ def _labels_about(query: Query, source: str) -> dict[str, Any]:
     if source != "threshold":
         return {"source": source}
     return {"source": source, "positive_above": query.positive_above, "negative_below": query.negative_below}
-
-
-def _source_notes(database: Database, query: Query, source: str) -> list[str]:
-    if source == "threshold" and query.labels == "automatic":
-        return [
-            f"{database.name} has no automatic_labels: labels are taken from the scores, positive above "
-            f"{query.positive_above:g}, negative below {query.negative_below:g} (or give --labels crowd)"
-        ]
-    return []
-
-
-def _notes(table: pa.Table, query: Query, dropped: Counter[str]) -> list[str]:
-    notes = [*_label_notes(table, query)]
-    notes += [f"{n:,} {'image' if n == 1 else 'images'} left out: {reason}" for reason, n in sorted(dropped.items())]
-    splits = table.column("split").to_pylist()
-    reserve = splits.count("reserve")
-    if reserve < query.reserve_wanted:
-        notes.append(f"the reserve holds {reserve:,} images instead of {query.reserve_wanted:,}: no more pass")
-    homes: dict[int, set[str]] = {}
-    for project, split in zip(table.column("project_id").to_pylist(), splits, strict=True):
-        if project is not None and split != "reserve":
-            homes.setdefault(project, set()).add(split)
-    shared = sum(len(found) > 1 for found in homes.values())
-    if shared:
-        notes.append(
-            f"{shared:,} projects have images in more than one split, and images of one project look alike: "
-            "--group-by project keeps them apart"
-        )
-    return notes
-
-
-def _label_notes(table: pa.Table, query: Query) -> list[str]:
-    """A warning where the ranks reach so far down that the training images no longer show the attribute."""
-    pairs = zip(table.column("split").to_pylist(), table.column(query.attribute).to_pylist(), strict=True)
-    labels = Counter(label for split, label in pairs if split == "train" and label)
-    if labels["negative"] <= sum(labels.values()) // 20 or query.sample != "top":
-        return []
-    return [
-        f"{labels['negative']:,} of the {query.top:,} train images are {query.attribute}:negative: ask for fewer "
-        f"(--top {max(labels['positive'], 1)} would do), or add --with {query.attribute}"
-    ]
-
-
-def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -> list[str]:
-    """Notes about images and projects that the other domains of the workspace hold as well."""
-    notes = []
-    mids, srcs, projects = (set(table.column(c).to_pylist()) - {None} for c in ("mid", "src", "project_id"))
-    for other in workspace.selection_names():
-        about = read_about(workspace.selection(other))
-        if other == name or about.get("query", {}).get("attribute") == attribute:
-            # Another version of the same domain is there to be compared, not to be trained against.
-            continue
-        rows = read_table(workspace.selection(other), ["mid", "src", "project_id"])
-        pairs = zip(rows.column("mid").to_pylist(), rows.column("src").to_pylist(), strict=True)
-        both = sum(mid in mids or src in srcs for mid, src in pairs)
-        if both:
-            notes.append(
-                f"{both:,} images are also in the selection {other}, and training refuses an image in both domains: "
-                f"select again with --disjoint-from {other}"
-            )
-        shared = len(projects & set(rows.column("project_id").to_pylist()))
-        if shared:
-            notes.append(
-                f"{shared:,} projects are also in the selection {other}: --disjoint-from {other} --group-by project "
-                "keeps them apart"
-            )
-    return notes
 
 
 def summary(selection: Selection) -> list[dict[str, Any]]:
