@@ -135,7 +135,7 @@ def cooccurrence(book: Book, counts: Counts) -> None:
         "images than chance would have it; 1 is independence, and log2 of it is the pointwise mutual information. "
         f"Pairs of which chance would give fewer than {RARE} images are left blank.",
     )
-    known = np.where((expected >= RARE) & (joint > 0), pmi, np.nan)
+    known = np.where(expected >= RARE, np.maximum(pmi, -9.0), np.nan)  # never together: as blue as it gets
     np.fill_diagonal(known, np.nan)
     texts = np.vectorize(lambda value: "" if np.isnan(value) else f"{value:.1f}" if value < 9.95 else f"{value:.0f}")(
         lift

@@ -153,8 +153,10 @@ def matched(book: Book, domains: Sequence[Domain]) -> None:
             continue
         target = str(domain.about.get("query", {}).get("match", "the other domain"))
         book.page.section(f"How {domain.name} was matched")
-        for line in explain(result, target)[: None if not worked(result) else 4]:
-            book.page.text(f"{line[0].upper()}{line[1:]}.")
+        sentences = [f"{line[0].upper()}{line[1:]}." for line in explain(result, target)]
+        book.page.text(" ".join(sentences[:4]))
+        if not worked(result):
+            book.page.note(sentences[-1])
         shifts = {when: {name: one[when] or 0.0 for name, one in result["smd"].items()} for when in ("before", "after")}
         figure = plots.single(
             lambda axes, s=shifts, n=(domain.name, target): plots.shifts(axes, s["before"], n, s["after"]), (7.6, 4.2)
