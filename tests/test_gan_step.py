@@ -41,6 +41,7 @@ def double_step(arrays, levers=None, **settings):
     nets = Networks(config).double()
     for name in NAMES:
         fill(getattr(nets, name), arrays[name])
+    (levers or Levers()).prepare(nets)
     return Step(nets, config, levers or Levers())
 
 
@@ -125,10 +126,15 @@ def gradients(**settings):
 
 @pytest.mark.parametrize("objective", ["lsgan", "log-likelihood"])
 @pytest.mark.parametrize("identity", [0.5, 0.0])
-def test_low_memory_and_merged_passes_give_the_same_gradients(objective, identity):
+def test_low_memory_merged_passes_and_channels_last_give_the_same_gradients(objective, identity):
     settings = {"objective": objective, "lambda_identity": identity}
     plain = gradients(**settings)
-    for other in (gradients(low_memory=True, **settings), gradients(levers=Levers(merged=True), **settings)):
+    nhwc = Levers(merged=True, channels_last=True)
+    for other in (
+        gradients(low_memory=True, **settings),
+        gradients(levers=Levers(merged=True), **settings),
+        gradients(levers=nhwc, **settings),
+    ):
         for a, b in zip(plain, other, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 

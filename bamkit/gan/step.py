@@ -66,6 +66,7 @@ class Step:
         self.nets, self.config, self.levers, self.group = nets, config, levers, group
         first = next(nets.parameters())
         self.device, self.dtype = first.device, first.dtype
+        self._rate = config.learning_rate
         self.averages = averages
         """Parameters of the generators' moving averages, in the order of `nets.generators()`."""
         self.optimizers = {
@@ -173,6 +174,9 @@ class Step:
 
     def set_rate(self, rate: float) -> None:
         """The learning rate of both optimizers from now on."""
+        if rate == self._rate:
+            return
+        self._rate = rate
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):

@@ -261,8 +261,8 @@ class Trainer:
     def _announce(self, pace: Pace, progress: Progress, first: int) -> None:
         """Decide the length of a run given in minutes, and say how long it will take, from measured steps."""
         if not self.schedule.fixed:
-            measured = torch.tensor([pace.seconds_a_step], device=self.device, dtype=torch.float64)
-            self.schedule.fix(self.schedule.steps_in(self.config.minutes, float(self.group.share(measured).cpu())))
+            measured = torch.tensor([pace.seconds_a_step], device=self.device)
+            self.schedule.fix(self.schedule.steps_in(self.config.minutes, self.group.share(measured).item()))
             self.about["steps"] = self.schedule.total
             if self.group.writes:
                 self.folder.describe(self.about)
