@@ -3,8 +3,8 @@
     python benchmarks/train_options.py --from DIR --to DIR --seeds 3 --steps 2000
 
 Each seed is trained twice, without and with augmentation; in both, the generators as they end and their moving average
-are measured on the test split (bamkit.gan.validate: style is 1 as far from the target as the untouched pictures, 0 at no
-difference; cycle is the mean absolute error of coming back). Lower is better. Differences are paired by seed, with a
+are measured on the test split (bamkit.gan.validate: style is 1 as far from the target as the untouched pictures, 0 at
+no difference; cycle is the mean absolute error of coming back). Lower is better. Differences are paired by seed, with a
 bootstrap interval over the seeds.
 """
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -42,11 +41,19 @@ def losses(run):
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows(run)]
 
 
-def spawn(root, *words, **environment):
-    command = [sys.executable, "-m", "bamkit", "-w", str(root), "train", *gan_parts.FLAGS.split(), *words]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
-    )
+BARE = """
+import sys
+for name in "pandas sklearn scipy matplotlib jinja2 tensorboard sqlalchemy requests urllib3".split():
+    sys.modules[name] = None
+from bamkit.cli import main
+main()
+"""
+
+
+def spawn(root, *words):
+    """A training in a process of its own, where only torch, torchvision, numpy, pillow, pyarrow and click exist."""
+    command = [sys.executable, "-c", BARE, "-w", str(root), "train", *gan_parts.FLAGS.split(), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def read_config(run):
@@ -191,6 +198,7 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(workspace):
     wait_for_rows(run, 5, process)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]
+    assert "internal error" not in output
     assert process.returncode == 128 + signal.SIGTERM
     assert "bamkit train --resume --name long" in output
     step = checkpoint.steps(run)[-1]
@@ -286,6 +294,33 @@ def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
     assert "back to step 7, learning rate times 0.5" in said[-1]
     assert [row["step"] for row in rows(result.run)] == [str(n) for n in range(1, 11)]
     assert [float(row["lr"]) for row in rows(result.run)] == [2e-4] * 7 + [1e-4] * 3
+
+
+def test_a_page_that_fails_does_not_cost_the_training(workspace, monkeypatch):
+    from bamkit.gan import observer
+
+    def broken(name):
+        raise RuntimeError(f"{name} is broken")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(observer.importlib, "import_module", broken)
+    said = []
+    assert direct(workspace, said=said, steps=2).step == 2
+    assert "no page of the run is written: RuntimeError: bamkit.gan.runpage is broken" in said
+
+
+def test_a_full_disk_is_said_and_fatal_only_at_the_end(workspace, monkeypatch):
+    def full(path, state):
+        raise OSError(28, "No space left on device", str(path))
+
+    original = checkpoint.write
+    monkeypatch.setattr(checkpoint, "write", full)
+    said = []
+    with pytest.raises(BamkitError, match=r"step-00000004\.pt cannot be written: No space left"):
+        direct(workspace, said=said, steps=4, checkpoint_minutes=1e-9)
+    assert any("step 1: " in line and "training goes on" in line for line in said)
+    monkeypatch.setattr(checkpoint, "write", original)
+    assert direct(workspace, steps=4, resume=True).step == 4
 
 
 def test_run_folder_in_use_is_refused(workspace):

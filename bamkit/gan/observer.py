@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from bamkit.errors import BamkitError
 from bamkit.gan import samples
 from bamkit.gan.config import TrainConfig
 from bamkit.gan.health import Health
@@ -74,7 +74,8 @@ class Observer:
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """A row of metrics.csv, and warnings in words."""
-        self.folder.add_row(values)
+        with self._disk_trouble():
+            self.folder.add_row(values)
         for sentence in self.health.row(step, values):
             self.say(sentence)
 
@@ -89,7 +90,8 @@ class Observer:
             (f"{b}-to-{a}", back, there, self.shown[1]),
         ):
             sheet = samples.draw(one, other, pictures, self.learner.device)
-            samples.write(self.folder.path / "samples", direction, step, sheet)
+            with self._disk_trouble():
+                samples.write(self.folder.path / "samples", direction, step, sheet)
             self.folder.add_picture(f"samples/{direction}", sheet, step)
         since = time.monotonic() - self._page_written
         if step < schedule.total and since * PAGE_SHARE > self._page_seconds:
@@ -100,18 +102,10 @@ class Observer:
         if self.validator is None or not schedule.due(step, self.config.validations):
             return None
         found = self.validator(*self.learner.translators(), self.learner.device)
-        self.folder.add_validation(
-            {
-                "step": step,
-                "score": found.score,
-                "style_A": found.style[0],
-                "style_B": found.style[1],
-                "cycle_A": found.cycle[0],
-                "cycle_B": found.cycle[1],
-                "variety_A": found.variety[0],
-                "variety_B": found.variety[1],
-            }
-        )
+        pairs = {"style": found.style, "cycle": found.cycle, "variety": found.variety}
+        values = {f"{name}_{side}": pair[i] for name, pair in pairs.items() for i, side in enumerate("AB")}
+        with self._disk_trouble():
+            self.folder.add_validation({"step": step, "score": found.score, **values})
         for sentence in self.health.validation(step, found):
             self.say(sentence)
         return found
@@ -124,11 +118,19 @@ class Observer:
             module.write(self.folder.path)
         except ModuleNotFoundError as error:
             self._once(f"no page of the run is written: {error.name} is not installed")
-        except BamkitError as error:
-            # A page is never worth a training.
-            self._once(f"no page of the run is written: {error.message}")
+        except Exception as error:
+            # Whatever is wrong with a page, it must not cost a training.
+            self._once(f"no page of the run is written: {type(error).__name__}: {error}")
         self._page_written = time.monotonic()
         self._page_seconds = self._page_written - began
+
+    @contextmanager
+    def _disk_trouble(self) -> Iterator[None]:
+        """A full disk is said, and does not end a training that may find room later."""
+        try:
+            yield
+        except OSError as error:
+            self._once(f"{error.filename or self.folder.path} cannot be written ({error.strerror}); training goes on")
 
     def _once(self, sentence: str) -> None:
         if sentence not in self._told:
