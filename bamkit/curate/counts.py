@@ -16,22 +16,18 @@ import numpy as np
 
 from bamkit.contract import ATTRIBUTES, LABELS
 from bamkit.curate.database import Database, quote, truth
+from bamkit.curate.packed import CODES, NEGATIVE_BELOW, POSITIVE_ABOVE, PackedLabels, threshold_labels, whole
 from bamkit.curate.queries import query
 from bamkit.progress import Progress
 
 if TYPE_CHECKING:
     from bamkit.workspace import Workspace
 
+CHUNK = 20_000
+"""Rows handled at a time."""
+
 HISTOGRAM_EDGES: np.ndarray = np.linspace(-24.0, 0.0, 97)
 """float64 (97,): edges of the 96 score bins, a quarter wide. Scores outside fall into the first or the last bin."""
-
-POSITIVE_ABOVE = -1.0
-NEGATIVE_BELOW = -7.0
-"""Where the database has no automatic labels: `positive` above the one, `negative` below the other, `unsure` between.
-The authors' own thresholds are not published; these two were used in public work on BAM."""
-
-CODES = {"positive": 1, "unsure": 2, "negative": 3}
-"""How a label is packed into two bits; 0 is no label, or a word that is none of the three."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +99,14 @@ def count(database: Database, workspace: Workspace | None = None, progress: bool
         return known
     tally = Tally(database)
     total = sum(database.one(f"SELECT count(*) FROM {table}")[0] for table in ("modules", "scores"))
-    total += total if database.automatic == "absent" else 0
-    with Progress("count", total, "rows") as bar:
+    with Progress("count", total, "rows") as bar, PackedLabels(database) as labels:
         bar.live = bar.live and progress
         done = 0
-        for step in (tally.read_modules, tally.read_scores, tally.read_labels):
+        for step in (tally.read_modules, tally.read_scores):
             for rows in step():
                 done += rows
                 bar.update(min(done, total))
+        tally.add_labels(labels.arrays()[1])
     counts = tally.result()
     if workspace:
         sidecar.remember(database, workspace, counts)
@@ -161,13 +157,6 @@ class Tally:
                 self.add_labels(threshold_labels(scores, self.attributes))
             yield len(mids)
 
-    def read_labels(self) -> Iterator[int]:
-        """Read `automatic_labels`, packed by the database; nothing if there is none."""
-        if self.database.automatic != "absent":
-            for chunk in chunks(self.database.rows(labels_sql(self.database))):
-                self.add_labels(np.fromiter((row[1] for row in chunk), np.int64, len(chunk)))
-                yield len(chunk)
-
     def add_modules(self, chunk: list[tuple[Any, ...]]) -> None:
         """Rows of (mid, project_id, src, mature_content, license)."""
         mids, projects, srcs, mature, licenses = zip(*chunk, strict=True)
@@ -201,13 +190,15 @@ class Tally:
     def add_labels(self, packed: np.ndarray) -> None:
         """int64 (n,): two bits an attribute, see CODES."""
         self.labelled += len(packed)
-        # float32 counts exactly up to 2**24, far above one chunk.
-        positive = np.empty((len(ATTRIBUTES), len(packed)), np.float32)
-        for i in range(len(ATTRIBUTES)):
-            codes = (packed >> (2 * i)) & 3
-            self.labels[i] += np.bincount(codes, minlength=4)
-            positive[i] = codes == CODES["positive"]
-        self.cooccurrence += (positive @ positive.T).astype(np.int64)
+        for start in range(0, len(packed), CHUNK):
+            part = packed[start : start + CHUNK]
+            # float32 counts exactly up to 2**24, far above one chunk.
+            positive = np.empty((len(ATTRIBUTES), len(part)), np.float32)
+            for i in range(len(ATTRIBUTES)):
+                codes = (part >> (2 * i)) & 3
+                self.labels[i] += np.bincount(codes, minlength=4)
+                positive[i] = codes == CODES["positive"]
+            self.cooccurrence += (positive @ positive.T).astype(np.int64)
 
     def result(self, crowd: dict[str, dict[str, int]] | None = None, from_sidecar: bool = False) -> Counts:
         """The finished counts."""
@@ -267,25 +258,6 @@ def scores_sql(database: Database) -> str:
     return query("all_scores").format(columns=", ".join(["mid", *map(quote, database.score_attributes)]))
 
 
-def labels_sql(database: Database) -> str:
-    """The query for (mid, labels packed into one integer)."""
-    parts = []
-    for name in database.label_attributes:
-        words = " ".join(f"WHEN '{label}' THEN {code << 2 * ATTRIBUTES.index(name)}" for label, code in CODES.items())
-        parts.append(f"CASE {quote(name)} {words} ELSE 0 END")
-    return query("packed_labels").format(packed=" + ".join(parts))
-
-
-def threshold_labels(scores: np.ndarray, attributes: tuple[str, ...]) -> np.ndarray:
-    """Labels packed as int64 (n,) from scores float64 (n, attributes) by POSITIVE_ABOVE and NEGATIVE_BELOW."""
-    packed = np.zeros(len(scores), np.int64)
-    for i, name in enumerate(attributes):
-        column = scores[:, i]
-        code = np.where(column > POSITIVE_ABOVE, 1, np.where(column < NEGATIVE_BELOW, 3, 2))
-        packed |= np.where(np.isfinite(column), code, 0).astype(np.int64) << (2 * ATTRIBUTES.index(name))
-    return packed
-
-
 def histogram(scores: np.ndarray) -> np.ndarray:
     """int64 (96,): finite scores in each bin of HISTOGRAM_EDGES, the outer bins taking what lies outside."""
     low, high, bins = HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1], len(HISTOGRAM_EDGES) - 1
@@ -312,14 +284,6 @@ def numbers(rows: list[tuple[Any, ...]], width: int) -> tuple[np.ndarray, np.nda
     return mids, np.array(plain, np.float64).reshape(len(rows), width), text.sum(axis=0)
 
 
-def whole(values: Any) -> np.ndarray:
-    """int64 (n,); -1 for what is no integer (no mid is negative)."""
-    try:
-        return np.array(values, np.int64)
-    except (TypeError, ValueError, OverflowError):
-        return np.array([v if isinstance(v, int) and abs(v) < 2**63 else -1 for v in values], np.int64)
-
-
 def joined(parts: list[np.ndarray]) -> np.ndarray:
     """The parts as one array; the list is emptied, so that both are not in memory for longer than it takes."""
     whole = np.concatenate(parts) if parts else np.zeros(0, np.int64)
@@ -343,7 +307,7 @@ def present(values: np.ndarray, among: np.ndarray) -> int:
     return found
 
 
-def chunks(rows: Iterator[tuple[Any, ...]], size: int = 20_000) -> Iterator[list[tuple[Any, ...]]]:
+def chunks(rows: Iterator[tuple[Any, ...]], size: int = CHUNK) -> Iterator[list[tuple[Any, ...]]]:
     """Rows in lists of at most `size`."""
     while part := list(islice(rows, size)):
         yield part

@@ -18,8 +18,9 @@ import numpy as np
 
 import bamkit
 from bamkit.contract import ATTRIBUTES, LABELS
-from bamkit.curate.counts import CODES, Counts, ScoreSummary, Tally, chunks, labels_sql, modules_sql, whole
+from bamkit.curate.counts import Counts, ScoreSummary, Tally, chunks, modules_sql
 from bamkit.curate.database import Database, quote, truth
+from bamkit.curate.packed import CODES, PackedLabels, threshold_labels, whole
 from bamkit.curate.queries import query
 from bamkit.errors import BamkitError
 from bamkit.progress import Progress
@@ -117,22 +118,18 @@ def build(database: Database, workspace: Workspace, force: bool = False) -> tupl
         return there, False
     path = index_path(workspace)
     tally = Tally(database)
-    sizes = [database.one(f"SELECT count(*) FROM {table}")[0] for table in ("modules", "scores")]
-    total = sizes[0] + sizes[1] * (1 if database.automatic == "absent" else 2)
-    with Progress("index", total, "rows") as bar:
+    total = sum(database.one(f"SELECT count(*) FROM {table}")[0] for table in ("modules", "scores"))
+    with Progress("index", total, "rows") as bar, PackedLabels(database) as packed:
         done = 0
         modules = Modules()
         for chunk in chunks(database.rows(modules_sql(database))):
             tally.add_modules(chunk)
             modules.add(chunk)
             bar.update(done := done + len(chunk))
-        labels = Labels()
-        if database.automatic != "absent":
-            for chunk in chunks(database.rows(labels_sql(database))):
-                tally.add_labels(labels.add(chunk))
-                bar.update(done := min(done + len(chunk), total))
         modules.finish()
-        labels.finish()
+        labels = Labels(*packed.arrays())
+        if database.automatic != "absent":
+            tally.add_labels(labels.packed)
         _write(database, path, tally, modules, labels, lambda n: bar.update(min(done + n, total)))
     found = find(database, workspace)
     if not found:
@@ -182,27 +179,17 @@ class Modules:
 class Labels:
     """The packed labels of all images, sorted by mid: 16 bytes an image."""
 
-    def __init__(self) -> None:
-        self.parts: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def add(self, chunk: list[tuple[Any, ...]]) -> np.ndarray:
-        """Rows of (mid, packed labels); returns the packed labels int64 (n,)."""
-        mids, packed = (whole(part) for part in zip(*chunk, strict=True))
-        self.parts.append((mids, packed))
-        return packed
-
-    def finish(self) -> None:
-        mids, packed = (np.concatenate(part) for part in zip(*self.parts, strict=True)) if self.parts else _nothing(2)
+    def __init__(self, mids: np.ndarray, packed: np.ndarray) -> None:
         order = np.argsort(mids, kind="stable")
         self.mids, self.packed = mids[order], packed[order]
-        self.parts = []
 
     def columns(self, mids: np.ndarray) -> list[pa.Array]:
         """The label of each attribute of the given images, null where there is none."""
         import pyarrow as pa
 
-        place, missing = _places(self.mids, mids)
-        packed = np.where(missing, 0, self.packed[place])
+        known = (self.mids, self.packed) if len(self.mids) else _nothing(2)
+        place, missing = _places(known[0], mids)
+        packed = np.where(missing, 0, known[1][place])
         words = pa.array(LABELS, pa.string())
         codes = {CODES[label]: i for i, label in enumerate(LABELS)}
         to_word = np.array([codes.get(code, 0) for code in range(4)], np.int8)
@@ -216,8 +203,6 @@ class Labels:
 def _write(database: Database, path: Path, tally: Tally, modules: Modules, labels: Labels, report: Any) -> None:
     """Stream `scores` into the parquet file, joined by mid with what was read before."""
     import pyarrow.parquet as pq
-
-    from bamkit.curate.counts import threshold_labels
 
     key = "rowid" if database.tables["scores"].rowid else "mid"
     text = query("all_scores").format(columns=", ".join([key, "mid", *map(quote, database.score_attributes)]))
