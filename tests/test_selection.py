@@ -1,11 +1,14 @@
 """select: ranks, splits, filters, leakage, determinism; each against a second implementation in plain Python."""
 
 import sqlite3
+from fnmatch import fnmatchcase
 
 import pytest
 from bamfile import make_bam, ranked, word
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bamkit.contract import ATTRIBUTES, selection_schema
+from bamkit.contract import ATTRIBUTES, LABELS, selection_schema
 from bamkit.curate.database import Database
 from bamkit.curate.query import Query
 from bamkit.curate.selection import Selection, select, select_into
@@ -273,3 +276,81 @@ def test_select_from_the_command_line(bam, tmp_path, bamkit):
     explained = bamkit("select --emotion happy --with cat --no-mature --explain").output
     assert "ORDER BY" in explained
     assert "--with content_cat:positive" in explained
+
+
+def test_options_come_from_bamkit_toml_and_the_environment(bam, tmp_path, bamkit, monkeypatch):
+    (tmp_path / "bamkit.toml").write_text('[select]\ntop = 20\ntest = 4\nwith = ["tree"]\nno-mature = true\n')
+    monkeypatch.setenv("BAMKIT_SELECT_VALIDATION", "3")
+    bamkit("select --emotion happy --reserve 2 --test 5", cwd=tmp_path)
+    query = Selection.read(tmp_path / "selections" / "happy.parquet").query
+    assert (query.top, query.test, query.validation, query.reserve) == (20, 5, 3, 2)
+    assert query.having == ("content_tree:positive",)
+    assert query.mature is False
+
+
+names = st.sampled_from(ATTRIBUTES)
+filters = st.lists(st.tuples(names, st.sets(st.sampled_from(LABELS), min_size=1, max_size=2)), max_size=2)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    domain=names,
+    having=filters,
+    without=filters,
+    bound=st.none() | st.tuples(names, st.floats(-12, -0.5)),
+    license=st.sampled_from(["", "cc*", "cc by-n?", "*"]),
+    mature=st.booleans(),
+    limit=st.none() | st.integers(1, 2),
+    top=st.integers(1, 40),
+    labels=st.sampled_from(["automatic", "threshold"]),
+)
+def test_any_query_gives_what_plain_python_gives(
+    shared, domain, having, without, bound, license, mature, limit, top, labels
+):
+    """Random questions, answered by a second implementation that sorts a list."""
+    path, made = shared
+    high, low = (-1.0, -3.0)
+
+    def passes(row):
+        own = {name: word(score) for name, score in row["scores"].items()}
+        return (
+            all(own[name] in some for name, some in having)
+            and not any(own[name] in some for name, some in without)
+            and (bound is None or row["scores"][bound[0]] >= bound[1])
+            and (not license or fnmatchcase((row["license"] or "\0").lower(), license))
+            and (license != "*" or row["license"] is not None)
+            and (mature or not row["mature_content"])
+        )
+
+    wanted, projects = [], []
+    for row in filter(passes, ranked(made, domain)):
+        if limit is None or projects.count(row["project_id"]) < limit:
+            wanted.append(row["mid"])
+            projects.append(row["project_id"])
+    options = {
+        "having": [f"{name}:{','.join(some)}" for name, some in having],
+        "without": [f"{name}:{','.join(some)}" for name, some in without],
+        "min_score": [f"{bound[0]}={bound[1]!r}"] if bound else [],
+        "license": [license] if license else [],
+    }
+    try:
+        query = Query(
+            attribute=domain, top=top, test=0, validation=0, reserve=0, mature=mature, limit_per_project=limit,
+            labels=labels, positive_above=high, negative_below=low, **options,
+        )  # fmt: skip
+    except BamkitError as error:
+        if "contradict" not in str(error):
+            raise
+        return
+    with Database.open(path) as database:
+        if len(wanted) >= top:
+            assert mids(select(database, query)) == wanted[:top]
+        else:
+            with pytest.raises(BamkitError, match=f"only {len(wanted)} of|no image passes"):
+                select(database, query)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shared") / "bam.sqlite"
+    return path, make_bam(path)

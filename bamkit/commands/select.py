@@ -32,9 +32,7 @@ from bamkit.workspace import Workspace
 @click.option(
     "--reserve", type=int, help="Ranks behind those, for dead links (default: 15 % of the rest, at least 20)."
 )
-@click.option(
-    "--with", "having", multiple=True, metavar="ATTR[:LABEL]", help="Only images with this label; repeatable."
-)
+@click.option("--with", multiple=True, metavar="ATTR[:LABEL]", help="Only images with this label; repeatable.")
 @click.option("--without", multiple=True, metavar="ATTR[:LABEL]", help="No images with this label; repeatable.")
 @click.option("--min-score", multiple=True, metavar="ATTR=VALUE", help="The least score of an attribute; repeatable.")
 @click.option("--max-score", multiple=True, metavar="ATTR=VALUE", help="The greatest score; repeatable.")
@@ -50,7 +48,7 @@ from bamkit.workspace import Workspace
 @click.option(
     "--license", multiple=True, metavar="PATTERN", help="A licence, with * and ?; repeatable, one must match."
 )
-@click.option("--mature/--no-mature", default=True, help="Whether images marked as mature may be chosen.")
+@click.option("--no-mature", is_flag=True, help="No images marked as mature.")
 @click.option("--rank-by", metavar="ATTR", help="Rank by another attribute; the domain's must then be positive.")
 @click.option(
     "--sample",
@@ -90,6 +88,8 @@ def command(
     from bamkit.curate.selection import explain as explained
     from bamkit.curate.selection import select_into, summary
 
+    # `with` is a word of Python's, so the library calls it `having`.
+    options |= {"having": options.pop("with"), "mature": not options.pop("no_mature")}
     query = Query(**{key: value for key, value in options.items() if value is not None})
     with Database.open(workspace.database(db)) as database:
         if explain:
