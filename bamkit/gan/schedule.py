@@ -122,7 +122,7 @@ def _advice(config: TrainConfig, device: torch.device, seconds: float) -> str:
     if seconds > 3600 and device.type == "cpu":
         ways = ["a GPU", "--minutes 60 (a shorter schedule)"]
         if config.width > 16:
-            ways.append("--preset quick (64 px, a narrow network)")
+            ways.append("--preset quick (small pictures, a narrow network)")
         return f"Sooner: {', '.join(ways)}."
     if seconds > 3600:
         return "Sooner: --minutes 60 (a shorter schedule), --batch 8 (more images a second), --preset small."
