@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -120,10 +121,23 @@ class Ledger:
                 found[row[0]] = Row(*row)
         return found
 
-    def forget(self, urls: Iterable[str]) -> None:
-        """Take back rows whose file has been lost, so that it is asked for again."""
+    def outcomes(self, urls: Iterable[str]) -> dict[str, str]:
+        """The outcomes of those of `urls` that were tried: all that a plan needs, also for millions of them."""
+        found: dict[str, str] = {}
+        for batch in _batches(urls, 900):
+            marks = ", ".join("?" * len(batch))
+            tried = dict(self.db.execute(f"select url, outcome from ledger where url in ({marks})", batch))
+            found |= {url: sys.intern(tried[url]) for url in batch if url in tried}
+        return found
+
+    def forget(self, hashes: Iterable[str]) -> list[str]:
+        """Take back the rows of files that were lost, so that they are asked for again; gives their URLs."""
+        urls: list[str] = []
         with self.db:
+            for sha256 in hashes:
+                urls += [row[0] for row in self.db.execute("select url from ledger where sha256 = ?", (sha256,))]
             self.db.executemany("delete from ledger where url = ?", ((url,) for url in urls))
+        return urls
 
     def placeholders(self) -> frozenset[str]:
         """The SHA-256 of all files recognised as placeholders so far."""

@@ -32,7 +32,7 @@ def write_split(
     folder: Path,
     manifest: Manifest,
     places: dict[str, list[Place]],
-    ledger: dict[str, Row],
+    rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
     picture: Callable[[str], Picture],
     about: dict[str, Any],
     shard_rows: int,
@@ -40,7 +40,8 @@ def write_split(
 ) -> None:
     """Write all shards of a split folder under temporary names, then put them in place of the old ones.
 
-    Memory holds one row group at a time. `step` is told how many rows were written.
+    Memory holds one row group at a time. `rows` adds the ledger's rows to places; `step` is told how many rows are
+    written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ready: list[tuple[Path, Path]] = []
@@ -52,7 +53,7 @@ def write_split(
                 ready.append((temporary, path))
                 part = its[number * shard_rows : (number + 1) * shard_rows]
                 batches = (
-                    _batch(manifest, split, chunk, ledger, picture, about["build"]["format"])
+                    _batch(manifest, split, chunk, rows, picture, about["build"]["format"])
                     for chunk in _chunks(part, GROUP_ROWS)
                 )
                 _stream(batches, temporary, {**about, "split": split}, step)
@@ -110,7 +111,7 @@ def _batch(
     manifest: Manifest,
     split: str,
     places: list[Place],
-    ledger: dict[str, Row],
+    rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
     picture: Callable[[str], Picture],
     format_name: str,
 ) -> pa.Table:
@@ -119,9 +120,8 @@ def _batch(
     for name in selection_schema().names:
         columns[name] = picked[name].to_pylist()
     columns["split"] = [split] * len(places)
-    for place in places:
-        row = ledger[manifest.src[place.row]]
-        made = picture(row.sha256)
+    for place, row in rows(places):
+        made = picture(row.sha256 or "")
         name = f"{manifest.mid[place.row]}.{SUFFIX[format_name]}"
         columns["image"].append({"bytes": made.data, "path": name})
         values = (place.replaces, made.width, made.height, row.width, row.height, row.format, row.bytes, row.sha256)
