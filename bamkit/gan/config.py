@@ -174,6 +174,11 @@ class TrainConfig:
                 f"--crop {fitting_crop(size, self.multiple)}, or --size {self.crop} to enlarge them",
             )
         crop = self.crop or fitting_crop(size, self.multiple)
+        if crop > size:
+            raise BamkitError(
+                f"a U-Net of {self.halvings} halvings needs pictures of {self.multiple} px, and these have {size}",
+                f"--halvings {max(2, (size * 256 // 286).bit_length() - 1)}, or --size {self.multiple} to enlarge them",
+            )
         if crop < SMALLEST_CROP:
             raise BamkitError(
                 f"pictures of {size} px are too small to train on: the discriminator needs {SMALLEST_CROP} px",
@@ -310,7 +315,7 @@ def read_file(path: Path) -> dict[str, Any]:
 def fitting_crop(size: int, multiple: int = 4) -> int:
     """256 for pictures of 286 px and more; else the largest multiple within 256/286 of `size`."""
     wanted = min(256, max(size * 256 // 286, multiple))
-    return min(wanted // multiple * multiple, size) or multiple
+    return max(wanted // multiple * multiple, multiple)
 
 
 def _field_docstrings() -> dict[str, str]:

@@ -23,6 +23,11 @@ def cut(data: Tensor, index: Tensor, corner: Tensor, flip: Tensor, crop: int) ->
             for i, (y, x), mirrored in zip(index.tolist(), corner.tolist(), flip.tolist(), strict=True)
         )
         return torch.stack(list(parts))
+    return gather(data, index, corner, flip, crop)
+
+
+def gather(data: Tensor, index: Tensor, corner: Tensor, flip: Tensor, crop: int) -> Tensor:
+    """`cut` in one indexing operation, without asking the device for any value: it may stand in a CUDA graph."""
     along = torch.arange(crop, device=data.device)
     rows = corner[:, :1] + along
     columns = corner[:, 1:] + torch.where(flip[:, None], crop - 1 - along, along)

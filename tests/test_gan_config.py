@@ -1,0 +1,129 @@
+"""Training settings: presets, files, flags, what is refused, and the first line."""
+
+from dataclasses import fields
+
+import pytest
+import torch
+
+from bamkit.commands.train import command
+from bamkit.errors import BamkitError
+from bamkit.gan import config
+from bamkit.gan.config import PRESETS, TrainConfig
+from bamkit.gan.schedule import Pace, Schedule
+
+
+def test_defaults_are_the_study():
+    study = TrainConfig().fitted(286)
+    assert (study.size, study.crop, study.epochs, study.decay_epochs, study.batch) == (286, 256, 100, 100, 1)
+    assert (study.learning_rate, study.beta1, study.beta2, study.pool) == (2e-4, 0.5, 0.999, 50)
+    assert (study.lambda_a, study.lambda_b, study.lambda_identity) == (10, 10, 0.5)
+    assert (study.generator, study.blocks, study.width, study.judge_width) == ("resnet", 9, 64, 64)
+    assert (study.objective, study.flip, study.ema, study.diffaug) == ("lsgan", True, 0.0, False)
+    assert Schedule(study, 1000).total == 200_000
+    assert config.build("study") == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "size", "crop"),
+    [(286, 286, 256), (600, 286, 256), (96, 96, 84), (72, 72, 64), (64, 64, 56), (32, 32, 28)],
+)
+def test_size_and_crop_follow_the_pictures(pictures, size, crop):
+    fitted = TrainConfig().fitted(pictures)
+    assert (fitted.size, fitted.crop) == (size, crop)
+
+
+def test_every_setting_is_a_flag_with_its_docstring():
+    flags = {parameter.name: parameter for parameter in command.params}
+    for field in fields(TrainConfig):
+        assert len(flags[field.name].help) > 20, f"{field.name} has no docstring"
+        assert f"--{field.name.replace('_', '-')}" in flags[field.name].opts
+    assert "as a share of the cycle weights" in flags["lambda_identity"].help
+
+
+def test_presets_are_valid_and_explained():
+    for name in PRESETS:
+        config.build(name).fitted(286)
+        assert name in config.preset_help()
+    assert config.build("quick", None, {"epochs": 3}).steps == 0, (
+        "a length in epochs takes the place of the preset's steps"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"width": "64"}, "width must be a whole number, not '64'"),
+        ({"flip": 1}, "flip must be true or false"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"objective": "wgan"}, "objective must be one of lsgan, log-likelihood"),
+        ({"steps": 5, "minutes": 2.0}, "steps or minutes, not both"),
+        ({"epochs": 0, "decay_epochs": 0}, "no epochs"),
+        ({"crop": 30}, "no multiple of 4"),
+        ({"crop": 20}, "too small"),
+        ({"crop": 96, "size": 64}, "does not fit"),
+        ({"generator": "unet", "crop": 96}, "no multiple of 256"),
+        ({"ema": 1.0}, "ema"),
+    ],
+)
+def test_invalid_settings_are_refused(values, words):
+    with pytest.raises(BamkitError, match=words) as caught:
+        TrainConfig(**values)
+    assert caught.value.hint
+
+
+def test_unet_says_what_it_needs():
+    with pytest.raises(BamkitError, match="8 halvings needs pictures of 256 px, and these have 72") as caught:
+        TrainConfig(generator="unet").fitted(72)
+    assert "--halvings 6" in caught.value.hint
+    assert TrainConfig(generator="unet", halvings=6).fitted(72).crop == 64
+    assert TrainConfig(generator="unet").fitted(286).crop == 256
+
+
+def test_files_and_unknown_names(tmp_path):
+    toml, run = tmp_path / "a.toml", tmp_path / "run.json"
+    toml.write_text("width = 8\n")
+    run.write_text('{"config": {"width": 9, "blocks": 2}}')
+    assert config.build(None, toml, {"blocks": 3}).width == 8
+    assert config.build("quick", run).blocks == 2
+    with pytest.raises(BamkitError, match="no preset 'quik'"):
+        config.build("quik")
+    toml.write_text("width = ")
+    with pytest.raises(BamkitError, match="not valid"):
+        config.build(None, toml)
+    with pytest.raises(BamkitError, match="cannot be read"):
+        config.build(None, tmp_path / "none.toml")
+    toml.write_text("widht = 8\n")
+    with pytest.raises(BamkitError, match="widht") as caught:
+        config.build(None, toml)
+    assert "width" in caught.value.hint
+
+
+def test_a_resumed_run_keeps_what_is_learned():
+    known = TrainConfig(width=8, minutes=5.0).as_dict()
+    longer = config.resumed(known, {"steps": 900, "width": None, "samples": 3})
+    assert (longer.steps, longer.minutes, longer.width, longer.samples) == (900, 0.0, 8, 3)
+    with pytest.raises(BamkitError, match="trained with width 8, not 16"):
+        config.resumed(known, {"width": 16})
+
+
+def test_the_first_line_is_from_a_measured_step(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("bamkit.gan.schedule.time.monotonic", lambda: clock[0])
+    cpu = torch.device("cpu")
+    pace = Pace(cpu, 1, 1, 0, 0.0)
+    for seconds, told in ((3.0, False), (0.5, False), (0.5, True), (0.5, False)):
+        clock[0] += seconds
+        assert pace.tick() is told
+    assert pace.seconds_a_step == pytest.approx(0.5), "the first step is not typical"
+    assert "1,000 steps of 0.5 s" in pace.sentence(TrainConfig(steps=1000), cpu, 1000, 100)
+    slow = Pace(cpu, 1, 1, 0, 0.0)
+    clock[0] += 20
+    assert slow.tick()
+    assert slow.seconds_a_step == pytest.approx(20), "nobody waits for a second slow step"
+    line = slow.sentence(TrainConfig(), cpu, 200_000, 1000)
+    assert "200,000 steps of 20 s" in line
+    assert "46 d" in line
+    assert "--preset quick" in line
+    assert "a GPU" in line
