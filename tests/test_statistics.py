@@ -143,7 +143,7 @@ def test_average_precision_by_hand_and_its_interval():
     positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
     draws = [
         np.concatenate([random.choice(positive, positive.size), random.choice(negative, negative.size)])
-        for _ in range(1500)
+        for _ in range(600)
     ]
     expected = np.quantile([s.average_precision(labels[d], scores[d]) for d in draws], [0.025, 0.975])
     assert (low, high) == pytest.approx(tuple(expected), abs=0.02)
@@ -157,7 +157,7 @@ def test_average_precision_interval_of_many_scores_is_that_of_single_items():
     positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
     draws = (
         np.concatenate([random.choice(positive, positive.size), random.choice(negative, negative.size)])
-        for _ in range(600)
+        for _ in range(300)
     )
     expected = np.quantile([s.average_precision(labels[d], scores[d]) for d in draws], [0.025, 0.975])
     assert s.average_precision_interval(labels, scores, resamples=2000) == pytest.approx(tuple(expected), abs=0.008)
