@@ -30,7 +30,8 @@ class Painters:
     def _start(self) -> Worker:
         # Not multiprocessing: its children import the caller's main module again, which may be anything.
         words = [sys.executable, "-m", "bamkit.curate.sample.worker", str(self.seed)]
-        worker = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # In a session of its own, since Ctrl-C in the terminal is for the server, which then closes the pipe.
+        worker = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self._all.append(worker)
         return worker
 

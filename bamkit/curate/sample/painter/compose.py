@@ -40,7 +40,7 @@ def compose(scene: Scene, light: Light, jitter: random.Random) -> Canvas:
     zoom = 1.03 + jitter.uniform(-0.025, 0.025) * scene.series
     reach = 0.012 * scene.series
     shift = (jitter.uniform(-reach, reach) * scene.width, jitter.uniform(-reach, reach) * scene.height)
-    vignette = {"scary": 0.5 + 0.2 * scene.intensity, "gloomy": 0.25}.get(scene.mood, 0.0)
+    vignette = {"scary": 0.35 + 0.2 * scene.intensity, "gloomy": 0.2}.get(scene.mood, 0.0)
     wobble = WOBBLE.get(scene.medium, 0.0) * min(scene.width, scene.height) / 100
     phase = seeded("wobble").uniform(0, 6.28)
     canvas = Canvas(scene.width, scene.height, zoom, shift, vignette, wobble, phase)
@@ -262,7 +262,7 @@ def _portrait(canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str]
     _flyers(canvas, scene, light, horizon * 0.8, seeded("flyers"))
     _background(canvas, scene, light, horizon - 0.06 * h, seeded, portrait=True)
     name, rng = scene.contents[0], seeded("subject")
-    x = w * rng.uniform(0.44, 0.56)
+    x = w * rng.uniform(0.38, 0.62)
     if light.dark:
         canvas.glow(x, h * 0.55, 60 * u, 60 * u, mix(light.horizon, light.disc, 0.3), 0.4)
     _close_up(canvas, name, light, rng, x)
@@ -273,12 +273,13 @@ def _portrait(canvas: Canvas, scene: Scene, light: Light, seeded: Callable[[str]
 def _close_up(canvas: Canvas, name: str, light: Light, rng: random.Random, x: float) -> None:
     h, u = canvas.height, canvas.unit
     if name == "people":
-        people.bust(canvas.at(x, h * 1.0, 76 * u), light, rng)
+        people.bust(canvas.at(x, h * 1.0, u * rng.uniform(60, 86)), light, rng)
     elif name in ("cat", "dog"):
         draw = animals.cat if name == "cat" else animals.dog
-        draw(canvas.at(x, h + 28 * u, 108 * u), light, rng)
+        size = u * rng.uniform(92, 116)
+        draw(canvas.at(x, h + 0.26 * size, size), light, rng)
     elif name == "bird":
-        perch = canvas.at(x, h * 0.8, 52 * u, flip=rng.random() < 0.5)
+        perch = canvas.at(x, h * rng.uniform(0.74, 0.86), u * rng.uniform(42, 58), flip=rng.random() < 0.5)
         animals.branch(perch.part(0, 0), light)
         animals.bird(perch, light, rng)
     else:

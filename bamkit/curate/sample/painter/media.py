@@ -26,11 +26,14 @@ def comic(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     """Strong colours, black outlines, halftone dots in the shade, a white gutter around the panel."""
     image = ImageEnhance.Color(raster.flat(canvas, (16, 12, 22), 0.34 * canvas.unit)).enhance(1.25)
     color = _floats(image)
+    if light.dark:
+        # Printed nights are blue, not black: lines and dots must still be seen on them.
+        color = color**0.8
     shade = 1 - _luminance(color)
     screen = textures.cut(textures.dots(), *shade.shape, rng)
     amount = np.clip((shade * 0.95 - screen) * 4 + 0.5, 0, 1)[..., None]
     color *= 1 - (0.34 if light.mood != "happy" else 0.22) * amount
-    return _panel(_image(color), rng)
+    return _panel(_image(color), light, rng)
 
 
 def pen_ink(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
@@ -180,14 +183,15 @@ def _rim(shape: tuple[int, ...], rng: random.Random) -> Floats:
     return np.clip((edge + uneven - rng.uniform(6, 16)) / 3, 0, 1)
 
 
-def _panel(image: Image.Image, rng: random.Random) -> Image.Image:
-    """A comic panel: black frame, white gutter."""
-    gutter = rng.choice((0, 10, 14, 18))
+def _panel(image: Image.Image, light: Light, rng: random.Random) -> Image.Image:
+    """A comic panel: a frame, and a white gutter by day, a black one by night."""
+    gutter = rng.choice((0, 0, 10, 16))
     frame = 4
     if not gutter:
         return image
-    page = Image.new("RGB", image.size, (250, 248, 240))
-    page.paste((16, 12, 22), (gutter, gutter, image.width - gutter, image.height - gutter))
+    paper, ink = ((18, 15, 24), (120, 116, 128)) if light.dark else ((250, 248, 240), (16, 12, 22))
+    page = Image.new("RGB", image.size, paper)
+    page.paste(ink, (gutter, gutter, image.width - gutter, image.height - gutter))
     inner = (gutter + frame, gutter + frame, image.width - gutter - frame, image.height - gutter - frame)
     page.paste(image.crop(inner), inner)
     return page

@@ -30,14 +30,14 @@ def disc(canvas: Canvas, light: Light, x: float, y: float, r: float, rng: random
     if light.mood == "gloomy":
         p.glow(0, 0, 3.2, light.disc, 0.55)
         return
-    p.glow(0, 0, 5.5 if light.dark else 4.5, lighter(light.disc, 0.1), 0.55 if light.dark else 0.6)
+    p.glow(0, 0, rng.uniform(3, 5) if light.dark else 4.5, lighter(light.disc, 0.1), 0.45 if light.dark else 0.6)
     if light.mood == "happy":
         turn, count = rng.uniform(0, 1), rng.choice((10, 12, 16))
         for i in range(count):
             ray = p.part(0, 0, angle=2 * math.pi * (i + turn) / count)
             long = 1.85 if i % 2 else 1.6
             ray.poly([(1.18, -0.13), (long, 0), (1.18, 0.13)], lighter(light.disc, 0.25), line=0.5, bump=0.5)
-    grow = 1.25 if light.dark else 1.0
+    grow = rng.uniform(0.8, 1.35) if light.dark else 1.0
     p.oval(0, 0, grow, color=light.disc, line=0.8)
     if light.dark:
         sea = mix(light.disc, light.sky[1], 0.22)
