@@ -288,6 +288,37 @@ def test_options_come_from_bamkit_toml_and_the_environment(bam, tmp_path, bamkit
     assert query.mature is False
 
 
+def test_match_takes_other_images_reports_and_can_be_verified(bam, tmp_path):
+    path, _ = bam
+    workspace = Workspace(tmp_path)
+    with Database.open(path) as database:
+        happy = select_into(workspace, database, Query(emotion="happy", **SMALL))
+        query = Query(emotion="scary", match="happy", seed=3, group_by="project", **SMALL)
+        matched = select_into(workspace, database, query, name="matched")
+        assert select(database, query, workspace, "matched").selection_id == matched.selection_id
+        with pytest.raises(BamkitError, match="name selections of a workspace"):
+            select(database, query)
+        with pytest.raises(BamkitError, match="cannot refer to itself"):
+            select(database, query, workspace, "happy")
+    assert matched.counts == {"train": 30, "test": 10, "validation": 5, "reserve": 8}
+    assert not set(mids(matched)) & set(mids(happy))
+    assert matched.table["rank"].to_pylist() == list(range(1, 54))
+    assert len(set(matched.table["project_id"].to_pylist())) == 53
+    assert matched.about["inputs"] == {"happy": happy.selection_id}
+    assert set(matched.about["match"]["largest_smd"]) == {"before", "after"}
+    assert any("AUC" in note for note in matched.notes)
+
+
+def test_a_damaged_neighbour_is_noted_and_no_obstacle(bam, tmp_path):
+    path, _ = bam
+    workspace = Workspace(tmp_path)
+    workspace.selections.mkdir()
+    workspace.selection("odd").write_bytes(b"PAR1")
+    with Database.open(path) as database:
+        chosen = select_into(workspace, database, Query(emotion="happy", **SMALL))
+    assert any("not compared with the selection odd" in note for note in chosen.notes)
+
+
 names = st.sampled_from(ATTRIBUTES)
 filters = st.lists(st.tuples(names, st.sets(st.sampled_from(LABELS), min_size=1, max_size=2)), max_size=2)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bamkit.curate.database import Database
 from bamkit.curate.query import Query
+from bamkit.errors import BamkitError
 from bamkit.provenance import read_about, read_table
 from bamkit.workspace import Workspace
 
@@ -60,11 +61,17 @@ def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -
     notes = []
     mids, srcs, projects = (set(table.column(c).to_pylist()) - {None} for c in ("mid", "src", "project_id"))
     for other in workspace.selection_names():
-        about = read_about(workspace.selection(other))
-        if other == name or about.get("query", {}).get("attribute") == attribute:
+        if other == name:
+            continue
+        try:
+            about = read_about(workspace.selection(other))
+            rows = read_table(workspace.selection(other), ["mid", "src", "project_id"])
+        except BamkitError as error:
+            notes.append(f"not compared with the selection {other}: {error.message}")
+            continue
+        if about.get("query", {}).get("attribute") == attribute:
             # Another version of the same domain is there to be compared, not to be trained against.
             continue
-        rows = read_table(workspace.selection(other), ["mid", "src", "project_id"])
         pairs = zip(rows.column("mid").to_pylist(), rows.column("src").to_pylist(), strict=True)
         both = sum(mid in mids or src in srcs for mid, src in pairs)
         if both:
