@@ -1,0 +1,117 @@
+"""Pages: escaped, self-contained, with unique ids; figures: repeatable, in the page's own colours."""
+
+import re
+
+import numpy as np
+from PIL import Image
+
+from bamkit import figures
+from bamkit.page import INK, Page, Picture, data_uri
+
+
+def drawing() -> bytes:
+    figure = figures.new(3, 2)
+    with figures.style():
+        axes = figure.subplots()
+        axes.plot([0, 1, 2], [3, 1, 2])
+        axes.set_title("losses & gains")
+    return figures.inline(figure)
+
+
+def full_page() -> Page:
+    page = Page("A <b>bold</b> title", "With `code` & more.")
+    page.section("First")
+    page.facts([("images", "1,000", "of 1,200")])
+    page.text("Type `bamkit fetch --size 96`, not <script>alert(1)</script>.")
+    page.note("Careful.")
+    page.heading("Smaller")
+    page.figure(drawing(), 'a "figure"', "Its caption", wide=True)
+    page.figures([(drawing(), "left"), (drawing(), "right")], "Two")
+    page.section("First")
+    page.table([{"name": "<i>x</i>", "n": 1200}, {"name": None, "n": None}], caption="A table")
+    page.details("More", [{"share": 0.12345, "yes": True}])
+    page.pictures([Picture(Image.new("RGB", (8, 8), "red"), "red <square>", "1")])
+    page.groups([("pair", [Picture(data_uri_bytes(), "one"), Picture(data_uri_bytes(), "two")])])
+    page.html("<p id='mine'>ours</p>")
+    return page
+
+
+def data_uri_bytes() -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "blue").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_text_is_escaped_and_backticks_set_code():
+    html = full_page().render()
+    assert "<title>A &lt;b&gt;bold&lt;/b&gt; title</title>" in html
+    assert "<code>bamkit fetch --size 96</code>" in html
+    assert "<script>alert" not in html
+    assert "&lt;i&gt;x&lt;/i&gt;" in html
+    assert 'alt="red &lt;square&gt;"' in html
+    assert "<p id='mine'>ours</p>" in html
+
+
+def test_ids_are_unique_and_every_reference_is_answered():
+    html = full_page().render()
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    # Two equal drawings may define the same clip path; it is then the same one.
+    own = [name for name in ids if not re.fullmatch(r"[pm][0-9a-f]{10}", name)]
+    assert len(own) == len(set(own))
+    assert {"first", "first-2", "content"} <= set(own)
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+
+
+def test_numbers_stand_to_the_right():
+    html = full_page().render()
+    assert '<th scope="col" class="number">n</th>' in html
+    assert '<td class="number">1,200</td>' in html
+    assert '<th scope="col">name</th>' in html
+    assert "<td>True</td>" in html
+
+
+def test_a_page_of_one_section_has_no_contents():
+    page = Page("One")
+    page.section("Only")
+    assert "<nav" not in page.render()
+    page.section("Another")
+    assert "<nav" in page.render()
+
+
+def test_figures_repeat_and_take_the_pages_ink():
+    assert drawing() == drawing()
+    page = Page("t")
+    page.figure(drawing(), "alt")
+    svg = page.blocks[0]["svg"]
+    assert "var(--ink)" in svg
+    assert INK not in svg
+    assert "losses &amp; gains" in svg
+    assert svg.startswith("<svg")
+
+
+def test_figures_as_files():
+    figure = figures.new(3, 2)
+    with figures.style():
+        figure.subplots().bar([0, 1], [1, 2])
+    outlines = figures.svg(figure)
+    assert b"<text" not in outlines
+    first = figures.png(figure, dpi=100)
+    assert first == figures.png(figure, dpi=100)
+    assert first[:4] == b"\x89PNG"
+    assert figure.dpi != 100
+
+
+def test_pictures_become_data_uris():
+    assert data_uri(data_uri_bytes()).startswith("data:image/png;base64,")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+    assert data_uri(noise).startswith("data:image/webp;base64,")
+
+
+def test_written_pages_are_whole(tmp_path):
+    full_page().write(tmp_path / "deep" / "index.html")
+    text = (tmp_path / "deep" / "index.html").read_text(encoding="utf-8")
+    assert text.rstrip().endswith("</html>")
+    assert not list(tmp_path.rglob("*.tmp"))
