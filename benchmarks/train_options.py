@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--ema", type=float, default=0.995)
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=NUMBER", help="other settings, such as width=12")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     workspace = Workspace.open(Path())
@@ -77,6 +78,7 @@ def main():
     for seed in range(args.seeds):
         for diffaug in (False, True):
             given = {"seed": seed, "steps": args.steps, "ema": args.ema, "diffaug": diffaug}
+            given |= {name: int(value) for name, value in (pair_.split("=") for pair_ in args.set)}
             config = build(args.preset, None, given).fitted(min(d.side for d in pair))
             found = train(pair, config, torch.device(args.device))
             for ending, measured in zip(("", " + average"), found, strict=True):

@@ -1,0 +1,40 @@
+"""Warnings in words: a discriminator that wins, translations that are all the same."""
+
+from bamkit.gan.health import Health
+from bamkit.gan.validate import Validation
+
+
+def accuracies(a, b):
+    return {"D_A_accuracy": a, "D_B_accuracy": b}
+
+
+def test_a_winning_discriminator_is_said_once_until_it_has_passed():
+    health = Health(("happy", "scary"))
+    said = [(step, line) for step in range(50, 3050, 50) for line in health.row(step, accuracies(0.99, 0.8))]
+    assert len(said) == 1
+    step, line = said[0]
+    assert step == 500
+    assert "D_A tells real scary pictures from translated ones 99 times in 100" in line
+    assert "happy to scary" in line
+    for step in range(3050, 4050, 50):
+        assert not health.row(step, accuracies(0.7, 0.7))
+    again = [line for step in range(4050, 5050, 50) for line in health.row(step, accuracies(0.6, 1.0))]
+    assert len(again) == 1
+    assert "D_B tells real happy pictures" in again[0]
+
+
+def test_nothing_is_said_of_a_healthy_run_or_of_its_beginning():
+    health = Health(("happy", "scary"))
+    assert not [line for step in range(1, 400) for line in health.row(step, accuracies(1.0, 1.0))]
+    health = Health(("happy", "scary"))
+    assert not [line for step in range(10, 5000, 10) for line in health.row(step, accuracies(0.85, 0.6))]
+
+
+def test_a_collapse_names_the_direction():
+    health = Health(("happy", "scary"))
+    good = Validation((0.5, 0.4), (0.1, 0.1), (0.9, 1.1))
+    assert not health.validation(100, good)
+    (line,) = health.validation(200, Validation((0.5, 0.4), (0.1, 0.1), (0.9, 0.1)))
+    assert "scary to happy look nearly the same" in line
+    assert "10 %" in line
+    assert good.score == (0.5 + 0.4 + 0.1 + 0.1) / 2
