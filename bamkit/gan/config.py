@@ -207,11 +207,14 @@ class TrainConfig:
 PRESETS: dict[str, dict[str, Any]] = {
     "study": {},
     "quick": {
-        "width": 16,
-        "blocks": 4,
+        # In so short a training the U-Net's skips keep the picture, and twice the rate changes the mood.
+        "generator": "unet",
+        "halvings": 4,
+        "width": 24,
+        "learning_rate": 4e-4,
         "size": 72,
         "crop": 64,
-        "steps": 2000,
+        "steps": 3000,
         "batch": 1,
         "log_every": 10,
         "samples": 16,
@@ -224,7 +227,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 PRESET_HELP = {
     "study": "the published training: 286 px, crop 256, width 64, 9 blocks, 100 + 100 epochs",
-    "quick": "a few minutes on 2 CPU cores: 72 px, crop 64, width 16, 4 blocks, 2,000 steps",
+    "quick": "a few minutes on 2 CPU cores: 72 px, crop 64, U-Net of width 24, 3,000 steps",
     "small": "half size and half width, for a small GPU or a patient CPU",
 }
 
