@@ -61,7 +61,7 @@ def read_config(run):
 
 
 def wait_for_rows(run, count, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline and process.poll() is None:
         if (run / "metrics.csv").exists() and (run / "metrics.csv").read_text().count("\n") > count:
             return

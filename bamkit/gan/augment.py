@@ -18,8 +18,8 @@ CUTOUT = 1 / 2
 
 def augment(x: Tensor, draws: Tensor) -> Tensor:
     """x [N, 3, H, W] in about [-1, 1], changed as `draws` [N, 7] (uniform in [0, 1)) say; the same shape and type."""
-    u = draws.to(x.dtype)
-    return _cutout(_shift(_colour(x, u[:, 0:3]), u[:, 3:5]), u[:, 5:7])
+    # Positions stay in float32: half types cannot tell neighbouring pixels apart.
+    return _cutout(_shift(_colour(x, draws[:, 0:3].to(x.dtype)), draws[:, 3:5]), draws[:, 5:7])
 
 
 def _colour(x: Tensor, u: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def _cutout(x: Tensor, u: Tensor) -> Tensor:
     for i, length in ((0, height), (1, width)):
         half = round(length * CUTOUT) / 2
         centre = (u[:, i] * length)[:, None]
-        lines = torch.arange(length, device=x.device, dtype=x.dtype)[None, :]
+        lines = torch.arange(length, device=x.device, dtype=u.dtype)[None, :]
         inside.append((lines - centre).abs() < half)
     hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return x.masked_fill(hole, 0.0)

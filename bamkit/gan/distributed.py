@@ -6,6 +6,7 @@ gradients with the others' before each optimizer step. One process, rank 0, writ
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from bamkit.errors import BamkitError
+from bamkit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Group:
     def writes(self) -> bool:
         """Whether this is the one process that writes files and prints."""
         return self.rank == 0
+
+    def progress(self, label: str, total: int) -> Progress:
+        """A progress line, which only the writing process shows."""
+        return Progress(label, total, stream=None if self.writes else io.StringIO())
 
     @torch.no_grad()
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

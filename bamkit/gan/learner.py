@@ -20,7 +20,6 @@ from bamkit.gan.engine import WARM_UP, GraphedStep, Levers
 from bamkit.gan.feed import Feed, Inputs
 from bamkit.gan.plan import Plan
 from bamkit.gan.step import LOSSES, Networks, Step
-from bamkit.progress import Progress
 
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 DIRECTIONS = {"a_to_b": "G_A", "b_to_a": "G_B"}
@@ -55,7 +54,7 @@ class Learner:
     def decode(self, domain: Domain, split: str, most: int | None = None) -> np.ndarray:
         """The first `most` pictures of a split, uint8 [N, size, size, 3]."""
         entries = domain.entries[split][:most]
-        with Progress(f"decode {domain.name} {split}", len(entries)) as progress:
+        with self.group.progress(f"decode {domain.name} {split}", len(entries)) as progress:
             return data.decode(entries, self.config.size, self.cache, progress.update)
 
     def begin(self) -> None:

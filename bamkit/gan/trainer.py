@@ -127,7 +127,7 @@ class Trainer:
         unit = self.config.batch * self.group.world
         pace = Pace(self.device, self.learner.unmeasured_steps, unit, self.step, self.seconds)
         total = self.schedule.total or 1
-        with Interrupt() as interrupt, Progress("train", total * unit) as progress:
+        with Interrupt() as interrupt, self.group.progress("train", total * unit) as progress:
             saved, first = time.monotonic(), self.step
             self._set_rate()
             while not self.schedule.fixed or self.step < self.schedule.total:
@@ -154,7 +154,7 @@ class Trainer:
                     self._not_finite(error)
                     saved = time.monotonic()
                     continue
-                if vote > 1:
+                if vote > 1 and self.step < (self.schedule.total or self.step + 1):
                     return self._result(vote)
             if self.observer:
                 self.observer.pages()
