@@ -22,6 +22,7 @@ from bamkit.curate.database import Database
 from bamkit.curate.domain import read_domain
 from bamkit.curate.obtained import changed, outcomes, replaced
 from bamkit.curate.report import report
+from bamkit.provenance import read_about
 from bamkit.workspace import Workspace
 
 
@@ -224,6 +225,33 @@ def test_the_crowd_beside_the_scores(tmp_path):
     assert people["average_precision"] - 1e-9 <= people["average_precision_high"] <= 1 + 1e-9
     bins = [row for row in crowd.calibration(images).to_pylist() if row["attribute"] == "content_people"]
     assert sum(row["n"] for row in bins) == one.scores.size
+
+
+def test_the_crowd_is_remembered_for_this_database_only(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    bam(tmp_path / "bam.sqlite", n=200)
+    with Database.open(tmp_path / "bam.sqlite") as database:
+        first = crowd.crowd_of(database, workspace)
+        assert not (tmp_path / "index").exists()
+        (tmp_path / "index").mkdir()
+        crowd.crowd_of(database, workspace)
+        kept = tmp_path / "index" / "crowd-agreement.parquet"
+        again = crowd.crowd_of(database, workspace)
+        assert read_about(kept)["kind"] == "crowd"
+        for name in ("agreement", "calibration"):  # as text, because NaN equals nothing
+            assert str(getattr(again, name).to_pylist()) == str(getattr(first, name).to_pylist())
+        assert again.n == first.n == 200
+        kept.write_bytes(b"torn")
+        assert crowd.crowd_of(database, workspace).n == 200
+        assert kept.read_bytes() != b"torn"
+    with sqlite3.connect(tmp_path / "bam.sqlite") as changed:
+        changed.execute("delete from crowd_labels where attribute like 'content%'")
+    with Database.open(tmp_path / "bam.sqlite") as database:
+        assert crowd.crowd_of(database, workspace).n == 110
+    with sqlite3.connect(tmp_path / "bam.sqlite") as changed:
+        changed.execute("drop table crowd_labels")
+    with Database.open(tmp_path / "bam.sqlite") as database:
+        assert crowd.crowd_of(database, workspace) is None
 
 
 def test_the_threshold_for_a_precision():

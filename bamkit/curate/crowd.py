@@ -17,6 +17,9 @@ from bamkit.contract import ATTRIBUTES, LABELS
 from bamkit.curate import statistics
 from bamkit.curate.counts import POSITIVE_ABOVE
 from bamkit.curate.database import Database, quote
+from bamkit.errors import BamkitError
+from bamkit.provenance import read_about, read_table, write_table
+from bamkit.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +30,47 @@ CAVEAT = (
     "had enough positives. Precision, average precision and calibration therefore describe these images, not the "
     "database, and the three labels are single judgements with an error of their own."
 )
+FORMAT = 1
+"""Raised when the tables that a workspace keeps change their meaning."""
 EDGES = (-24.0, -10.0, -7.0, -5.0, -4.0, -3.0, -2.0, -1.5, -1.0, -0.5, -0.25, 0.0)
 """Score bins of the calibration: fine where the probability exp(score) changes."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What there is to say about the crowd and the scores; see `agreement` and `calibration`."""
+
+    agreement: pa.Table
+    calibration: pa.Table
+
+    @property
+    def n(self) -> int:
+        """Crowd labels of images that have a score."""
+        return sum(self.agreement["n"].to_pylist())
+
+
+def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | None:
+    """The crowd beside the scores of a database; None if it has no crowd labels beside scores.
+
+    A workspace that has an index keeps both tables there, and gives them back while the database is the same.
+    """
+    folder = workspace.root / "index" if workspace else None
+    paths = [folder / f"crowd-{name}.parquet" for name in ("agreement", "calibration")] if folder else []
+    about = {"kind": "crowd", "format": FORMAT, "database": {"fingerprint": database.fingerprint}}
+    if paths and all(path.is_file() for path in paths):
+        try:
+            if all(read_about(path) == about for path in paths):
+                return Crowd(*map(read_table, paths))
+        except (BamkitError, ValueError):
+            pass  # damaged: computed and written anew below
+    images = judged(database)
+    if not images:
+        return None
+    found = Crowd(agreement(images), calibration(images))
+    if folder and folder.is_dir():
+        for path, table in zip(paths, (found.agreement, found.calibration), strict=True):
+            write_table(table, path, about)
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import bamkit
 from bamkit.curate.balance import NOT_EMOTION, balance
 from bamkit.curate.check import check
 from bamkit.curate.counts import Counts, count
-from bamkit.curate.crowd import Judged, judged
+from bamkit.curate.crowd import Crowd, crowd_of
 from bamkit.curate.database import Database
 from bamkit.curate.domain import Domain, read_domains
 from bamkit.curate.obtained import outcomes
@@ -50,16 +50,17 @@ def report(
     of the workspace if it has one. Raises BamkitError where there is nothing to report on, or an input is unreadable.
     """
     found = read_domains(workspace, list(names) or None)
-    counts, images, fingerprint = None, [], None
+    counts, crowd, fingerprint = None, None, None
     location = _location(workspace, database, required=not found) if with_database else None
     if location:
         with Database.open(location) as opened:
-            counts, images, fingerprint = count(opened, workspace, progress), judged(opened), opened.fingerprint
+            counts, fingerprint = count(opened, workspace, progress), opened.fingerprint
+            crowd = crowd_of(opened, workspace)
     if not found and counts is None:
         raise BamkitError(
             "there is nothing to report on: no selection, no split", "bamkit select --emotion happy --top 1000"
         )
-    book = write(workspace, found, counts, images, fingerprint, names)
+    book = write(workspace, found, counts, crowd, fingerprint, names)
     path = book.write(workspace.reports, _about(found, fingerprint))
     return Report(path, len(book.figures), len(book.tables), tuple(domain.name for domain in found), fingerprint)
 
@@ -83,7 +84,7 @@ def write(
     workspace: Workspace,
     domains: Sequence[Domain],
     counts: Counts | None,
-    images: list[Judged],
+    crowd: Crowd | None,
     fingerprint: str | None,
     names: Sequence[str] = (),
 ) -> Book:
@@ -111,7 +112,8 @@ def write(
     if counts:
         on_database.cooccurrence(book, counts)
         on_database.label_counts(book, counts)
-        on_database.crowd_agreement(book, images)
+    if crowd:
+        on_database.crowd_agreement(book, crowd)
     contact.contact_sheets(book, workspace, domains)
     _provenance(book, domains, counts, fingerprint)
     return book

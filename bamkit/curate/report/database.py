@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.contract import ATTRIBUTES, EMOTION, LABELS, short
-from bamkit.curate import crowd, statistics
+from bamkit.curate import statistics
 from bamkit.curate.counts import HISTOGRAM_EDGES, Counts
+from bamkit.curate.crowd import CAVEAT, Crowd
 from bamkit.curate.domain import Domain
 from bamkit.curate.report import plots
 from bamkit.curate.report.book import Book, number_interval, percent
@@ -154,16 +155,13 @@ def cooccurrence(book: Book, counts: Counts) -> None:
     book.page.details("All 190 pairs", [{**r, "a": short(r["a"]), "b": short(r["b"])} for r in shown])
 
 
-def crowd_agreement(book: Book, images: list[crowd.Judged]) -> None:
+def crowd_agreement(book: Book, crowd: Crowd) -> None:
     """The crowd's labels against the scores."""
-    if not images:
-        return
     page = book.page
-    n = sum(one.scores.size for one in images)
-    page.section("The crowd beside the scores", f"{n:,} crowd labels of images that also have a score.")
-    page.note(crowd.CAVEAT)
-    agreement = book.keep("crowd-agreement", crowd.agreement(images)).to_pylist()
-    calibration = book.keep("crowd-calibration", crowd.calibration(images)).to_pylist()
+    page.section("The crowd beside the scores", f"{crowd.n:,} crowd labels of images that also have a score.")
+    page.note(CAVEAT)
+    agreement = book.keep("crowd-agreement", crowd.agreement).to_pylist()
+    calibration = book.keep("crowd-calibration", crowd.calibration).to_pylist()
     dots = [{**r, "low": r["average_precision_low"], "high": r["average_precision_high"]} for r in agreement]
     figure = plots.single(
         lambda axes: plots.intervals(
