@@ -291,7 +291,8 @@ def main() -> None:
             ours = found[f"{scheme} {name}"]
             if theirs:
                 faster, memory = ours["pictures_s"] / theirs["pictures_s"], ours["peak_mb"] / theirs["peak_mb"]
-                print(f"{scheme:6} {name}: {faster:.2f} x img2dataset, {memory:.2f} of its memory")
+                cpu = theirs["cpu_ms"] / ours["cpu_ms"]
+                print(f"{scheme:6} {name}: {faster:.2f} x img2dataset ({cpu:.2f} x by CPU), {memory:.2f} of its memory")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2))
 

@@ -68,6 +68,7 @@ def asked_since(server, position):
     return Counter(server.url(path) for _, path in server.log[position:])
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred, times):
     server, disturbed, calm = hundred
