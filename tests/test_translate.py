@@ -387,6 +387,35 @@ def test_what_does_not_fit_into_memory_is_tiled_and_kept_on_disk():
     assert (large.in_tiles, small.in_tiles) == (0, 1)
 
 
+def test_a_gpu_that_is_full_gets_tiles(monkeypatch):
+    translator = Translator(network(), torch.device("cpu"))
+    expected = translator.whole([picture(48, 48)])[0]
+
+    def full(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(translator, "whole", full)
+    made = translator([picture(48, 48), picture(48, 48)])
+    assert np.abs(made[1].astype(int) - expected).max() <= 1
+    assert translator.in_tiles == 2
+
+
+def test_tiles_are_nearer_to_float64_than_one_large_pass():
+    """On flat artwork, where torch's float32 group norm on a CPU loses digits; large pictures go to tiles for it."""
+    pixels = np.full((400, 400, 3), 255, np.uint8)
+    pixels[150:250, 150:250] = picture(100, 100)
+    translator = Translator(network(), torch.device("cpu"), tile=128)
+    weights = public.weights(translator.network)
+    exact = tiling.run_resnet(pixels, weights, tiling.Store(dtype=torch.float64), 128).astype(int)
+    off = [
+        np.abs(made.astype(int) - exact).mean() for made in (translator.tiled(pixels), translator.whole([pixels])[0])
+    ]
+    assert off[0] < 0.01
+    assert off[0] <= off[1]
+    assert translator.fits(700, 700) > 0
+    assert translator.fits(1000, 1000) == 0
+
+
 def test_store_counts_what_it_holds():
     store = tiling.Store(memory=4 * 100)
     first = store.empty(1, 10, 10)

@@ -108,7 +108,7 @@ class Pixels(Plane):
 
     def read(self, region: Region) -> Tensor:
         top, bottom, left, right = region
-        part = torch.from_numpy(np.ascontiguousarray(self.pixels[top:bottom, left:right]))
+        part = torch.from_numpy(np.array(self.pixels[top:bottom, left:right]))
         return part.to(self.store.device).permute(2, 0, 1).to(self.store.dtype) / 127.5 - 1
 
 

@@ -322,7 +322,7 @@ def _write_grid(folder: Path, job: Job, shown: dict[int, tuple[Image.Image, str]
     if pairs:
         sheet = before_after(pairs, (job.domains[0], f"{job.domains[1]} (translated)"), GRID_CELL)
         buffer = io.BytesIO()
-        sheet.save(buffer, "PNG", optimize=True)
+        sheet.save(buffer, "PNG")
         write_bytes(folder.with_name(f"{job.direction}.png"), buffer.getvalue())
 
 
@@ -347,7 +347,10 @@ def _write_table(output: Path, about: dict[str, Any], outcomes: list[Outcome]) -
     schema = translation_schema()
     schema = schema.with_metadata({**schema.metadata, KEY: canonical(about).encode()})
     rows = [row for one in outcomes for row in one.rows]
-    with atomic_path(output / TABLE) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    names = [name for name in schema.names if name != "image"]
+    packed = dict.fromkeys([*names, "image.path"], "zstd") | {"image.bytes": "none"}  # pictures are packed already
+    how = {"compression": packed, "use_dictionary": names, "write_statistics": names}
+    with atomic_path(output / TABLE) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
         for start in range(0, len(rows), ROWS_A_GROUP):
             group = []
             for row in rows[start : start + ROWS_A_GROUP]:
