@@ -13,6 +13,7 @@ from bamkit.curate.database import Database
 from bamkit.curate.query import Query
 from bamkit.curate.selection import Selection, select, select_into
 from bamkit.errors import BamkitError
+from bamkit.provenance import digest
 from bamkit.workspace import Workspace
 
 SMALL = {"top": 30, "test": 10, "validation": 5, "reserve": 8}
@@ -119,6 +120,17 @@ def test_selection_id_follows_query_and_rows_not_the_file(tmp_path):
     assert answer(first).about["database"] != answer(second).about["database"]
     assert answer(first).selection_id == answer(second).selection_id
     assert answer(first).selection_id != answer(first, reserve=7).selection_id
+
+
+def test_selection_id_is_the_digest_of_query_inputs_and_rows_whatever_the_pieces(bam, monkeypatch):
+    path, _ = bam
+    whole = answer(path)
+    rows = {name: whole.table[name].to_pylist() for name in whole.table.column_names}
+    assert whole.selection_id == digest({"query": whole.query.as_dict(), "inputs": {}, "rows": rows})
+    monkeypatch.setattr("bamkit.curate.selection.CHUNK", 7)
+    pieces = answer(path)
+    assert pieces.table == whole.table
+    assert pieces.selection_id == whole.selection_id
 
 
 def test_duplicates_of_one_src_keep_the_best_rank(tmp_path):

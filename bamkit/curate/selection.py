@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -23,11 +24,14 @@ from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
 from bamkit.curate.ranking import Candidate, candidates, modules_sql, rank_sql, row_key, survivors_sql
 from bamkit.errors import BamkitError
-from bamkit.provenance import digest, read_about, read_table, write_table
+from bamkit.provenance import canonical, read_about, read_table, write_table
 from bamkit.workspace import Workspace, checked_name, refuse_overwrite
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+CHUNK = 20_000
+"""Images whose values are held as Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -214,13 +218,25 @@ def _parameters(bound: Mapping[str, Any]) -> str:
 def build_table(database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], source: str) -> pa.Table:
     """The manifest's table (contract.selection_schema) of dealt candidates, in their order."""
     import pyarrow as pa
+
+    parts = [
+        _part(database, query, dealt[start : start + CHUNK], start, source) for start in range(0, len(dealt), CHUNK)
+    ]
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts).combine_chunks()
+
+
+def _part(
+    database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], before: int, source: str
+) -> pa.Table:
+    """The rows of some dealt candidates, the first of which has the rank `before` + 1."""
+    import pyarrow as pa
     from pyarrow.json import ParseOptions, ReadOptions, read_json
 
     chosen = [one for one, _ in dealt]
     scores = scores_of(database, chosen)
     labels = labels_of(database, query, chosen, scores, source)
     rows = []
-    for rank, (one, split) in enumerate(dealt, 1):
+    for rank, (one, split) in enumerate(dealt, before + 1):
         row = {
             "mid": one.mid,
             "project_id": one.project_id if isinstance(one.project_id, int) else None,
@@ -252,9 +268,20 @@ def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict
 
 
 def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
-    """The content address of a selection: the query, the ids of the selections it refers to, and every value chosen."""
-    rows = {field: table.column(field).to_pylist() for field in table.column_names}
-    return digest({"query": query.as_dict(), "inputs": inputs, "rows": rows})
+    """The content address of a selection: the query, the ids of the selections it refers to, and every value chosen.
+
+    It is `provenance.digest` of {"inputs", "query", "rows": {column: values}}, taken in pieces, so that a selection of
+    a million images needs no text of a gigabyte.
+    """
+    sha = hashlib.sha256(f'{{"inputs":{canonical(inputs)},"query":{canonical(query.as_dict())},"rows":{{'.encode())
+    for i, name in enumerate(sorted(table.column_names)):
+        sha.update(f"{',' if i else ''}{canonical(name)}:[".encode())
+        for start in range(0, len(table), CHUNK):
+            values = canonical(table.column(name).slice(start, CHUNK).to_pylist())[1:-1]
+            sha.update(f"{',' if start else ''}{values}".encode())
+        sha.update(b"]")
+    sha.update(b"}}")
+    return sha.hexdigest()[:16]
 
 
 def _warm_up() -> None:
