@@ -235,7 +235,7 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
             for turn in range(arguments.rounds):
                 for name in ("bamkit", "bamkit --no-originals", "img2dataset"):
                     count = (
-                        arguments.images if scheme == "http" or "bamkit" in name else max(200, arguments.images // 4)
+                        arguments.images if scheme == "http" or "bamkit" in name else max(200, arguments.images // 2)
                     )
                     if name == "img2dataset" and not arguments.img2dataset:
                         continue
