@@ -74,7 +74,7 @@ def mids(folder):
 
 def test_cyclegan_folders(workspace, bamkit):
     shown = bamkit("export happy scary --to cyclegan", cwd=workspace).output
-    out = workspace / "exports" / "happy-scary-cyclegan"
+    out = workspace / "exports" / "happy+scary-cyclegan"
     assert "20 images" in shown
     assert mids(out / "trainA") == [101, 102, 103, 104, 105]
     assert mids(out / "testB") == [206, 207, 208]

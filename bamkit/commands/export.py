@@ -77,7 +77,7 @@ def command(
         _import(workspace, names, name, domains, force)
         return
     kind = _kind(workspace, names, to)
-    target = output or workspace.root / "exports" / f"{'-'.join(Path(n).stem for n in names) or 'all'}-{to}"
+    target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
     if kind == "dataset":
         from bamkit.curate.export import ExportConfig, export
 
