@@ -81,6 +81,19 @@ def test_nan_and_a_line_cut_by_a_kill(tmp_path):
     assert "after 410 steps" in html
 
 
+def test_the_trainers_warnings_are_repeated(tmp_path):
+    run = make_run(tmp_path, rows=0)
+    (run / "validation.csv").unlink()
+    for i in range(1, 80):
+        row = dict.fromkeys(COLUMNS, 0.5) | {"step": 10 * i, "D_A_accuracy": 0.99}
+        _append(run / "metrics.csv", COLUMNS, row)
+    _append(run / "validation.csv", VALIDATION_COLUMNS, dict.fromkeys(VALIDATION_COLUMNS, 0.1) | {"step": 800})
+    html = runpage.write(run).read_text()
+    assert "D_A tells real &lt;scary&gt; pictures from translated ones 99 times in 100" in html
+    assert "a collapse" in html
+    assert html.count('class="note"') == 3
+
+
 def test_a_damaged_sample_is_left_out(tmp_path):
     run = make_run(tmp_path)
     (run / "samples" / "happy-to-scary-00000100.png").write_bytes(b"\x89PNG cut")

@@ -507,6 +507,26 @@ def test_a_broken_colour_profile_does_no_harm():
     assert open_picture(encoded(picture(8, 8), icc_profile=b"nonsense")).size == (8, 8)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_damaged_bytes_are_a_picture_or_a_reason(kind):
+    """Bytes flipped, cut out and cut off at random: never another exception."""
+    good, rng = bytearray(encoded(picture(24, 24), kind)), np.random.default_rng(3)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(good)
+        for place in rng.integers(0, len(data), rng.integers(1, 12)):
+            data[place] = rng.integers(0, 256)
+        start = rng.integers(0, len(data))
+        del data[start : start + rng.integers(0, 40)]
+        try:
+            opened = open_picture(bytes(data[: rng.integers(1, len(data) + 1)]))
+            assert opened.rgb.dtype == np.uint8
+            assert opened.rgb.shape[2] == 3
+        except BadPictureError:
+            refused += 1
+    assert refused > 10
+
+
 def test_png_text_is_no_way_in(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("bamkit", '["not", "a", "dict"]')

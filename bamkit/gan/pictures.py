@@ -53,8 +53,9 @@ def open_picture(source: bytes | Path) -> Opened:
         raise BadPictureError("the file is empty")
     try:
         with warnings.catch_warnings():
-            # Large pictures are translated in tiles; Pillow's hard limit, twice this warning's, still holds.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Large pictures are translated in tiles (Pillow's hard limit, twice this warning's, still holds), and what
+            # is wrong with a file's tags is nothing that a user can mend.
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 image.load()
                 return _opened(image)

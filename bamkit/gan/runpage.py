@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from bamkit.gan import checkpoint
 from bamkit.gan.config import TrainConfig, settings
+from bamkit.gan.health import Health
 from bamkit.gan.strip import frames, strip
+from bamkit.gan.validate import Validation
 from bamkit.page import Page
 from bamkit.progress import duration
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Rows = list[dict[str, float]]
+WARNINGS = 4
+"""So many of the trainer's warnings are repeated on the page."""
 POINTS = 600
 """A curve is drawn with at most so many points."""
 SMOOTH = 0.03
@@ -42,8 +46,8 @@ def write(run: Path) -> Path:
     metrics, validation = _table(run / "metrics.csv"), _table(run / "validation.csv")
     page = Page(f"Training {about.get('name', run.name)}", _lead(about, a, b, metrics))
     page.facts(_facts(about, metrics))
-    for sentence in about.get("notes") or []:
-        page.note(str(sentence))
+    for sentence in _warnings((a, b), metrics, validation):
+        page.note(sentence)
     page.section("Samples", _samples_text(a, b))
     found = frames(run / "samples")
     if found:
@@ -112,6 +116,21 @@ def _facts(about: dict[str, Any], metrics: Rows) -> list[tuple[str, str, str]]:
             "D_A · D_B, last tenth; 50 % is guessing",
         ),
     ]
+
+
+def _warnings(names: tuple[str, str], metrics: Rows, validation: Rows) -> list[str]:
+    """What the trainer said while it watched the run: the last few of its sentences, in the order of the steps."""
+    health, said = Health(names), []
+    events = [(row["step"], "row", row) for row in metrics] + [(row["step"], "test", row) for row in validation]
+    for step, kind, row in sorted(events, key=lambda event: event[:2]):
+        if not all(_whole(value) for value in row.values()):
+            continue
+        if kind == "row":
+            said += health.row(int(step), row)
+        else:
+            pairs = [(row[f"{name}_A"], row[f"{name}_B"]) for name in ("style", "cycle", "variety")]
+            said += health.validation(int(step), Validation(*pairs))
+    return said[-WARNINGS:]
 
 
 def _whole(value: float | None) -> bool:
