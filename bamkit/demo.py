@@ -52,7 +52,7 @@ def run(root: Path, config: DemoConfig = DemoConfig(), force: bool = False) -> P
     recipe.run(first, root.parent, again, of=len(first + rest))
     from bamkit.curate.sample import SampleServer
 
-    with SampleServer(root):
+    with SampleServer(root, processes=2):
         recipe.run(rest, root, again, after=len(first), of=len(first + rest))
     from bamkit.demopage import write
 
