@@ -127,6 +127,18 @@ def test_augmentation_keeps_colours():
     assert torch.equal(fit.augmented(batch, np.random.default_rng(0)), batch)
 
 
+def test_calibration_is_taken_to_even_odds():
+    """Logits that say nothing, one positive in five: calibrated to about 1/5, judged at about 1/2."""
+    network = Network(Shape("resnet10", 32, *PLAIN, False, ("emotion_scary",)))
+    labels = np.array([[1.0], [0], [0], [0], [0]] * 40)
+    logits = np.random.default_rng(0).normal(0, 1e-3, labels.shape)
+    fit.calibrate(network, logits, labels)
+    mixture = torch.sigmoid(network.slope * float(logits.mean()) + network.offset)
+    assert mixture.item() == pytest.approx(0.2, abs=0.02)
+    even = torch.sigmoid(network.slope * float(logits.mean()) + network.offset - network.prior)
+    assert even.item() == pytest.approx(0.5, abs=0.02)
+
+
 # --- training ---
 
 

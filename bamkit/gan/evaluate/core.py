@@ -279,6 +279,12 @@ def _warnings(found: Evaluation) -> list[str]:
         elif judge is not None and not judge.tells(target):
             texts.append(f"{name}: the judge hardly tells {target}: do not believe what it says of the emotion.")
         texts += [f"{name}: {text}" for text in outcome.failures.warnings]
+        shown = found.find("reached", name, REAL)
+        if shown is not None and shown.value < 0.5:
+            texts.append(
+                f"{name}: the judge finds the target in {shown.value:.0%} of its real pictures; compare with that, not "
+                "with 100 %."
+            )
     if found.probe.judge is not None:
         blind = [a for a in found.probe.judge.attributes if a.startswith("content_") and not found.probe.judge.tells(a)]
         if blind:

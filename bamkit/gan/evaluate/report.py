@@ -137,7 +137,8 @@ def _content(page: Page, outcome: Outcome) -> None:
     for figure in outcome.figures:
         if figure.metric in names and figure.method == TRANSLATION and figure.attribute.startswith("content_"):
             row = rows.setdefault(figure.attribute, {"content": short(figure.attribute), "n": None})
-            row[names[figure.metric]] = str(figure)
+            of = f", n = {figure.n}" if figure.metric in ("content survives", "painted in") else ""
+            row[names[figure.metric]] = f"{figure}{of}"
             if figure.metric == "reached with content":
                 row["n"] = figure.n
     if rows:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LIMITS = (
     "It knows BAM's labels, not people's feelings: ask people too (bamkit evaluate --user-study).",
-    "Its probabilities are calibrated to the mixture of pictures it was trained on, not to BAM as a whole.",
+    "It judges at even odds, as if either answer were equally likely; calibration is measured on its own mixture.",
     "It judges small versions of the pictures; what shows only at full size it does not see.",
     "It can be fooled by a generator trained against it. Do not choose checkpoints by it and report it too.",
 )

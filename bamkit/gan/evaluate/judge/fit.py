@@ -146,8 +146,13 @@ def mean_precision(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate(network: Network, logits: np.ndarray, labels: np.ndarray) -> None:
-    """Set each attribute's slope and offset from the calibration part's (m, k) logits and labels (Platt scaling)."""
+    """Set each attribute's slope, offset and prior from the calibration part's (m, k) logits and labels.
+
+    Platt scaling; the prior is the log odds of its positives, (n+ + 1) / (n- + 1), to which that scaling is relative.
+    """
     for index, (column, truth) in enumerate(zip(logits.T, labels.T, strict=True)):
         known = ~np.isnan(truth)
         a, b = platt(truth[known] > 0.5, column[known])
         network.slope[index], network.offset[index] = a, b
+        positives, negatives = int((truth[known] > 0.5).sum()), int((truth[known] < 0.5).sum())
+        network.prior[index] = math.log((positives + 1) / (negatives + 1))

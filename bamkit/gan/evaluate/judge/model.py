@@ -46,7 +46,11 @@ class Shape:
 
 
 class Network(nn.Module):
-    """Backbone, a linear head, and a slope and offset for each attribute that make the outputs calibrated logits."""
+    """Backbone, linear head, and for each attribute a slope and offset that calibrate it and its prior log odds.
+
+    sigmoid(logit * slope + offset) is calibrated to the mixture of pictures it was trained on; without the prior the
+    same holds at even odds, which is what is judged by: otherwise nothing could ever be judged to show a rare mood.
+    """
 
     def __init__(self, shape: Shape, backbone: Backbone | None = None) -> None:
         super().__init__()
@@ -58,6 +62,7 @@ class Network(nn.Module):
         self.head = nn.Linear(self.backbone.dimensions, len(shape.attributes))
         self.register_buffer("slope", torch.ones(len(shape.attributes)))
         self.register_buffer("offset", torch.zeros(len(shape.attributes)))
+        self.register_buffer("prior", torch.zeros(len(shape.attributes)))
         self.register_buffer("mean", torch.tensor(shape.mean).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(shape.deviation).view(1, 3, 1, 1))
 
@@ -102,10 +107,10 @@ class Judge:
         self._device = torch.device(device)
 
     def examine(self, pictures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W, 3) uint8 pictures of any sizes -> (n, d) float32 features, (n, k) float32 calibrated probabilities."""
+        """(H, W, 3) uint8 pictures of any sizes -> (n, d) features, (n, k) probabilities at even odds; float32."""
         with torch.inference_mode():
             features, logits = self.network(stacked(pictures, self.network.shape.size).to(self._device))
-            probabilities = torch.sigmoid(logits * self.network.slope + self.network.offset)
+            probabilities = torch.sigmoid(logits * self.network.slope + self.network.offset - self.network.prior)
         return features.cpu().numpy(), probabilities.cpu().numpy()
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
