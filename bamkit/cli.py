@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import signal
 import sys
@@ -43,20 +42,18 @@ class Root(click.Group):
     """Finds commands by name in bamkit.commands; shows mistakes in a line or two, tracebacks only in debug mode."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if importlib.util.find_spec(f"bamkit.commands.{name}")]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in self.list_commands(ctx):
+        if name not in COMMANDS:
             return None
         return importlib.import_module(f"bamkit.commands.{name}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        there = self.list_commands(ctx)
         for section, names in SECTIONS.items():
-            found = [(name, self.get_command(ctx, name)) for name in names if name in there]
-            if found:
-                with formatter.section(section):
-                    formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in found])
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(section):
+                formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in found if command])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -1,0 +1,111 @@
+"""Recipes: steps are shown, done ones are skipped, failures say how to go on; the demo and the study use them."""
+
+import json
+
+import pytest
+
+from bamkit.demo import MARK, DemoConfig
+from bamkit.demo import run as run_demo
+from bamkit.errors import BamkitError
+from bamkit.recipe import Step, run
+from bamkit.study import StudyConfig, measured_step, recipe_of
+from bamkit.workspace import Workspace
+
+
+def test_done_steps_are_skipped_and_costs_are_not_counted(tmp_path, capfd):
+    def expensive():
+        raise AssertionError("the cost of a step that is done must not be measured")
+
+    run([Step(("no-such-command",), "nothing to do", lambda: True, expensive)], tmp_path, "again")
+    assert "$ bamkit no-such-command   (done already)" in capfd.readouterr().out
+
+
+def test_a_step_is_shown_with_its_cost_before_it_runs(tmp_path, capfd):
+    run([Step(("--version",), "see the version", lambda: False, lambda: "no time")], tmp_path, "again")
+    out = capfd.readouterr().out
+    assert out.index("(no time)") < out.index("$ bamkit --version") < out.index("bamkit, version")
+
+
+def test_a_failing_step_says_how_to_go_on(tmp_path, capfd):
+    with pytest.raises(BamkitError) as error:
+        run([Step(("info",), "look", lambda: False)], tmp_path, "bamkit demo")
+    assert "`bamkit info`" in error.value.message
+    assert "bamkit demo" in error.value.hint
+    assert "no BAM database" in capfd.readouterr().err
+
+
+def test_settings_of_the_users_own_workspace_do_not_reach_a_recipe(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("BAMKIT_WORKSPACE", str(tmp_path / "mine"))
+    with pytest.raises(BamkitError):
+        run([Step(("info",), "look", lambda: False)], tmp_path, "again")
+    assert "mine" not in capfd.readouterr().err
+
+
+def test_the_demo_keeps_away_from_other_peoples_folders(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(BamkitError, match="not a demo"):
+        run_demo(tmp_path, force=True)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_a_demo_of_other_numbers_is_not_replaced_unasked(tmp_path):
+    (tmp_path / MARK).write_text(json.dumps({"config": vars(DemoConfig(top=7)), "port": 1}))
+    with pytest.raises(BamkitError, match="other settings"):
+        run_demo(tmp_path)
+
+
+def test_the_study_is_the_published_one():
+    config = StudyConfig()
+    assert config.counts == {"top": 1000, "test": 200, "validation": 50}
+    lines = [step.line for step in recipe_of(Workspace.open("nowhere"), config)]
+    assert lines[0] == "bamkit select --emotion happy --top 1000 --test 200 --validation 50"
+    assert "--from happy --to scary --name happy-scary --preset study" in next(x for x in lines if " train" in x[:14])
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"source": "hapy"}, "hapy"),
+        ({"target": "happy"}, "must differ"),
+        ({"scale": 0}, "--scale"),
+        ({"size": 8}, "--size"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(values, says):
+    with pytest.raises(BamkitError, match=says):
+        StudyConfig(**values)
+
+
+def test_a_step_is_measured_on_this_machine():
+    from bamkit.gan.config import build
+
+    assert 0 < measured_step(build("quick", None, {"width": 4}), 40, steps=1) < 60
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_demo_ends_with_a_page_and_goes_on_where_it_stopped(tmp_path, capfd):
+    config = DemoConfig(rows=600, top=20, test=6, size=40, steps=20)
+    page = run_demo(tmp_path / "demo", config)
+    text = page.read_text()
+    assert "happy to scary" in text
+    assert text.count("<img") > 40
+    capfd.readouterr()
+    (tmp_path / "demo" / "translations" / "happy-scary" / "translations.parquet").unlink()
+    run_demo(tmp_path / "demo", config)
+    out = capfd.readouterr().out
+    assert out.count("(done already)") == 7, "only the translation was missing"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_rehearsal_of_the_study(sample_factory, bamkit):
+    from bamkit.curate.sample import SampleServer
+
+    workspace = sample_factory(rows=2000)
+    with SampleServer(workspace):
+        output = bamkit("study --scale 0.04 --preset quick --size 40", cwd=workspace).output
+    assert "the study's page" in output
+    page = (workspace / "reports" / "study-happy-scary" / "index.html").read_text()
+    for words in ("Score distributions", "Examples by rank", "A rehearsal", "Successes", "Failures"):
+        assert words in page

@@ -1,0 +1,101 @@
+"""From the database to a changed picture on a tiny sample, with the verbs exactly as a user types them."""
+
+import io
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from bamkit import provenance
+from bamkit.contract import missing_schema, selection_schema, split_schema, translation_schema
+
+
+@pytest.fixture(scope="module")
+def workspace(sample_template, tmp_path_factory):
+    import shutil
+
+    return shutil.copytree(sample_template, tmp_path_factory.mktemp("whole") / "workspace")
+
+
+# The tests of this module are one walk: each builds on what the ones before it left.
+
+
+def test_info(bamkit, workspace):
+    assert "400 images" in bamkit("info", cwd=workspace).output
+
+
+def test_select(bamkit, workspace):
+    for line in ("select --emotion happy --top 20 --test 4", "select --emotion scary --top 20 --test 4"):
+        assert "next: bamkit fetch" in bamkit(f"{line} --validation 4", cwd=workspace).output
+    table = pq.read_table(workspace / "selections" / "happy.parquet")
+    assert table.schema.remove_metadata().equals(selection_schema())
+    assert table["rank"].to_pylist() == list(range(1, table.num_rows + 1))
+    again = bamkit("select --emotion happy --top 20 --test 4", cwd=workspace, code=1).output
+    assert "already" in again
+    assert "--force" in again
+
+
+def test_training_before_fetching_says_what_to_type(bamkit, workspace):
+    assert "bamkit fetch" in bamkit("train", cwd=workspace, code=1).output
+
+
+def test_fetch(bamkit, workspace, sample_server):
+    bamkit("fetch --size 40", cwd=workspace)
+    for name in ("happy", "scary"):
+        for split, count in (("train", 20), ("test", 4), ("validation", 4)):
+            (path,) = (workspace / "splits" / name).glob(f"{split}-*.parquet")
+            table = pq.read_table(path)
+            assert table.num_rows == count, "dead links are replaced from the reserve"
+            assert table.schema.remove_metadata().equals(split_schema().remove_metadata())
+            assert Image.open(io.BytesIO(table["image"][0]["bytes"].as_py())).size == (40, 40)
+        missing = pq.read_table(workspace / "splits" / name / "missing.parquet")
+        assert missing.schema.remove_metadata().equals(missing_schema())
+
+
+def test_fetch_again_asks_for_nothing(bamkit, workspace, sample_server):
+    before, asked = shards(workspace), sum(sample_server.requests.values())
+    bamkit("fetch --size 40", cwd=workspace)
+    assert sum(sample_server.requests.values()) == asked
+    assert shards(workspace) == before
+
+
+def shards(workspace):
+    return {path: path.read_bytes() for path in sorted((workspace / "splits").rglob("*.parquet"))}
+
+
+def test_report(bamkit, workspace):
+    bamkit("report", cwd=workspace)
+    page = (workspace / "reports" / "index.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page), "the page must need nothing but itself"
+    assert (workspace / "reports" / "figures" / "scores.svg").exists()
+
+
+def test_train(bamkit, workspace):
+    output = bamkit(
+        "train --steps 2 --width 4 --blocks 1 --samples 1 --validations 1 --no-tensorboard", cwd=workspace
+    ).output
+    assert "next: bamkit translate" in output
+    run = workspace / "runs" / "happy-scary"
+    assert json.loads((run / "run.json").read_text())["config"]["width"] == 4
+    assert list((run / "samples").glob("happy-to-scary-*.png"))
+    assert (run / "index.html").exists()
+
+
+def test_translate(bamkit, workspace):
+    bamkit("translate", cwd=workspace)
+    path = workspace / "translations" / "happy-scary" / "translations.parquet"
+    table = pq.read_table(path)
+    assert table.schema.remove_metadata().equals(translation_schema().remove_metadata())
+    assert sorted(set(table["direction"].to_pylist())) == ["happy-to-scary", "scary-to-happy"]
+    assert table.num_rows == 8
+    assert provenance.read_about(path)["run"] == "happy-scary"
+
+
+def test_evaluate(bamkit, workspace):
+    output = bamkit("evaluate", cwd=workspace).output
+    assert "happy-to-scary" in output
+    found = json.loads((workspace / "reports" / "evaluate-happy-scary" / "metrics.json").read_text())
+    assert {row["direction"] for row in found["figures"]} == {"happy-to-scary", "scary-to-happy"}
+    assert found["warnings"], "four pictures are too few to speak of, and the evaluation says so"
