@@ -202,6 +202,14 @@ def test_fingerprints_forgive_encoding_and_see_colour():
     assert not alike(fingerprint(data), fingerprint(artwork(78)))
 
 
+def test_a_picture_that_cannot_be_decoded_is_said_in_one_line(tmp_path, bamkit):
+    workspace = two_domains(tmp_path)
+    original = artwork(5)
+    edit(workspace, "happy", "train", 0, **hashed(original))
+    edit(workspace, "scary", "train", 0, **hashed(original) | {"image": {"bytes": original[:200], "path": "x.jpg"}})
+    assert "cannot be decoded" in bamkit("check", cwd=tmp_path, code=1).output
+
+
 def test_flat_pictures_are_one_if_their_colour_is():
     white, grey = np.full((16, 16, 3), 255, np.uint8), np.full((16, 16, 3), 128, np.uint8)
     assert alike(white, white - 1)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bamkit.errors import BamkitError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
@@ -25,9 +27,7 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
     """An encoded picture, decoded and made to fit into `side` x `side` pixels, as RGB."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.draft("RGB", (side, side))
-        small = picture.convert("RGB")
+    small = _decoded(data, side)
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return small
 
@@ -36,9 +36,21 @@ def fingerprint(data: bytes) -> NDArray[np.uint8]:
     """uint8 (16, 16, 3): the whole picture squashed to a square, in colour."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.draft("RGB", (SIDE * 4, SIDE * 4))
-        return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(_decoded(data, SIDE * 4).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def _decoded(data: bytes, side: int) -> Image.Image:
+    """The picture as RGB; a JPEG is decoded at a fraction of its size, yet at least `side` pixels wide and high."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.draft("RGB", (side, side))
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BamkitError(
+            f"a picture of a split cannot be decoded: {error}", "bamkit fetch --force builds it anew"
+        ) from error
 
 
 def alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
