@@ -97,8 +97,13 @@ def translate_run(
         parts, counts, about = _splits(workspace, name, made.names, list(chosen), split, limit)
         notes += about.pop("notes")
     size = config.shorter_side(made.config.size, split=about["split"] != "files")
+
+    def titles(one: str) -> tuple[str, str]:
+        source, target = _domains(made.names, one)
+        return (source if about["split"] != "files" else "picture"), target
+
     jobs = [
-        Job(one, _domains(made.names, one), config.translator(network), lambda one=one: parts[one], counts[one], size)
+        Job(one, titles(one), config.translator(network), lambda one=one: parts[one], counts[one], size)
         for one, network in chosen.items()
     ]
     built = about.pop("built", 0)
@@ -140,9 +145,9 @@ def translate_weights(
         raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
     found = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
     translator = config.translator(network)
-    first, _, second = checked_name(direction).partition("-to-")
+    _, _, second = checked_name(direction).partition("-to-")
     size = config.shorter_side(0, split=False)
-    job = Job(direction, (first, second or "result"), translator, lambda: found, len(found), size)
+    job = Job(direction, ("picture", second or "result"), translator, lambda: found, len(found), size)
     maker = Maker(weights.name, translator.id, weights.stem, {"split": "files"})
     return translate([job], maker, output, batch=config.batch_size, force=force)
 
