@@ -134,11 +134,17 @@ def _plain(member: Member) -> dict[str, Any]:
     return {"domain": member.domain, "split": member.split, "mid": member.mid, "rank": member.rank}
 
 
-def check(workspace: Workspace, names: Sequence[str] = (), by_project: bool = False, distance: int = DISTANCE) -> Check:
+def check(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    by_project: bool = False,
+    distance: int = DISTANCE,
+    strict: bool = True,
+) -> Check:
     """Look for what the splits and domains `names` (all of the workspace by default) share.
 
-    Without names, selections ranked by one attribute count as alternatives of which one will be trained on, so they may
-    share images; named ones may not. A fetched domain is checked as it was obtained, another one as it was selected
+    Unless `strict` and named, selections ranked by one attribute count as alternatives of which one will be trained on,
+    so they may share images. A fetched domain is checked as it was obtained, another one as it was selected
     (its reserve included: any of it may come into any split). Pictures are compared by perceptual hash, at most
     `distance` bits apart, and those that come close then by their small copies. Raises BamkitError where there is
     nothing to check or the distance is nonsense.
@@ -146,11 +152,12 @@ def check(workspace: Workspace, names: Sequence[str] = (), by_project: bool = Fa
     if not 0 <= distance <= 16:
         raise BamkitError(f"a distance of {distance} bits makes no sense: use 0 (equal hashes) to 16")
     domains = read_domains(workspace, list(names) or None)
+    strict = strict and bool(names)
     if not domains:
         raise BamkitError(
             "there is nothing to check: no selection, no split", "bamkit select --emotion happy --top 1000"
         )
-    members = [member for domain in domains for member in _members(domain, named=bool(names))]
+    members = [member for domain in domains for member in _members(domain, strict)]
     columns = {name: _column(domains, name) for name in ("mid", "src", "project_id", "original_sha256", "phash")}
     kinds = {"mid": "mid", "src": "src", "file": "original_sha256"} | ({"project": "project_id"} if by_project else {})
     clusters = [
@@ -176,9 +183,9 @@ def _plainest(clusters: Sequence[Cluster]) -> list[Cluster]:
     return kept
 
 
-def _members(domain: Domain, named: bool) -> Iterable[Member]:
+def _members(domain: Domain, strict: bool) -> Iterable[Member]:
     seen: Counter[str] = Counter()
-    side = domain.name if named else domain.ranked_by or domain.name
+    side = domain.name if strict else domain.ranked_by or domain.name
     rows = zip(*(domain.rows[name].to_pylist() for name in ("split", "mid", "rank")), strict=True)
     for split, mid, rank in rows:
         yield Member(domain.name, side, split, mid, rank, seen[split])

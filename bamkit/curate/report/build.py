@@ -163,7 +163,7 @@ def _at_a_glance(book: Book, domains: Sequence[Domain], counts: Counts | None) -
 def _leakage(book: Book, workspace: Workspace, names: Sequence[str]) -> None:
     import pyarrow as pa
 
-    found = check(workspace, names)
+    found = check(workspace, names, strict=False)
     leakage.add(book.page, workspace, found, leaks_only=True)
     if found.clusters:
         book.keep("leakage", pa.Table.from_pylist(found.rows()))
