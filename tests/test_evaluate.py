@@ -208,3 +208,19 @@ def test_uncurated_grid_depends_on_the_seed_alone():
     assert grid(100, 5, 1) == grid(100, 5, 1) != grid(100, 5, 2)
     assert grid(3, 5) == [0, 1, 2]
     assert np.all(np.diff(grid(1000, 50)) > 0)
+
+
+def test_real_pictures_are_seen_at_the_translations_size(tmp_path):
+    """Otherwise sharper real pictures would make every small translation look unreal."""
+    workspace, rows = w.world(tmp_path, train=4, test=4)
+    w.write_translations(workspace, "happy-scary", rows, lambda picture, direction: picture[::2, ::2])
+    run = open_run(workspace, "happy-scary")
+    assert run.size == (w.SIZE // 2, w.SIZE // 2)
+    shards = run.directions[0].target.shards("test")
+    seen = see(shards, Probe(Colours()), size=run.size)
+    small = [
+        np.asarray(w.Image.fromarray(shards.picture(i)).resize(run.size, w.Image.Resampling.LANCZOS)) for i in range(4)
+    ]
+    np.testing.assert_array_equal(seen.features, Colours()(small))
+    found = evaluate(workspace)
+    assert found.outcomes[0].measured.records[0]["width"] == w.SIZE // 2

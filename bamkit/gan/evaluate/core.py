@@ -183,7 +183,7 @@ def evaluate(workspace: Workspace, name: str | None = None, options: EvaluateOpt
     shards = {(d.name, split): d.shards(split) for d in run.domains for split in ("train", options.split)}
     total = sum(map(len, shards.values())) + sum(map(len, run.directions))
     with Progress(f"evaluate {run.name}", total, "pictures") as progress:
-        seen = {key: see(part, probe, progress) for key, part in shards.items()}
+        seen = {key: see(part, probe, progress, run.size) for key, part in shards.items()}
         outcomes = [_outcome(direction, seen, probe, options, progress) for direction in run.directions]
     found = Evaluation(run, options, probe, seen, outcomes, [], missing)
     found.warnings = _warnings(found)

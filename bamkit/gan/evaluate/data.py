@@ -172,6 +172,15 @@ class Run:
     about: dict[str, Any]
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the translations; None where they differ."""
+        used = [index for direction in self.directions for _, index in direction.pairs]
+        after = self.directions[0].after
+        width, height = after.column("width"), after.column("height")
+        sizes = {(width[index], height[index]) for index in used}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @property
     def domains(self) -> list[Domain]:
         """The domains of all directions, each once, by name."""
         found = {d.name: d for direction in self.directions for d in (direction.source, direction.target)}
@@ -213,7 +222,20 @@ def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
     """
     path = workspace.translations / name / TRANSLATIONS
     after = Shards(
-        [path], ["mid", "source", "direction", "run", "run_id", "checkpoint", "split", "rank", "source_sha256"]
+        [path],
+        [
+            "mid",
+            "source",
+            "direction",
+            "run",
+            "run_id",
+            "checkpoint",
+            "split",
+            "rank",
+            "source_sha256",
+            "width",
+            "height",
+        ],
     )
     table = after.rows.to_pylist()
     wanted = sorted({row["direction"] for row in table})

@@ -66,14 +66,25 @@ class Seen:
         return np.concatenate(self.rows) if self.rows else None
 
 
-def see(shards: Shards, probe: Probe, progress: Progress | None = None) -> Seen:
-    """Look at real pictures; their colour statistics are gathered on the way."""
+def see(shards: Shards, probe: Probe, progress: Progress | None = None, size: tuple[int, int] | None = None) -> Seen:
+    """Look at real pictures; their colour statistics are gathered on the way.
+
+    `size`: (width, height) to which they are brought first, that of the translations: a sharper picture is no better.
+    """
     seen = Seen(Store(probe.extractor.dimensions))
-    for _, pictures in shards.batches(BATCH, progress):
+    for _, given in shards.batches(BATCH, progress):
+        pictures = [fitted(picture, size) for picture in given]
         seen.add(*probe.look(pictures))
         for picture in pictures:
             seen.colours.update(picture)
     return seen
+
+
+def fitted(picture: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """(H, W, 3) uint8 -> the same, `size` (width, height) large; unchanged for None."""
+    if size is None or (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 @dataclass
@@ -134,10 +145,7 @@ def pictures_of(direction: Direction, index: int, colours: ColourStatistics) -> 
             f"bamkit translate {direction.run} --force",
         )
     translation = direction.after.picture(after)
-    source = direction.before.picture(before)
-    if source.shape != translation.shape:
-        size = (translation.shape[1], translation.shape[0])
-        source = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.LANCZOS))
+    source = fitted(direction.before.picture(before), (translation.shape[1], translation.shape[0]))
     return {IDENTITY: source, TRANSFER: colour_transfer(source, colours), TRANSLATION: translation}
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from bamkit.contract import short
 from bamkit.errors import BamkitError
 from bamkit.gan.evaluate.data import Direction, Run, choose_run, open_run, translated
-from bamkit.gan.evaluate.measure import BATCH, IDENTITY, TRANSFER, TRANSLATION, pictures_of
+from bamkit.gan.evaluate.measure import BATCH, IDENTITY, TRANSFER, TRANSLATION, fitted, pictures_of
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics
 from bamkit.page import data_uri
 from bamkit.provenance import digest
@@ -147,19 +147,13 @@ def _pairs(direction: Direction, other: Run | None, options: StudyOptions) -> li
         pictures = pictures_of(direction, index, colours)
         if rival is not None:
             second = pictures_of(rival, theirs[mids[index]], colours)[TRANSLATION]
-            pair = {direction.run: pictures[TRANSLATION], rival.run: _fitted(second, pictures[TRANSLATION])}
+            size = (pictures[TRANSLATION].shape[1], pictures[TRANSLATION].shape[0])
+            pair = {direction.run: pictures[TRANSLATION], rival.run: fitted(second, size)}
         else:
             beside = IDENTITY if options.against == SOURCE else TRANSFER
             pair = {TRANSLATION: pictures[TRANSLATION], options.against: pictures[beside]}
         found.append((mids[index], pair))
     return found
-
-
-def _fitted(picture: np.ndarray, like: np.ndarray) -> np.ndarray:
-    if picture.shape == like.shape:
-        return picture
-    size = (like.shape[1], like.shape[0])
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def _colours(direction: Direction) -> ColourStatistics:
