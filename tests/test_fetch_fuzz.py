@@ -164,11 +164,11 @@ def check_answers(examples, folder):
 
 
 def test_mutated_pictures():
-    check_pictures(300)
+    check_pictures(200)
 
 
 def test_mutated_answers(tmp_path):
-    check_answers(150, tmp_path)
+    check_answers(80, tmp_path)
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def asked_since(server, position):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred, times):
     server, disturbed, calm = hundred
     draw = random.Random(times)
@@ -94,7 +94,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred,
                 pq.read_table(path)  # whatever has its final name is whole
         if process.returncode == 0:
             break
-    assert kills >= 3, kills
+    assert kills >= 2, kills
     position = len(server.log)
     process = begin(disturbed)
     said, _ = process.communicate()
@@ -106,6 +106,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred,
     assert files == {path.name for path in (calm / "originals").rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_kill_without_originals_costs_little(hundred):
     server, disturbed, calm = hundred
     process = begin(disturbed, "--no-originals")
@@ -136,8 +137,9 @@ def test_an_interrupt_ends_soon_and_keeps_what_arrived(hundred, sign):
     process.send_signal(sign)
     said, _ = process.communicate(timeout=20)
     assert time.monotonic() - started < 4, said
-    assert process.returncode not in (0, None)
+    assert process.returncode == 128 + sign
     assert "Traceback" not in said
+    assert sign == signal.SIGTERM or "what has arrived is kept" in said
     assert len(recorded(disturbed)) >= answered - 4
     assert list((disturbed / "originals" / "incoming").iterdir()) == []
     # What was broken off is no failure of the host's.
@@ -208,7 +210,7 @@ workspace = Path(sys.argv[1])
 command = json.loads(sys.argv[2])
 first = subprocess.run([*command, "-w", str(workspace)], capture_output=True, text=True)
 print(json.dumps([first.returncode, first.stdout, first.stderr]), flush=True)
-subprocess.run(["mount", "-o", "remount,size=64m", "none", str(workspace / "originals")], check=True)
+subprocess.run(["mount", "-o", "remount,size=64m", "none", str(workspace / sys.argv[3])], check=True)
 import sqlite3
 db = sqlite3.connect(workspace / "originals" / "ledger.sqlite")
 known = [row[0] for row in db.execute("select url from ledger")]
@@ -219,7 +221,8 @@ print(json.dumps([second.returncode, second.stdout, second.stderr]), flush=True)
 """
 
 
-def test_a_full_disk_stops_clearly_and_is_gone_on_from(tmp_path):
+@pytest.mark.parametrize("folder", ["originals", "splits"])
+def test_a_full_disk_stops_clearly_and_is_gone_on_from(tmp_path, folder):
     if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no namespaces to mount a small disk in")
     with Server() as server:
@@ -227,11 +230,11 @@ def test_a_full_disk_stops_clearly_and_is_gone_on_from(tmp_path):
             server[f"/{index}.jpg"] = slow(0.02 * (index % 7), file(jpeg(index, 1200, 900)))
         urls = [server.url(f"/{index}.jpg") for index in range(40)]
         write_selection(tmp_path, "happy", urls, 40)
-        (tmp_path / "originals").mkdir()
-        # Room for the ledger and about half of the files.
-        room = 600 + 20 * len(jpeg(0, 1200, 900)) // 1000
-        script = f'mount -t tmpfs -o size={room}k none {tmp_path}/originals && exec "$@"'
-        inside = [sys.executable, "-c", FULL, str(tmp_path), json.dumps(COMMAND)]
+        (tmp_path / folder).mkdir()
+        # Room for the ledger and about half of the files, or for a part of a shard.
+        room = 600 + 20 * len(jpeg(0, 1200, 900)) // 1000 if folder == "originals" else 40
+        script = f'mount -t tmpfs -o size={room}k none {tmp_path}/{folder} && exec "$@"'
+        inside = [sys.executable, "-c", FULL, str(tmp_path), json.dumps(COMMAND), folder]
         run = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", *inside], capture_output=True, text=True)
         lines = [json.loads(line) for line in run.stdout.splitlines()]
         assert len(lines) == 3, run.stderr
@@ -241,7 +244,7 @@ def test_a_full_disk_stops_clearly_and_is_gone_on_from(tmp_path):
         assert "Traceback" not in said
         intact, known = lines[1]
         assert intact == "ok"
-        assert 0 < len(known) < 40
+        assert 0 < len(known) < 40 or folder == "splits"
         assert lines[2][0] == 0, lines[2]
+        assert "40" in lines[2][1].split("happy")[1].split()
         assert all(server.counts[url.removeprefix(server.url(""))] == 1 for url in known)
-    assert pq.read_metadata(tmp_path / "splits" / "happy" / "train-00000-of-00001.parquet").num_rows == 40

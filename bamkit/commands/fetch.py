@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -80,7 +81,11 @@ def command(workspace: Workspace, names: tuple[str, ...], as_json: bool, **optio
     from bamkit.curate.fetch import fetch
 
     names, config = _settings(workspace, names, options)
-    summary = fetch(workspace, names, config)
+    try:
+        summary = fetch(workspace, names, config)
+    except KeyboardInterrupt:
+        click.echo("bamkit: interrupted; what has arrived is kept\n  next: bamkit fetch goes on from there", err=True)
+        sys.exit(130)
     if as_json:
         from bamkit.console import print_json
 
@@ -145,7 +150,8 @@ def _print(summary: Any) -> None:
         print_table(reasons)
     for one in summary.selections:
         if one.before:
-            click.echo(f"{one.name}: built at {one.before['size']} px {one.before['fit']} before")
+            was = f"{one.before['size']} px {one.before['fit']} {one.before['format']}"
+            click.echo(f"{one.name}: was {was} before; put size, fit and format under [fetch] in bamkit.toml to settle")
     _print_next(summary)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from bamkit.curate.fetch.addresses import host_key
 from bamkit.curate.fetch.build import build
 from bamkit.curate.fetch.client import Answer, Client
 from bamkit.curate.fetch.config import Fetch
@@ -94,7 +95,7 @@ class Download:
         self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
         self._judged: queue.Queue[Result | None] = queue.Queue(2 * GROUP)
         self._error: BaseException | None = None
-        workers, decoders, recorder = self._threads(len(urls))
+        workers, decoders, recorder = self._threads(urls)
         try:
             waiting = iter(urls)
             while (busy := [thread for thread in workers if thread.is_alive()]) and self._error is None:
@@ -110,13 +111,15 @@ class Download:
         if self._error is not None:
             raise self._error
 
-    def _threads(self, most: int) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
+    def _threads(self, urls: list[str]) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
         def start(name: str, work: Callable[[], None]) -> threading.Thread:
             thread = threading.Thread(target=self._guarded, args=(work,), name=f"bamkit-{name}", daemon=True)
             thread.start()
             return thread
 
-        count = min(self.config.manners.workers, most)
+        # More threads than may ask at a time would only wait for one another.
+        hosts = len({host_key(url) for url in urls[:WINDOW]})
+        count = min(self.config.manners.workers, len(urls), hosts * self.config.manners.connections)
         workers = [start("fetch", self._work) for _ in range(count)]
         decoders = [start("decode", self._judge) for _ in range(self.config.decode_threads)]
         return workers, decoders, start("record", self._record)
@@ -130,8 +133,10 @@ class Download:
         for thread in workers:
             thread.join(max(0.0, limit - time.monotonic()))
         self._client.close()
+        limit = time.monotonic() + GRACE
         for thread in workers:
-            thread.join(1.0)
+            # One that still waits for a name server is left behind: it ends with the process.
+            thread.join(max(0.0, limit - time.monotonic()))
         for _ in decoders:
             self._arrived.put(None)
         for thread in decoders:
@@ -146,7 +151,7 @@ class Download:
             work()
         except BaseException as error:
             if self._error is None:
-                self._error = _explained(error, self.temporary().parent)
+                self._error = explained(error, self.temporary().parent)
             self._scheduler.stop()
             # Whoever waits for this thread must not wait for ever: keep its queue moving.
             if work == self._judge:
@@ -246,7 +251,7 @@ def _measured(row: Row, header: Header) -> Row:
     return replace(row, format=header.format, width=header.width, height=header.height, time=now())
 
 
-def _explained(error: BaseException, where: Path) -> BaseException:
+def explained(error: BaseException, where: Path) -> BaseException:
     """A full disk as a message; anything else as it is."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):

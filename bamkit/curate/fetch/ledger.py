@@ -188,7 +188,7 @@ def locked(folder: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         db.close()
         if "locked" not in str(error):
-            raise
+            raise BamkitError(f"{folder} cannot be written: {error}") from error
         who = owner.read_text(encoding="ascii", errors="replace").strip() if owner.exists() else "?"
         raise BamkitError(
             f"another bamkit fetch (process {who}) is at work in this workspace", "wait until it has finished"

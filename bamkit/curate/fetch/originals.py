@@ -89,16 +89,17 @@ def _flush_all(paths: Iterable[Path]) -> None:
 class Built:
     """Pictures built ahead of their split, by original and recipe: a killed run does not build them again.
 
-    It is emptied when the splits are written. Without originals it is what a resumed run goes on from.
+    It is emptied when the splits are written. Without originals it is what a resumed run goes on from, and must be
+    `durable`: flushed to disk before the ledger knows of a picture. With originals a loss of power costs some building.
     """
 
-    def __init__(self, path: Path, recipe: dict) -> None:
+    def __init__(self, path: Path, recipe: dict, durable: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.recipe = path, digest(recipe)
         self.db = sqlite3.connect(path, check_same_thread=False, timeout=30)
         self.db.execute("pragma page_size=16384")
         self.db.execute("pragma journal_mode=wal")
-        self.db.execute("pragma synchronous=full")
+        self.db.execute(f"pragma synchronous={'full' if durable else 'normal'}")
         self.db.execute(
             "create table if not exists built(sha256 text, recipe text, data blob, width int, height int, phash text, "
             "primary key(sha256, recipe))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import TextIO
 
 from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.decode import quiet_decoders
-from bamkit.curate.fetch.download import Tally
+from bamkit.curate.fetch.download import Tally, explained
 from bamkit.curate.fetch.engine import engine
 from bamkit.curate.fetch.ledger import Row, locked
 from bamkit.curate.fetch.plan import Manifest, assign, wanted
@@ -33,13 +34,19 @@ def fetch(
     """
     config = config or Fetch()
     manifests = [Manifest(name, workspace.selection(name)) for name in chosen(workspace, names)]
-    with locked(workspace.originals), quiet_decoders(config.limits):
-        with opened(workspace.originals, config.build.about()) as store:
-            run = _Run(workspace, manifests, config, store, stream)
-            try:
-                return run.go()
-            finally:
-                run.engine.close()
+    try:
+        with locked(workspace.originals), quiet_decoders(config.limits):
+            with opened(workspace.originals, config.build.about(), not config.originals) as store:
+                run = _Run(workspace, manifests, config, store, stream)
+                try:
+                    return run.go()
+                finally:
+                    run.engine.close()
+    except (OSError, sqlite3.Error) as error:
+        found = explained(error, workspace.root)
+        if found is error:
+            raise
+        raise found from error
 
 
 def chosen(workspace: Workspace, names: Sequence[str]) -> list[str]:

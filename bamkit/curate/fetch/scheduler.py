@@ -130,7 +130,8 @@ class Scheduler:
             if queue.host.given_up:
                 self._give_up(queue)
             self._push(queue)
-            self._change.notify_all()
+            # One connection is free now, so one thread is enough; all, when there is nothing left to wait for.
+            self._change.notify_all() if not self._left else self._change.notify()
             return again
 
     def postpone(self, job: Job, seconds: float) -> None:

@@ -47,12 +47,15 @@ class Store:
 
 
 @contextmanager
-def opened(folder: Path, recipe: dict[str, Any]) -> Iterator[Store]:
-    """The store under `originals/`. Pictures built ahead are thrown away only when the block ends well."""
+def opened(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[Store]:
+    """The store under `originals/`. Pictures built ahead are thrown away only when the block ends well.
+
+    `durable`: they are all there is, since no originals are kept.
+    """
     originals = Originals(folder)
     originals.prepare()
     with Ledger(folder / "ledger.sqlite") as ledger:
-        built = Built(folder / "built.sqlite", recipe)
+        built = Built(folder / "built.sqlite", recipe, durable)
         done = False
         try:
             yield Store(ledger, originals, built)
