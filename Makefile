@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 WORKERS ?= auto
 
-.PHONY: demo test test-slow lint reference clean
+.PHONY: demo test test-all lint reference clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bamkit demo
@@ -12,8 +13,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/pytest -n $(WORKERS)
 
-test-slow: $(VENV)/.installed
-	$(BIN)/pytest -m slow
+# Everything: also the slow tests, and those that read bamkit's files with the libraries of others.
+test-all: $(VENV)/.installed
+	$(PIP) -e '.[dev,peers]'
+	$(BIN)/pytest -m '' -n $(WORKERS) --timeout 900
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -26,7 +29,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "bamkit needs Python >= 3.11; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 clean:
