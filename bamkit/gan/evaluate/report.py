@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bamkit.gan.evaluate.core import COLUMNS, NAMES, Evaluation, Outcome
 from bamkit.gan.evaluate.failures import grid
 from bamkit.gan.evaluate.findings import REAL
 from bamkit.gan.evaluate.measure import IDENTITY, TRANSFER, TRANSLATION, pictures_of
+from bamkit.intervals import Estimate
 from bamkit.page import Page, Picture
 
 THUMB = 144
@@ -23,11 +25,11 @@ THUMB = 144
 
 def write_page(found: Evaluation, path: Path) -> None:
     """Draw the page. Raises BamkitError where jinja2 or matplotlib is not installed."""
-    build(found).write(path)
+    build(found, path.parent).write(path)
 
 
-def build(found: Evaluation) -> Page:
-    """The page, not yet rendered."""
+def build(found: Evaluation, folder: Path) -> Page:
+    """The page, not yet rendered; with what people said, if `folder` holds the results of a user study."""
     page = Page(f"Evaluation of {found.run.name}", lead(found))
     facts = [fact for outcome in found.outcomes for fact in _facts(found, outcome)]
     if facts:
@@ -38,6 +40,7 @@ def build(found: Evaluation) -> Page:
         page.text(" ".join(found.missing))
     for outcome in found.outcomes:
         _direction(page, found, outcome)
+    _people(page, folder / "user-study" / "results.json")
     _basis(page, found)
     return page
 
@@ -214,6 +217,29 @@ def _thumb(picture: Any) -> Image.Image:
     image = Image.fromarray(picture)
     image.thumbnail((2 * THUMB, 2 * THUMB), Image.Resampling.LANCZOS)
     return image
+
+
+def _people(page: Page, results: Path) -> None:
+    """What raters chose, from the last `bamkit evaluate --answers`."""
+    if not results.is_file():
+        return
+    about = json.loads(results.read_text(encoding="utf-8"))
+    page.section("What people chose", f"Study {about['study']}, {about['answers']} answers, blind, sides at random.")
+    rows = []
+    for one in about["results"]:
+        share = Estimate(**{k: math.nan if v is None else v for k, v in one["answers"].items()})
+        rows.append(
+            {
+                "question": one["question"],
+                "raters": one["raters"],
+                "pictures": one["pictures"],
+                "chose": f"{one['method']} over {one['against']}: {share}",
+                "p": float(f"{one['p_value']:.3g}"),
+                "Krippendorff's alpha": one["alpha"],
+                "steady": one["steady"]["value"] if one["steady"] else None,
+            }
+        )
+    page.table(rows, caption="p: exact binomial test against a coin. Answers of one rater are not independent.")
 
 
 def _basis(page: Page, found: Evaluation) -> None:

@@ -255,7 +255,7 @@ def told(result: Result) -> dict[str, Any]:
         "raters": result.raters,
         "pictures": result.pictures,
         f"chose {result.method} over {result.against}": str(result.answers),
-        "p": result.p_value,
+        "p": float(f"{result.p_value:.3g}"),
         "over pictures": str(result.by_picture),
         "majority of raters": str(result.majority),
         "kappa": None if math.isnan(result.kappa) else result.kappa,
