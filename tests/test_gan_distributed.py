@@ -34,26 +34,23 @@ def rows(run):
 def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch):
     monkeypatch.setattr("bamkit.gan.observer.Observer.pages", lambda self: None)
     workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))
-    process = torchrun(
-        tmp_path, "--batch", "2", "--steps", "3", "--name", "two", "--keep", "0", "--checkpoint-minutes", "1e-9"
-    )
+    process = torchrun(tmp_path, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
     output = process.communicate(timeout=280)[0]
     assert process.returncode == 0, output
     assert output.count("next: bamkit translate two") == 1, "one process prints"
-    assert output.count("3 steps of") == 1
-    config = gan_parts.tiny(batch=4, steps=3, pool=50, crop=28, samples=0, validations=0)
+    config = gan_parts.tiny(batch=4, steps=1, pool=50, crop=28, samples=0, validations=0)
     pair = data.find_pair(workspace, None, None)
     one = trainer.train(workspace.run("one"), pair, config, "cpu", say=lambda _: None).run
     for ours, theirs in zip(rows(workspace.run("two")), rows(one), strict=True):
         for name in ("G_A", "cycle_B", "idt_A", "D_A", "D_B", "D_A_accuracy"):
             assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4), (ours["step"], name)
     two, single = (checkpoint.newest(workspace.run(name))[1] for name in ("two", "one"))
-    # Adam's first moment is a sum of the steps' gradients.
+    # After one step Adam's first moment is half the gradient.
     for kind in ("generators", "discriminators"):
         for number, entry in single["optimizers"][kind].items():
             other = two["optimizers"][kind][number]["exp_avg"]
             scale = entry["exp_avg"].abs().max()
-            torch.testing.assert_close(other, entry["exp_avg"], rtol=1e-3, atol=float(scale) * 1e-3)
+            torch.testing.assert_close(other, entry["exp_avg"], rtol=1e-4, atol=float(scale) * 1e-4)
     assert len(two["pools"]["D_A"]) == 2, "each process has a pool of its own"
     assert not torch.equal(*two["pools"]["D_A"])
 
@@ -70,6 +67,7 @@ def test_two_processes_stop_together_and_resume(tmp_path):
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=280)[0]
     assert "bamkit train --resume --name two" in output, output
+    assert output.count("4,000 steps of") == 1, "one process tells"
     step = checkpoint.steps(run)[-1]
     resumed = torchrun(tmp_path, "--resume", "--name", "two", "--steps", str(step + 3))
     output = resumed.communicate(timeout=280)[0]
