@@ -29,7 +29,7 @@ from bamkit.workspace import Workspace
     metavar="HOW",
     help="squash, crop, pad (white) or short-side (keeps the shape).",
 )
-@click.option("--format", "format_", default="jpeg", show_default=True, help="jpeg (4:4:4), png or webp (lossless).")
+@click.option("--format", default="jpeg", show_default=True, help="jpeg (4:4:4), png or webp (lossless).")
 @click.option("--quality", type=int, default=95, show_default=True, help="JPEG quality.")
 @click.option("--no-replace", is_flag=True, help="Keep the strict ranks: do not fill gaps from the reserve.")
 @click.option("--no-originals", is_flag=True, help="Do not keep the downloaded files (another size: download again).")
@@ -109,7 +109,7 @@ def _settings(workspace: Workspace, names: tuple[str, ...], options: dict[str, A
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry = (*names, retry), "passing"
     build = Build(
-        size=options["size"], fit=options["fit"], format=options["format_"].lower(), quality=options["quality"],
+        size=options["size"], fit=options["fit"], format=options["format"].lower(), quality=options["quality"],
         oversample=options["oversample"],
     )  # fmt: skip
     limits = Limits(
