@@ -260,7 +260,7 @@ def test_selections_share_what_they_have_in_common(server, ten):
 def test_command_line(bamkit, server, ten):
     server["/1.jpg"] = status(404)
     server["/2.jpg"] = status(500)
-    (ten / "bamkit.toml").write_text("[fetch]\nallow-private = true\nsize = 40\nformat = "png"\nattempts = 1\n")
+    (ten / "bamkit.toml").write_text("[fetch]\nallow-private = true\nsize = 40\nformat = 'png'\nattempts = 1\n")
     result = bamkit("fetch", cwd=ten)
     assert "8 of 10 pictures arrived" in result.output
     assert "--retry-failed server-error" in result.output
