@@ -259,7 +259,7 @@ def _direction(
     if not found:
         raise BamkitError(
             f"the translations read {text}, but there is no such pair of splits here ({', '.join(names) or 'none'})",
-            "bamkit fetch",
+            "evaluation needs the two fetched splits that the run was trained between",
         )
     source, target = (Domain(part, workspace) for part in found[0])
     before = source.shards(split)

@@ -1,0 +1,132 @@
+"""The whole way on the sample: do the figures put the obvious cases in the right order?"""
+
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+DIRECTIONS = ("happy-to-scary", "scary-to-happy")
+APART = "--test 0 --validation 0 --disjoint-from happy --disjoint-from scary --group-by project"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for(port, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the sample's server does not answer")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A workspace with a judge, a run of 900 steps, and evaluations of its first and its best checkpoint."""
+    root = tmp_path_factory.mktemp("order") / "w"
+
+    def run(line):
+        command = [sys.executable, "-m", "bamkit", *shlex.split(line)]
+        done = subprocess.run(command, cwd=root if root.exists() else root.parent, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    port = free_port()
+    run(f"sample w --rows 4000 --port {port}")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "bamkit", "sample", ".", "--serve", "--port", str(port)],
+        cwd=root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port)
+        run("select --emotion happy --top 110 --test 30 --validation 8 --group-by project")
+        run("select --emotion scary --top 110 --test 30 --validation 8 --group-by project --disjoint-from happy")
+        for one in ("happy", "scary"):
+            run(f"select --emotion {one} --name judge-{one} --sample stratified --top 350 {APART}")
+        run("fetch --size 72 --allow-private")
+    finally:
+        server.terminate()
+        server.wait(20)
+    run("judge train")
+    run("train --from happy --to scary --preset quick --steps 900 --keep 1 --name late")
+    first = min((root / "runs" / "late" / "checkpoints").glob("step-*.pt")).stem
+    run(f"translate late --checkpoint {first} --output translations/early")
+    run("translate late")
+    run("evaluate early")
+    run("evaluate late")
+    return {
+        name: json.loads((root / "reports" / f"evaluate-{name}" / "metrics.json").read_text())
+        for name in ("early", "late")
+    }, root
+
+
+def value(about, metric, direction, method="translation"):
+    return next(
+        f["value"]
+        for f in about["figures"]
+        if (f["metric"], f["direction"], f["method"]) == (metric, direction, method)
+        and not f.get("attribute", "").startswith("content_")
+    )
+
+
+def mean(about, metric, method="translation"):
+    return sum(value(about, metric, direction, method) for direction in DIRECTIONS) / 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_emotion_reached_orders_identity_transfer_and_model(evaluated):
+    about = evaluated[0]["late"]
+    shares = [mean(about, "reached", method) for method in ("identity", "colour transfer", "translation")]
+    assert shares[0] < 0.15
+    assert shares[0] < shares[1] < shares[2]
+    assert 0 < mean(about, "probability change", "colour transfer") < mean(about, "probability change")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_content_is_kept_best_by_the_identity(evaluated):
+    for about in evaluated[0].values():
+        for metric in ("ssim", "edges"):
+            for direction in DIRECTIONS:
+                identity, transfer, model = (
+                    value(about, metric, direction, m) for m in ("identity", "colour transfer", "translation")
+                )
+                assert identity == 1 > transfer > model
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_an_early_checkpoint_is_worse_than_a_late_one(evaluated):
+    early, late = evaluated[0]["early"], evaluated[0]["late"]
+    for direction in DIRECTIONS:
+        assert value(late, "kid", direction) < value(early, "kid", direction)
+        assert value(late, "ssim", direction) > value(early, "ssim", direction)
+        assert value(late, "kid", direction, "real") < value(late, "kid", direction)
+    assert mean(late, "probability change") > mean(early, "probability change")
+    assert any("not chosen on the validation split" in text for text in early["warnings"])
+    assert not any("not chosen on the validation split" in text for text in late["warnings"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_the_judge_knows_the_samples_moods(evaluated):
+    card = json.loads((evaluated[1] / "judge" / "card.json").read_text())
+    for emotion in ("emotion_happy", "emotion_scary"):
+        assert card["held_out"][emotion]["average_precision"]["low"] > 0.7, emotion
