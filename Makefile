@@ -11,12 +11,12 @@ demo: $(VENV)/.installed
 	$(BIN)/bamkit demo
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 # Everything: also the slow tests, and those that read bamkit's files with the libraries of others.
 test-all: $(VENV)/.installed
 	$(PIP) -e '.[dev,peers]'
-	$(BIN)/pytest -m '' -n $(WORKERS) --timeout 900
+	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
