@@ -21,16 +21,17 @@ def reference() -> str:
         f"```\n{root.get_help(top)}\n```\n",
     ]
     for name in root.list_commands(top):
-        parts += section(root.get_command(top, name), f"bamkit {name}", depth=2)
+        parts += section(root.get_command(top, name), name, top, depth=2)
     return "\n".join(parts)
 
 
-def section(command: click.Command, path: str, depth: int) -> list[str]:
-    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
-    parts = [f"{'#' * depth} {path}\n", f"```\n{command.get_help(context)}\n```\n"]
+def section(command: click.Command, name: str, parent: click.Context, depth: int) -> list[str]:
+    """A command's heading and help, then those of its own commands."""
+    context = click.Context(command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    parts = [f"{'#' * depth} {context.command_path}\n", f"```\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            parts += section(command.get_command(context, name), f"{path} {name}", depth + 1)
+        for inner in command.list_commands(context):
+            parts += section(command.get_command(context, inner), inner, context, depth + 1)
     return parts
 
 
