@@ -14,7 +14,8 @@ WIDTH = 100
 
 def reference() -> str:
     """The whole reference as Markdown: the root command, then each command in the order of the work."""
-    top = click.Context(root, info_name="bamkit", terminal_width=WIDTH, max_content_width=WIDTH)
+    settings = {**root.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    top = click.Context(root, info_name="bamkit", **settings)
     parts = [
         "# Command-line reference\n",
         "Made from `bamkit COMMAND --help` by `make reference`; a test keeps it true.\n",
@@ -27,7 +28,7 @@ def reference() -> str:
 
 def section(command: click.Command, name: str, parent: click.Context, depth: int) -> list[str]:
     """A command's heading and help, then those of its own commands."""
-    context = click.Context(command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    context = click.Context(command, parent, info_name=name)
     parts = [f"{'#' * depth} {context.command_path}\n", f"```\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):
         for inner in command.list_commands(context):
