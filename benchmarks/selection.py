@@ -32,11 +32,10 @@ JOIN_FIRST = BARE.replace(
 )
 OURS = """
 import sys, time
-import pyarrow.parquet
+import pyarrow.json, pyarrow.parquet
 from bamkit.curate.database import Database
 from bamkit.curate.query import Query
 from bamkit.curate.selection import select
-pyarrow.array([])
 began = time.perf_counter()
 with Database.open(sys.argv[1]) as database:
     chosen = select(database, Query(emotion="happy", top=1000))

@@ -30,6 +30,8 @@ class Condition:
     parameters: dict[str, Any] = field(default_factory=dict)
     on_modules: bool = False
     """Whether it speaks of `m`."""
+    guard: bool = False
+    """Whether it only keeps out what is no number: such rows rank first or last, so a look at the ranks will do."""
 
 
 def conditions(database: Database, query: Query) -> list[Condition]:
@@ -37,13 +39,8 @@ def conditions(database: Database, query: Query) -> list[Condition]:
     for name in {query.rank_by, *(bound.attribute for bound in [*query.min_bounds, *query.max_bounds])}:
         database.require_column("scores", name)
     column = _score(query.rank_by)
-    found = [
-        Condition(
-            f"a number in {query.rank_by}",
-            f"{column} BETWEEN -:huge AND :huge AND +s.mid <= :most",
-            {"huge": HUGE, "most": MOST},
-        )
-    ]
+    number = f"{column} BETWEEN -:huge AND :huge AND +s.mid <= :most"
+    found = [Condition(f"a number in {query.rank_by}", number, {"huge": HUGE, "most": MOST}, guard=True)]
     for flag, bounds, sign, other in (
         ("--min-score", query.min_bounds, ">= :{0} AND {1} <= :huge", "min"),
         ("--max-score", query.max_bounds, "<= :{0} AND {1} >= -:huge", "max"),

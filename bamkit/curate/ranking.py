@@ -6,11 +6,11 @@ import heapq
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bamkit.curate.database import CHUNK, Database, Sqlite, quote
-from bamkit.curate.filters import Condition
+from bamkit.curate.filters import HUGE, MOST, Condition
 from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
 
@@ -21,6 +21,8 @@ BANDS = 10
 THREADS = min(4, os.cpu_count() or 1)
 """Threads that share one scan of a SQLite file; more are bound by the disk."""
 EVERYTHING = 2**62
+Ranked = tuple[int, int, float]
+"""Key, mid and score of a row of scores."""
 MODULE_COLUMNS = ("project_id", "src", "license", "mature_content")
 
 
@@ -70,18 +72,43 @@ def candidates(
 def _passes_modules(conditions: Sequence[Condition]) -> Condition:
     """The filters on modules as a condition on scores."""
     own = [one for one in conditions if one.on_modules]
-    inner = " AND ".join(["m.src IS NOT NULL", *(one.sql for one in own)])
-    return Condition("", f"s.mid IN (SELECT m.mid FROM modules AS m WHERE {inner})", parameters(own))
+    inner = " AND ".join(["m.src IS NOT NULL", "+m.mid <= :most", *(one.sql for one in own)])
+    sql = f"s.mid IN (SELECT m.mid FROM modules AS m WHERE {inner})"
+    return Condition("", sql, {**parameters(own), "most": MOST})
 
 
-def rank(
-    database: Database, query: Query, conditions: Sequence[Condition], limit: int
-) -> Iterator[tuple[int, int, float]]:
-    """(key, mid, score) of the `limit` best images by the conditions on scores and labels; modules are not read."""
+def rank(database: Database, query: Query, conditions: Sequence[Condition], limit: int) -> Iterator[Ranked]:
+    """(key, mid, score) of the `limit` best images by the conditions on scores and labels; modules are not read.
+
+    Text, blobs and infinity rank above every number and NULL below, so the guard against them, which would cost a third
+    of the scan, is left to a look at the ranks; only where one of them comes first is the ranking asked for with it.
+    """
+    found = _ranked(database, query, [one for one in conditions if not one.guard], limit)
+    if found is None:
+        found = _ranked(database, query, conditions, limit)
+    return found or iter(())
+
+
+def _ranked(database: Database, query: Query, conditions: Sequence[Condition], limit: int) -> Iterator[Ranked] | None:
+    """The ranking up to the first score that is no number; None if that is the very first."""
     text, bound = rank_sql(database, query, conditions, limit)
     if limit == EVERYTHING or not _scans(database, text, bound):
-        return database.rows(text, bound)
+        return _numbers(database.rows(text, bound))
     return _rank_in_parallel(database, query, conditions, limit)
+
+
+def _numbers(rows: Iterable[Ranked]) -> Iterator[Ranked] | None:
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        return iter(())
+    if not _is_number(first[2]):
+        return None
+    return takewhile(lambda row: _is_number(row[2]), chain([first], rows))
+
+
+def _is_number(score: Any) -> bool:
+    return isinstance(score, float | int) and -HUGE <= score <= HUGE
 
 
 def _scans(database: Database, text: str, bound: dict[str, Any]) -> bool:
@@ -97,7 +124,7 @@ def _scans(database: Database, text: str, bound: dict[str, Any]) -> bool:
 
 def _rank_in_parallel(
     database: Database, query: Query, conditions: Sequence[Condition], limit: int
-) -> Iterator[tuple[int, int, float]]:
+) -> Iterator[Ranked] | None:
     """The same rows as one ranking query gives, from one query a thread over its share of the rows, merged.
 
     SQLite runs outside Python's lock, so the threads really run at once; each has a connection of its own. The
@@ -111,17 +138,21 @@ def _rank_in_parallel(
     text, bound = rank_sql(database, query, [*conditions, share], limit)
     cuts = [least + (greatest + 1 - least) * i // THREADS for i in range(THREADS + 1)]
 
-    def ask(first: int, end: int) -> list[tuple[int, int, float]]:
+    def ask(first: int, end: int) -> list[Ranked] | None:
         assert database.path is not None
         own = Sqlite(database.path)
         try:
-            return list(own.rows(text, {**bound, "first_row": first, "last_row": end - 1}))
+            rows = _numbers(own.rows(text, {**bound, "first_row": first, "last_row": end - 1}))
+            return None if rows is None else list(rows)
         finally:
             own.close()
 
     with ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(ask, cuts[:-1], cuts[1:]))
-    return islice(heapq.merge(*parts, key=lambda row: (-row[2], row[1], row[0])), limit)
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return islice(heapq.merge(*known, key=lambda row: (-row[2], row[1], row[0])), limit)
 
 
 def rank_sql(
@@ -130,7 +161,7 @@ def rank_sql(
     """The ranking query and its parameters."""
     own = [one for one in conditions if not one.on_modules]
     text = named("rank").format(
-        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(one.sql for one in own)
+        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(one.sql for one in own) or "1 = 1"
     )
     return text, {**parameters(own), "candidates": limit}
 
@@ -167,17 +198,18 @@ def parameters(conditions: Iterable[Condition]) -> dict[str, Any]:
 
 
 def _with_modules(
-    database: Database, conditions: Sequence[Condition], ranked: Iterable[Sequence[tuple[int, int, float]]]
+    database: Database, conditions: Sequence[Condition], ranked: Iterable[Sequence[Ranked]]
 ) -> Iterator[Candidate]:
     text, bound = modules_sql(database, conditions)
     for chunk in ranked:
-        found = {row[0]: row[1:] for row in database.rows_in(text, [mid for _, mid, _ in chunk], bound)}
+        mids = [mid for _, mid, _ in chunk if isinstance(mid, int)]
+        found = {row[0]: row[1:] for row in database.rows_in(text, mids, bound)}
         for key, mid, score in chunk:
             if mid in found:
                 yield Candidate(mid, key, score, *found[mid])
 
 
-def _drawn(database: Database, query: Query, conditions: Sequence[Condition]) -> Iterator[list[tuple[int, int, float]]]:
+def _drawn(database: Database, query: Query, conditions: Sequence[Condition]) -> Iterator[list[Ranked]]:
     """All survivors in the order of the draw, in chunks."""
     import numpy as np
 
@@ -224,7 +256,7 @@ def _mix(value: np.ndarray) -> np.ndarray:
         return value ^ (value >> np.uint64(31))
 
 
-def _chunks(rows: Iterable[tuple[int, int, float]], size: int) -> Iterator[list[tuple[int, int, float]]]:
+def _chunks(rows: Iterable[Ranked], size: int) -> Iterator[list[Ranked]]:
     rows = iter(rows)
     while part := list(islice(rows, size)):
         yield part
