@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -96,7 +97,7 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     projects that its other selections share are noted. Raises BamkitError: an attribute that is not there, a filter
     that nothing survives, fewer images than asked for.
     """
-    _warm_up()
+    _warm_up(database)
     name = name or query.name
     choice = _choose(database, query, workspace, name)
     dealt, source, inputs = choice.dealt, choice.source, choice.inputs
@@ -284,12 +285,17 @@ def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
     return sha.hexdigest()[:16]
 
 
-def _warm_up() -> None:
-    """Import what writes the table while SQLite ranks, which it does outside Python's lock."""
+def _warm_up(database: Database) -> None:
+    """Do what else takes time while SQLite ranks, which it does outside Python's lock: import, take the fingerprint."""
 
     def load() -> None:
         import pyarrow.json
         import pyarrow.parquet  # noqa: F401
+
+        if database.path:
+            # Kept by the database; where it fails, it fails again where it is needed.
+            with suppress(BamkitError, OSError):
+                _ = database.fingerprint
 
     Thread(target=load, daemon=True).start()
 
