@@ -114,7 +114,8 @@ def write_translations(
                 "split": split, "rank": one["rank"], "width": after.shape[1], "height": after.shape[0],
             })  # fmt: skip
     path = workspace.translations / run / "translations.parquet"
-    write_table(pa.Table.from_pylist(table, schema=translation_schema()), path, {"kind": "translation", "run": run})
+    about = {"kind": "translation", "run": run}
+    write_table(pa.Table.from_pylist(table, schema=translation_schema()), path, about, row_group_size=16)
 
 
 def world(root, train=24, test=24):

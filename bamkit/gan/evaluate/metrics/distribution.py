@@ -99,13 +99,18 @@ def polynomial_mmd(x: np.ndarray, y: np.ndarray) -> float:
     n, m = len(x), len(y)
     if n < 2 or m < 2:
         raise ValueError(f"KID needs at least 2 vectors on either side, there are {n} and {m}")
-    within_x, within_y, between = (_kernel(p, q) for p, q in ((x, x), (y, y), (x, y)))
-    same = (within_x.sum() - np.trace(within_x)) / (n * (n - 1)) + (within_y.sum() - np.trace(within_y)) / (m * (m - 1))
-    return float(same - 2 * between.mean())
+    within = sum((_kernel_sum(p, p) - _kernel_trace(p)) / (len(p) * (len(p) - 1)) for p in (x, y))
+    return float(within - 2 * _kernel_sum(x, y) / (n * m))
 
 
-def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """The sum of k over all pairs, a block of rows at a time: the (n, m) matrix itself is never needed."""
+    blocks = (x[start : start + 128] for start in range(0, len(x), 128))
+    return sum(float(((block @ y.T / x.shape[1] + 1) ** 3).sum()) for block in blocks)
+
+
+def _kernel_trace(x: np.ndarray) -> float:
+    return float((((x * x).sum(axis=1) / x.shape[1] + 1) ** 3).sum())
 
 
 def kid(x: np.ndarray, y: np.ndarray, subsets: int = 100, subset_size: int | None = None, seed: int = 0) -> Kid:
