@@ -71,7 +71,7 @@ def bootstrap_mean(
 ) -> Estimate:
     """The mean of `values` with the percentile bootstrap interval (Efron 1979); seeded, so repeatable.
 
-    Memory is O(n) per block of resamples, at most about 8 million numbers at once. Fewer than two values give no
+    Memory is O(n) per block of resamples, at most about half a million numbers at once. Fewer than two values give no
     interval (nan). Raises ValueError if a value is nan or confidence is not in (0, 1).
     """
     import numpy as np
@@ -85,7 +85,7 @@ def bootstrap_mean(
     if n < 2:
         return Estimate(float(values[0]) if n else math.nan, math.nan, math.nan, n, "bootstrap", confidence)
     rng = np.random.default_rng(seed)
-    block = max(1, min(resamples, 8_000_000 // n))
+    block = max(1, min(resamples, 500_000 // n))
     means = np.empty(resamples)
     for start in range(0, resamples, block):
         stop = min(start + block, resamples)
