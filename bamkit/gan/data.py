@@ -76,7 +76,7 @@ def find_pair(
     Raises BamkitError if there are not two, if one has too few pictures, or if they share pictures.
     """
     if not (first and second):
-        known = workspace.split_names()
+        known = workspace.domain_names()
         if not first and not second and len(known) == 2:
             first, second = known
         elif first and len(known) == 2 and first in known:
