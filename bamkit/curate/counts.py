@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from bamkit.workspace import Workspace
 
 CHUNK = 20_000
-"""Rows handled at a time."""
+"""Rows read at a time."""
+LARGE = 500_000
+"""Packed labels counted at a time."""
 
 HISTOGRAM_EDGES: np.ndarray = np.linspace(-24.0, 0.0, 97)
 """float64 (97,): edges of the 96 score bins, a quarter wide. Scores outside fall into the first or the last bin."""
@@ -135,7 +137,7 @@ class Tally:
         self.src_hashes: list[np.ndarray] = []
         self.projects: list[np.ndarray] = []
         self.labels = np.zeros((len(ATTRIBUTES), 4), np.int64)
-        self.cooccurrence = np.zeros((len(ATTRIBUTES), len(ATTRIBUTES)), np.int64)
+        self.together = np.zeros(1 << len(ATTRIBUTES), np.int64)
         self.numeric = dict.fromkeys(self.attributes, 0)
         self.text = dict.fromkeys(self.attributes, 0)
         self.total = dict.fromkeys(self.attributes, 0.0)
@@ -190,15 +192,20 @@ class Tally:
     def add_labels(self, packed: np.ndarray) -> None:
         """int64 (n,): two bits an attribute, see CODES."""
         self.labelled += len(packed)
-        for start in range(0, len(packed), CHUNK):
-            part = packed[start : start + CHUNK]
-            # float32 counts exactly up to 2**24, far above one chunk.
-            positive = np.empty((len(ATTRIBUTES), len(part)), np.float32)
+        for start in range(0, len(packed), LARGE):
+            part = packed[start : start + LARGE]
+            together = np.zeros(len(part), np.int64)
             for i in range(len(ATTRIBUTES)):
                 codes = (part >> (2 * i)) & 3
                 self.labels[i] += np.bincount(codes, minlength=4)
-                positive[i] = codes == CODES["positive"]
-            self.cooccurrence += (positive @ positive.T).astype(np.int64)
+                together |= (codes == CODES["positive"]).astype(np.int64) << i
+            self.together += np.bincount(together, minlength=len(self.together))
+
+    def _cooccurrence(self) -> np.ndarray:
+        """int64 (20, 20) from how often each combination of positive labels occurs; there are some ten thousand."""
+        combinations = np.flatnonzero(self.together)
+        bits = ((combinations[:, None] >> np.arange(len(ATTRIBUTES))) & 1).astype(np.float64)
+        return np.rint(bits.T @ (bits * self.together[combinations, None])).astype(np.int64)
 
     def result(self, crowd: dict[str, dict[str, int]] | None = None, from_sidecar: bool = False) -> Counts:
         """The finished counts."""
@@ -219,7 +226,7 @@ class Tally:
             },
             unlabelled={name: int(self.labels[i, 0]) for i, name in enumerate(ATTRIBUTES)},
             labelled=self.labelled,
-            cooccurrence=self.cooccurrence,
+            cooccurrence=self._cooccurrence(),
             crowd=crowd_counts(self.database) if crowd is None else crowd,
             scores={name: self._summary(name) for name in self.attributes},
             from_sidecar=from_sidecar,

@@ -30,6 +30,10 @@ class Condition:
     parameters: dict[str, Any] = field(default_factory=dict)
     on_modules: bool = False
     """Whether it speaks of `m`."""
+    label: str = ""
+    """For a filter on automatic labels: the condition on a row of `automatic_labels` behind it."""
+    negated: bool = False
+    """With `label`: whether the images for which it is true are left out."""
     guard: bool = False
     """Whether it only keeps out what is no number: such rows rank first or last, so a look at the ranks will do."""
 
@@ -104,9 +108,16 @@ def _labelled(database: Database, query: Query, one: LabelFilter, key: str, nega
         inner = f"SELECT mid FROM crowd_labels WHERE attribute = :{key}_a AND label IN ({marks})"
     else:
         database.require_column("automatic_labels", one.attribute)
-        inner = f"SELECT mid FROM automatic_labels WHERE {quote(one.attribute)} IN ({marks})"
+        label = f"{quote(one.attribute)} IN ({marks})"
+        return Condition(shown, labelled_sql(label, negated), names, label=label, negated=negated)
     # NOT IN over a list that holds a NULL is never true.
     return Condition(shown, f"s.mid {'NOT ' if negated else ''}IN ({inner} AND mid IS NOT NULL)", names)
+
+
+def labelled_sql(label: str, negated: bool) -> str:
+    """The condition that an image is (or is not) among those whose row of automatic_labels passes `label`."""
+    # NOT IN over a list that holds a NULL is never true.
+    return f"s.mid {'NOT ' if negated else ''}IN (SELECT mid FROM automatic_labels WHERE ({label}) AND mid IS NOT NULL)"
 
 
 def threshold_sql(one: LabelFilter) -> str:

@@ -10,7 +10,7 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bamkit.curate.database import CHUNK, Database, Sqlite, quote
-from bamkit.curate.filters import HUGE, MOST, Condition
+from bamkit.curate.filters import HUGE, MOST, Condition, labelled_sql
 from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
 
@@ -51,7 +51,9 @@ def candidates(
     if query.sample != "top":
         yield from _with_modules(database, conditions, _drawn(database, query, conditions))
         return
-    limit, passed = looked_for * 5 // 4 + 200, 0
+    # Filters on modules let through most images as a rule: a third is allowed for at first.
+    limit = looked_for * (12 if any(one.on_modules for one in conditions) else 5) // 4 + 200
+    passed = 0
     asked = list(conditions)
     while True:
         given = before = passed
@@ -161,7 +163,7 @@ def rank_sql(
     """The ranking query and its parameters."""
     own = [one for one in conditions if not one.on_modules]
     text = named("rank").format(
-        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(one.sql for one in own) or "1 = 1"
+        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(merged(own)) or "1 = 1"
     )
     return text, {**parameters(own), "candidates": limit}
 
@@ -172,7 +174,7 @@ def survivors_sql(database: Database, query: Query, conditions: Sequence[Conditi
     if len(own) < len(conditions):
         own.append(_passes_modules(conditions))
     text = named("survivors").format(
-        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(one.sql for one in own)
+        key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(merged(own))
     )
     return text, parameters(own)
 
@@ -186,6 +188,19 @@ def modules_sql(database: Database, conditions: Sequence[Condition]) -> tuple[st
         conditions=" AND ".join(["m.src IS NOT NULL", *(one.sql for one in own)]),
     )
     return text, parameters(own)
+
+
+def merged(conditions: Sequence[Condition]) -> list[str]:
+    """The conditions' SQL, with all that look into automatic_labels as one, so that it is read once for all of them."""
+    labels = [one for one in conditions if one.label]
+    rest = [one.sql for one in conditions if not one.label]
+    having = [one.label for one in labels if not one.negated]
+    without = [one.label for one in labels if one.negated]
+    if having:
+        # An image that has the labels wanted is among the labelled, so the others can be looked at there as well.
+        unwanted = [f"({text}) IS NOT TRUE" for text in without]
+        return [*rest, labelled_sql(" AND ".join([*having, *unwanted]), negated=False)]
+    return [*rest, labelled_sql(" OR ".join(without), negated=True)] if without else rest
 
 
 def row_key(database: Database) -> str:
