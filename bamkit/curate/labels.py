@@ -25,13 +25,15 @@ def labels_of(
 ) -> dict[int, dict[str, str | None]]:
     """mid -> attribute -> label for every candidate; an attribute without a label is left out or None.
 
-    scores: candidate key -> attribute -> score, for `source` "threshold".
+    scores: candidate key -> column of the manifest -> score, for `source` "threshold".
     """
     found: dict[int, dict[str, str | None]] = {one.mid: {} for one in chosen}
     if source == "threshold":
         for one in chosen:
-            for attribute, score in scores[one.key].items():
-                found[one.mid][attribute] = by_threshold(score, query.positive_above, query.negative_below)
+            for column, score in scores[one.key].items():
+                found[one.mid][column.removesuffix("_score")] = by_threshold(
+                    score, query.positive_above, query.negative_below
+                )
     elif source == "crowd":
         for mid, attribute, label in database.rows_in(named("crowd_of"), sorted(found)):
             if attribute in ATTRIBUTES:
@@ -47,8 +49,10 @@ def labels_of(
             text, ids = named("labels_of").format(columns=columns), sorted(found)
         for row in database.rows_in(text, ids):
             if row[0] in found:
-                texts = (None if label is None else str(label) for label in row[1:])
-                found[row[0]] = dict(zip(names, texts, strict=True))
+                words = row[1:]
+                if not set(map(type, words)) <= {str, type(None)}:
+                    words = tuple(None if word is None else str(word) for word in words)
+                found[row[0]] = dict(zip(names, words, strict=True))
     return found
 
 

@@ -248,8 +248,8 @@ def _part(
             "score": float(one.score),
             "split": split,
             **labels[one.mid],
+            **scores[one.key],
         }
-        row.update((f"{attribute}_score", score) for attribute, score in scores[one.key].items())
         rows.append(json.dumps(row))
     # Through JSON, because pa.array and pa.table import pandas, which takes longer than all the rest of this.
     text = "\n".join(rows).encode()
@@ -258,13 +258,19 @@ def _part(
 
 
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
-    """Candidate key -> attribute -> score; what is no finite number is left out."""
+    """Candidate key -> column of the manifest (`emotion_happy_score`) -> score; only scores that are finite numbers."""
     key, names = row_key(database), database.score_attributes
     text = named("scores_of").format(key=key, columns=", ".join(f"s.{quote(name)}" for name in names))
+    columns = [f"{name}_score" for name in names]
     found: dict[int, dict[str, float]] = {}
     for row in database.rows_in(text, sorted({one.key for one in chosen})):
-        values = zip(names, row[2:], strict=True)
-        found.setdefault(row[0], {n: float(v) for n, v in values if isinstance(v, int | float) and math.isfinite(v)})
+        values = row[2:]
+        if set(map(type, values)) == {float} and math.isfinite(sum(values)):
+            scores = dict(zip(columns, values, strict=True))
+        else:
+            pairs = zip(columns, values, strict=True)
+            scores = {n: float(v) for n, v in pairs if isinstance(v, int | float) and math.isfinite(v)}
+        found.setdefault(row[0], scores)
     return found
 
 
