@@ -35,7 +35,7 @@ def write(workspace: Workspace, domains: tuple[str, str], run: str) -> Path:
     pairs = {f"{x}-to-{y}": before_after(workspace, x, f"{x}-to-{y}", run) for x, y in ((a, b), (b, a))}
     for direction, found in pairs.items():
         page.section(direction.replace("-", " "), _measured(direction, found))
-        page.pictures(alternate(found[:16]), caption="Each picture and, to its right, its translation.", width=132)
+        page.pictures(alternate(found[:15]), caption="Each picture and, to its right, its translation.", width=132)
     page.section("The two domains", "The surest pictures of each, in the order of their rank.")
     for name in domains:
         page.pictures(contact_sheet(workspace, name), caption=f"{name}: ranks 1 to 24", width=84)
