@@ -91,13 +91,17 @@ def measure(command: list[str], folder: Path) -> dict[str, float]:
 
 
 def in_turn(rivals: dict[str, list[str]], folder: Path, repeats: int) -> dict[str, dict[str, float]]:
-    """The medians (of memory: the greatest) of rivals that run one after the other, `repeats` times over."""
+    """The medians, the best time and the greatest memory of rivals that run one after the other, `repeats` times."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in rivals}
     for _ in range(repeats):
         for name, command in rivals.items():
             found[name].append(measure(command, folder))
     return {
-        name: {key: (max if key == "megabytes" else statistics.median)([one[key] for one in runs]) for key in runs[0]}
+        name: {
+            **{key: statistics.median([one[key] for one in runs]) for key in runs[0]},
+            "best": min(one["inside"] for one in runs),
+            "megabytes": max(one["megabytes"] for one in runs),
+        }
         for name, runs in found.items()
     }
 
@@ -171,7 +175,9 @@ def show(path: Path, results: dict[str, dict[str, float]]) -> None:
         if "inside" in row:
             print(f"{name:32} {row['inside']:8.2f} {row['cpu']:8.2f} {row['megabytes']:8,.0f}")
     bare, ours = results["bare SQLite, ids"], results["select(), in the process"]
-    print(f"\nselect() / bare ids: {ours['inside'] / bare['inside']:.2f} (bar 1.5)")
+    ratios = ours["inside"] / bare["inside"], ours["best"] / bare["best"]
+    # Two threads share the scan, so a neighbour on the other core counts against select() and not against the rival.
+    print(f"\nselect() / bare ids: {ratios[0]:.2f} of the medians, {ratios[1]:.2f} of the best runs (bar 1.5)")
     print(f"bamkit select / python with the bare query: {results['bamkit select']['wall'] / bare['wall']:.2f}")
     for what, names in (
         ("labels, histograms, co-occurrence", ("report's numbers, after info", "report's numbers, indexed")),
