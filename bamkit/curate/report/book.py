@@ -34,16 +34,16 @@ class Book:
         self.tables[name] = table
         return table
 
-    def keep_figure(self, name: str, figure: Figure) -> None:
-        """Keep a figure for `figures/<name>.svg` and `.png`."""
-        self.figures[f"{name}.svg"] = figures.svg(figure)
+    def keep_figure(self, name: str, figure: Figure) -> bytes:
+        """Keep a figure for `figures/<name>.svg` and `.png`; returns it as it goes into the page."""
+        self.figures[f"{name}.svg"], inline = figures.svg_and_inline(figure)
         figure.set_layout_engine("none")  # it is laid out now, and would be again for each file
         self.figures[f"{name}.png"] = figures.png(figure)
+        return inline
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "", wide: bool = False) -> None:
         """Show a figure and keep it."""
-        self.keep_figure(name, figure)
-        self.page.figure(figures.inline(figure), alt, caption, wide=wide)
+        self.page.figure(self.keep_figure(name, figure), alt, caption, wide=wide)
 
     def panels(self, name: str, whole: Figure, parts: Sequence[tuple[Figure, str]], caption: str = "") -> None:
         """Show (figure, alt) side by side; keep `whole`, the same panels in one figure, for papers."""
