@@ -1,5 +1,6 @@
 """Pages: escaped, self-contained, with unique ids; figures: repeatable, in the page's own colours."""
 
+import io
 import re
 
 import numpy as np
@@ -96,12 +97,17 @@ def test_figures_as_files():
     figure = figures.new(3, 2)
     with figures.style():
         figure.subplots().bar([0, 1], [1, 2])
-    outlines = figures.svg(figure)
+    before = figure.dpi
+    outlines, text = figures.svg_and_inline(figure)
+    assert (outlines, text) == (figures.svg(figure), figures.inline(figure))
     assert b"<text" not in outlines
-    first = figures.png(figure, dpi=100)
-    assert first == figures.png(figure, dpi=100)
-    assert first[:4] == b"\x89PNG"
-    assert figure.dpi != 100
+    assert b"<text" in text
+    assert b" here " not in outlines + text
+    first = figures.png(figure, dpi=150)
+    assert first == figures.png(figure, dpi=150)
+    with Image.open(io.BytesIO(first)) as picture:
+        assert (picture.format, picture.size, picture.mode) == ("PNG", (450, 300), "RGB")
+    assert figure.dpi == before
 
 
 def test_pictures_become_data_uris():
