@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from bamkit.curate.fetch.faults import Fault
 
 LONGEST = 8000
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -22,7 +24,7 @@ def checked_url(url: str) -> tuple[str, str, int]:
     """
     if len(url) > LONGEST:
         raise Fault("bad-url", f"{len(url):,} characters long")
-    if any(ord(char) < 32 or ord(char) == 127 for char in url):
+    if CONTROL.search(url):
         raise Fault("bad-url", "control characters")
     try:
         parts = urlsplit(url)

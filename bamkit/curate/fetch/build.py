@@ -92,7 +92,9 @@ def phash(picture: Image.Image) -> str:
     """
     grey = picture.convert("L").resize((32, 32), Image.Resampling.BOX)
     basis = _dct()
-    low = basis @ np.asarray(grey, dtype=np.float64) @ basis.T
+    # Not by matrix product: its library keeps every core busy for a while, waiting for more of them.
+    half = np.einsum("ik,kl->il", basis, np.asarray(grey, dtype=np.float64))
+    low = np.einsum("il,jl->ij", half, basis)
     # Rounded, so that a flat picture's noise in the last binary digit does not decide a bit.
     flat = np.round(low.ravel(), 6)
     bits = flat > np.median(flat[1:])

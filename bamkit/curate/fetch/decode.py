@@ -84,7 +84,7 @@ def open_picture(data: bytes, limits: Limits) -> tuple[Image.Image, Header]:
         raise Fault("too-small", f"{width} x {height} pixels")
     if name == "JPEG":
         # A progressive JPEG may refine the whole picture thousands of times from a few bytes each.
-        scans = data.count(b"\xff\xda")
+        scans = _scans(data)
         if scans > SCANS and scans * width * height > SCAN_PIXELS:
             raise Fault("too-many-pixels", f"{scans:,} scans of {width:,} x {height:,} pixels")
     return picture, Header(name, width, height)
@@ -140,6 +140,12 @@ def icc(picture: Image.Image) -> bytes | None:
     """The embedded colour profile of an opened file."""
     profile = picture.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and len(profile) >= 128 else None
+
+
+def _scans(data: bytes) -> int:
+    """How often a start-of-scan marker (ff da) occurs. (On pairs of bytes: `bytes.count` is slow for 0xff.)"""
+    pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1))
+    return sum(int(np.count_nonzero(each == 0xDAFF)) for each in pairs)
 
 
 def _flat(picture: Image.Image) -> Image.Image:

@@ -21,6 +21,7 @@ class Job:
     """One URL to fetch in this run."""
 
     url: str
+    queue: _Queue = field(repr=False)
     attempts: int = 0
     """Requests made so far in this run."""
     throttled: int = 0
@@ -77,7 +78,7 @@ class Scheduler:
             if queue.host.given_up:
                 self.given_up.append((url, queue.host.given_up))
                 return
-            queue.waiting.append(Job(url))
+            queue.waiting.append(Job(url, queue))
             self._left += 1
             self._push(queue)
             self._change.notify()
@@ -121,8 +122,7 @@ class Scheduler:
     def finish(self, job: Job, fault: Fault | None) -> bool:
         """Report how a job went; True if it will be tried again, False if it is over."""
         with self._change:
-            now = self.clock()
-            queue = self._queue(job.url)
+            now, queue = self.clock(), job.queue
             queue.host.leave(now, job.started, fault)
             job.attempts += 1
             again = self._again(queue, job, fault, now)
@@ -137,8 +137,7 @@ class Scheduler:
     def postpone(self, job: Job, seconds: float) -> None:
         """A job that was taken but must not start yet (another machine is busy with its host)."""
         with self._change:
-            now = self.clock()
-            queue = self._queue(job.url)
+            now, queue = self.clock(), job.queue
             queue.host.active -= 1
             heapq.heappush(queue.later, (now + seconds, next(self._count), job))
             self._push(queue)
@@ -147,7 +146,7 @@ class Scheduler:
     def abandon(self, job: Job, why: str) -> None:
         """A job that was taken, but its host was given up meanwhile, here or by another machine."""
         with self._change:
-            queue = self._queue(job.url)
+            queue = job.queue
             queue.host.active -= 1
             queue.host.given_up = why
             queue.waiting.append(job)

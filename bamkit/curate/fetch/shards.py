@@ -116,7 +116,8 @@ def _batch(
     format_name: str,
 ) -> pa.Table:
     picked = manifest.table.take([place.row for place in places])
-    columns: dict[str, list[Any]] = {name: [] for name in split_schema().names}
+    schema = split_schema()
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     for name in selection_schema().names:
         columns[name] = picked[name].to_pylist()
     columns["split"] = [split] * len(places)
@@ -125,9 +126,9 @@ def _batch(
         name = f"{manifest.mid[place.row]}.{SUFFIX[format_name]}"
         columns["image"].append({"bytes": made.data, "path": name})
         values = (place.replaces, made.width, made.height, row.width, row.height, row.format, row.bytes, row.sha256)
-        for column, value in zip(split_schema().names[-9:], (*values, made.phash), strict=True):
+        for column, value in zip(schema.names[-9:], (*values, made.phash), strict=True):
             columns[column].append(value)
-    return pa.table(columns, split_schema())
+    return pa.table(columns, schema)
 
 
 def _stream(tables: Iterable[pa.Table], path: Path, about: dict[str, Any], step: Callable[[int], None]) -> None:
