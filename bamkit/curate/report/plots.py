@@ -110,10 +110,10 @@ def thousands(value: float) -> str:
 def label_bars(axes: Axes, top: pa.Table, title: str) -> None:
     """Horizontal bars of a balance.top_labels table, coloured by group, with interval whiskers."""
     rows = top.to_pylist()[::-1]
-    for y, row in enumerate(rows):
-        group = row["pair"].split("_", 1)[0]
-        axes.barh(y, 100 * row["share"], height=0.68, color=GROUP_COLOURS[group], alpha=0.9)
-        axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=INK, linewidth=1, solid_capstyle="butt")
+    places = np.arange(len(rows))
+    tints = [_group_colour(row["pair"]) for row in rows]
+    axes.barh(places, [100 * row["share"] for row in rows], height=0.68, color=tints, alpha=0.9)
+    _whiskers(axes, places, [(100 * row["low"], 100 * row["high"]) for row in rows], INK, 1, capstyle="butt")
     axes.set_yticks(range(len(rows)), [pair_words(row["pair"]) for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -133,6 +133,28 @@ def _legend(axes: Axes, entries: Sequence[tuple[str, str]], **where: Any) -> Non
     axes.legend(handles=handles, fontsize=8.5, handlelength=1, handleheight=1, **(where or place))
 
 
+def _group_colour(pair: str) -> str:
+    """The colour of `content_cat`, `content_cat:positive` or `others`."""
+    return GROUP_COLOURS[pair.split("_", 1)[0]]
+
+
+def _whiskers(
+    axes: Axes,
+    places: NDArray,
+    ends: Sequence[tuple[float, float]],
+    tints: str | Sequence[str],
+    width: float,
+    **look: Any,
+) -> None:
+    """A horizontal line at each place, all of them one artist: matplotlib's time goes by the number of artists."""
+    low, high = zip(*ends, strict=True) if ends else ((), ())
+    axes.hlines(places, low, high, colors=tints, linewidth=width, **{"zorder": 2, "capstyle": "projecting", **look})
+
+
+def _dots(axes: Axes, values: Sequence[float], places: NDArray, tints: str | Sequence[str], **look: Any) -> None:
+    axes.scatter(values, places, s=5.5**2, c=tints, linewidths=1, **{"zorder": 2, **look})
+
+
 def _groups(*names: str) -> list[tuple[str, str]]:
     return [(GROUP_COLOURS[name], name) for name in names]
 
@@ -144,13 +166,11 @@ def shifts(
     order = sorted(smd, key=lambda one: smd[one] if math.isfinite(smd[one]) else 0)
     axes.axvspan(-0.1, 0.1, color=GRID, alpha=0.6, linewidth=0)
     axes.axvline(0, color=FAINT, linewidth=0.8)
-    for y, attribute in enumerate(order):
-        value = smd[attribute]
-        tint = GROUP_COLOURS[attribute.split("_", 1)[0]]
-        axes.plot([0, value], [y, y], color=tint, linewidth=1.4, alpha=0.6)
-        axes.plot(value, y, "o", color=tint, markersize=5.5)
-        if after:
-            axes.plot(after[attribute], y, "o", markersize=5.5, markerfacecolor="none", markeredgecolor=INK)
+    places, tints = np.arange(len(order)), [_group_colour(one) for one in order]
+    _whiskers(axes, places, [(0, smd[one]) for one in order], tints, 1.4, alpha=0.6)
+    _dots(axes, [smd[one] for one in order], places, tints)
+    if after:
+        _dots(axes, [after[one] for one in order], places, "none", edgecolors=INK)
     axes.set_yticks(range(len(order)), [words(one) for one in order])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.7, len(order) - 0.3)
@@ -165,13 +185,12 @@ def dumbbells(axes: Axes, rows: Sequence[Mapping[str, Any]], names: tuple[str, s
     if tints[0] == tints[1]:
         tints[1] = COLOURS[0]
     rows = list(rows)[::-1]
-    for y, row in enumerate(rows):
-        axes.plot([100 * row["share_a"], 100 * row["share_b"]], [y, y], color=GRID, linewidth=2.5, zorder=1)
-        for side, tint, offset in (("a", tints[0], 0.13), ("b", tints[1], -0.13)):
-            axes.plot(
-                [100 * row[f"low_{side}"], 100 * row[f"high_{side}"]], [y + offset] * 2, color=tint, linewidth=1.3
-            )
-            axes.plot(100 * row[f"share_{side}"], y + offset, "o", color=tint, markersize=5.5)
+    places = np.arange(len(rows))
+    _whiskers(axes, places, [(100 * row["share_a"], 100 * row["share_b"]) for row in rows], GRID, 2.5, zorder=1)
+    for side, tint, offset in (("a", tints[0], 0.13), ("b", tints[1], -0.13)):
+        ends = [(100 * row[f"low_{side}"], 100 * row[f"high_{side}"]) for row in rows]
+        _whiskers(axes, places + offset, ends, tint, 1.3)
+        _dots(axes, [100 * row[f"share_{side}"] for row in rows], places + offset, tint)
     axes.set_yticks(range(len(rows)), [words(row["attribute"]) for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -183,23 +202,18 @@ def dumbbells(axes: Axes, rows: Sequence[Mapping[str, Any]], names: tuple[str, s
 
 def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, limit: float, label: str) -> None:
     """The lower triangle of a symmetric matrix; the colour's strength is |value| / limit, so it suits any ground."""
+    from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba
-    from matplotlib.patches import Rectangle
 
     more, less = "#c4472f", "#2f6db3"
-    for i in range(len(names)):
-        for j in range(i + 1):
-            value = values[i, j]
-            if np.isnan(value):
-                continue
-            strength = min(1.0, abs(value) / limit)
-            axes.add_patch(
-                Rectangle(
-                    (j, i), 0.94, 0.94, facecolor=to_rgba(more if value > 0 else less, strength * 0.9), linewidth=0
-                )
-            )
-            tint = "#ffffff" if strength > 0.75 else INK
-            axes.text(j + 0.47, i + 0.5, texts[i, j], ha="center", va="center", fontsize=6, color=tint)
+    rows, columns = np.nonzero(np.tril(~np.isnan(values)))
+    strength = np.minimum(1.0, np.abs(values) / limit)
+    corners = 0.94 * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+    tints = [to_rgba(more if values[at] > 0 else less, strength[at] * 0.9) for at in zip(rows, columns, strict=True)]
+    axes.add_collection(PolyCollection(np.stack([columns, rows], -1)[:, None] + corners, facecolors=tints, linewidth=0))
+    for i, j in zip(rows, columns, strict=True):
+        tint = "#ffffff" if strength[i, j] > 0.75 else INK
+        axes.text(j + 0.47, i + 0.5, texts[i, j], ha="center", va="center", fontsize=6, color=tint)
     axes.set_xlim(0, len(names))
     axes.set_ylim(len(names), 0)
     axes.set_aspect("equal")
@@ -214,12 +228,11 @@ def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, 
 def intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], value: str, label: str, base: str = "") -> None:
     """Dots with intervals (`low`, `high`), one row an attribute; `base` names a column marked with a tick."""
     rows = sorted(rows, key=lambda row: (not math.isnan(row[value]), row[value]))
-    for y, row in enumerate(rows):
-        tint = GROUP_COLOURS[row["attribute"].split("_", 1)[0]]
-        axes.plot([row["low"], row["high"]], [y, y], color=tint, linewidth=1.6)
-        axes.plot(row[value], y, "o", color=tint, markersize=5.5)
-        if base:
-            axes.plot(row[base], y, "|", color=FAINT, markersize=9)
+    places, tints = np.arange(len(rows)), [_group_colour(row["attribute"]) for row in rows]
+    _whiskers(axes, places, [(row["low"], row["high"]) for row in rows], tints, 1.6)
+    _dots(axes, [row[value] for row in rows], places, tints)
+    if base:
+        axes.plot([row[base] for row in rows], places, "|", color=FAINT, markersize=9)
     axes.set_yticks(range(len(rows)), [words(row["attribute"]) for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -235,8 +248,8 @@ def reliability(axes: Axes, rows: Sequence[Mapping[str, Any]], title: str, tint:
     curve = np.linspace(-8, 0, 60)
     axes.plot(curve, np.exp(curve), color=FAINT, linewidth=0.9, linestyle=(0, (3, 2)))
     places = [math.log(row["expected"]) for row in rows]
-    for place, row in zip(places, rows, strict=True):
-        axes.plot([place] * 2, [row["low"], row["high"]], color=tint, linewidth=1.3)
+    bounds = [row["low"] for row in rows], [row["high"] for row in rows]
+    axes.vlines(places, *bounds, colors=tint, linewidth=1.3, capstyle="projecting", zorder=2)
     axes.plot(places, [row["observed"] for row in rows], "o-", color=tint, markersize=4, linewidth=1)
     axes.set_xlim(-8, 0.3)
     axes.set_ylim(-0.03, 1.03)
