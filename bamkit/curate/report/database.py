@@ -183,7 +183,7 @@ def crowd_agreement(book: Book, crowd: Crowd) -> None:
     ]
     book.figure(
         "crowd-calibration",
-        plots.panels(draw, 5, (1.75, 1.6), share=True),
+        plots.small_multiples(draw, 5),
         "Reliability diagrams of all attributes: share of crowd positives by score.",
         "Share of crowd positives (vertical) by score (horizontal), with 95 % Wilson intervals; dashed is exp(score), "
         "where the dots would lie if the scores were the log-probabilities they look like.",

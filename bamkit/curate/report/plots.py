@@ -42,22 +42,45 @@ def pair_words(pair: str) -> str:
     return words(pair) if ":" in pair else pair
 
 
-def panels(
-    draw: Sequence[Callable[[Axes], None]],
-    columns: int = 2,
-    size: tuple[float, float] = (4.2, 2.5),
-    share: bool = False,
-) -> Figure:
-    """One figure with a panel for each of `draw`; with `share` all have the same axes, numbered at the rim only."""
+def panels(draw: Sequence[Callable[[Axes], None]], columns: int = 2, size: tuple[float, float] = (4.2, 2.5)) -> Figure:
+    """One figure with a panel of `size` inches for each of `draw`."""
     rows = math.ceil(len(draw) / columns)
     figure = figures.new(size[0] * columns, size[1] * rows)
     with figures.style():
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
-        for one, axis in zip(draw, axes, strict=False):
-            one(axis)
-        for axis in axes[len(draw) :]:
-            axis.set_axis_off()
+        _draw_each(draw, figure.subplots(rows, columns, squeeze=False).ravel())
     return figure
+
+
+def small_multiples(
+    draw: Sequence[Callable[[Axes], None]], columns: int, size: tuple[float, float] = (1.53, 1.22)
+) -> Figure:
+    """Panels of `size` inches, each with a title and the same axes, numbered at the rim only.
+
+    Their places are given, since working out a layout for twenty of them takes as long as drawing them.
+    """
+    left, right, top, bottom, across, down = 0.35, 0.05, 0.24, 0.27, 0.18, 0.33
+    rows = math.ceil(len(draw) / columns)
+    width = left + columns * size[0] + (columns - 1) * across + right
+    height = top + rows * size[1] + (rows - 1) * down + bottom
+    figure = figures.new(width, height)
+    figure.set_layout_engine("none")
+    places = {
+        "left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height,
+        "wspace": across / size[0], "hspace": down / size[1],
+    }  # fmt: skip
+    with figures.style():
+        axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places).ravel()
+        _draw_each(draw, axes)
+    for place, axis in enumerate(axes[: len(draw)]):
+        axis.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(draw))
+    return figure
+
+
+def _draw_each(draw: Sequence[Callable[[Axes], None]], axes: Sequence[Axes]) -> None:
+    for one, axis in zip(draw, axes, strict=False):
+        one(axis)
+    for axis in axes[len(draw) :]:
+        axis.set_axis_off()
 
 
 def single(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
