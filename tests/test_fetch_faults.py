@@ -41,6 +41,7 @@ from bamkit.curate.fetch.addresses import is_public
 from bamkit.curate.fetch.client import Client, retry_after
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.scheduler import Scheduler
+from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
 
 QUICK = Manners(backoff=0.02, breaker_after=1000, attempts=2)
@@ -302,7 +303,71 @@ def test_the_circuit_breaker_spares_a_host_that_is_down(tmp_path):
         fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
         recorded = summary.selections[0].missing["server-error"]
         assert len(read(tmp_path, "happy", "train")) == 105 - recorded
-        assert recorded > 0
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return unused.getsockname()[1]
+
+
+@pytest.mark.parametrize("way", ["refused", "no-name", "silent", "silent-tls"])
+def test_a_host_that_never_answers_is_known_soon_and_nothing_is_recorded(tmp_path, way):
+    with Server(default=hang) as silent:
+        url = {"refused": f"http://127.0.0.1:{closed_port()}", "no-name": "http://no-such-host.invalid",
+               "silent": silent.url(""), "silent-tls": silent.url("").replace("http", "https")}[way]  # fmt: skip
+        write_selection(tmp_path, "happy", [f"{url}/{index}" for index in range(100)], 60, 20)
+        limits = Limits(silent_seconds=0.5, connect_seconds=0.5)
+        config = Fetch(Build(size=48), limits, Manners(first_pause=0.1), allow_private=True)
+        started = time.monotonic()
+        with pytest.raises(BamkitError, match=r"100 host-down \(.* has not answered once, the last time: ") as error:
+            fetch(Workspace(tmp_path), config=config)
+        assert time.monotonic() - started < 5
+        assert "once the host answers" in error.value.hint
+        # Those under way at first, what took their place until the breaker opened, one try; none more for the reserve.
+        assert len(silent.log) <= config.manners.connections + config.manners.breaker_after + 1
+    assert ledger(tmp_path) == {}
+
+
+def test_a_host_that_was_down_is_asked_for_everything_by_the_next_run(tmp_path):
+    with Server(default=reset()) as server, Server() as other:
+        urls = [server.url(f"/{index}") for index in range(60)]
+        for index in range(60, 64):
+            other[f"/{index}"] = file(jpeg(index))
+        write_selection(tmp_path, "happy", urls + [other.url(f"/{index}") for index in range(60, 64)], 64)
+        config = Fetch(Build(size=48), manners=Manners(first_pause=0.1), allow_private=True)
+        summary = fetch(Workspace(tmp_path), config=config)
+        assert len(summary.given_up) == 60
+        assert len(read(tmp_path, "happy", "train")) == 4
+        for index in range(60):
+            server[f"/{index}"] = file(jpeg(index))
+        assert fetch(Workspace(tmp_path), config=config).given_up == {}
+        assert len(read(tmp_path, "happy", "train")) == 64
+
+
+def test_a_host_with_bad_files_first_is_not_given_up(tmp_path):
+    """Its breaker opens, but another file is tried, and that one comes."""
+    with Server() as server:
+        for index in range(40):
+            server[f"/{index}"] = reset() if index < 14 else file(jpeg(index))
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
+        manners = Manners(first_pause=0.1, breaker_pause=0.05, connections=4, backoff=0.05)
+        summary = fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        assert summary.given_up == {}
+        assert len(read(tmp_path, "happy", "train")) == 26
+
+
+@pytest.mark.parametrize("answer", [reset(), status(500)])
+def test_what_fails_at_a_host_that_answers_others_comes_to_an_end(tmp_path, answer):
+    """Fifty files fail for ever. Each run records those that it asked for, so that some run is the last."""
+    with Server(default=answer) as server:
+        server["/0"] = file(jpeg(0))
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(51)], 51)
+        manners = Manners(first_pause=0.02, breaker_pause=0.01, backoff=0.01)
+        config = Fetch(Build(size=48), manners=manners, allow_private=True)
+        left = [len(fetch(Workspace(tmp_path), config=config).given_up) for _ in range(4)]
+        assert left == sorted(left, reverse=True)
+        assert left[-1] == 0, left
+        assert len(ledger(tmp_path)) == 51
 
 
 def test_connections_per_host_and_keep_alive(tmp_path):

@@ -154,7 +154,7 @@ class _Pinned:
             else:
                 return sock
         if isinstance(last, TimeoutError):
-            raise Fault("timeout", f"no connection within {limit:g} s") from last
+            raise Fault("unreachable", f"no connection within {limit:g} s") from last
         raise Fault("unreachable", getattr(last, "strerror", None) or str(last)) from last
 
     def connect(self) -> None:
@@ -200,7 +200,9 @@ class Client:
             num_pools=256,
             maxsize=config.manners.connections,
             ssl_context=trust(config.ca_file),
-            timeout=urllib3.Timeout(connect=config.limits.connect_seconds, read=config.limits.seconds),
+            timeout=urllib3.Timeout(
+                connect=config.limits.connect_seconds, read=min(config.limits.seconds, config.limits.silent_seconds)
+            ),
         )
         self.pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
 

@@ -94,7 +94,7 @@ class _Door:
 
 
 def fetch_partition(
-    config: Fetch, urls: list[str], placeholders: frozenset[str], gate: Any
+    config: Fetch, urls: list[str], placeholders: frozenset[str], known: frozenset[str], gate: Any
 ) -> tuple[list[Kept], dict[str, str]]:
     """A task: fetch some URLs; gives rows, originals (if they are kept) and pictures, and what was not asked for."""
     kept: list[Kept] = []
@@ -111,7 +111,7 @@ def fetch_partition(
     alone = replace(config, manners=manners, threads=1, engine="local", ray_address=None)
     number = count()
     with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits):
-        download = Download(alone, keep, lambda: Path(folder, str(next(number))), placeholders, _Door(gate))
+        download = Download(alone, keep, lambda: Path(folder, str(next(number))), placeholders, _Door(gate), known)
         download.run(urls)
     return kept, download.tally.skipped
 
@@ -152,9 +152,9 @@ class Cluster:
         pinned = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
         gate = self.ray.remote(Gate).options(num_cpus=0, max_concurrency=1, scheduling_strategy=pinned)
         gate = gate.remote(self.config.manners, self.config.limits)
-        known = self.store.ledger.placeholders()
+        bad, known = self.store.ledger.placeholders(), self.store.ledger.answered(urls)
         task = self.ray.remote(fetch_partition).options(num_cpus=1, max_retries=RETRIES)
-        calls = (task.remote(self.config, part, known, gate) for part in _parts(urls, self.config.partition))
+        calls = (task.remote(self.config, part, bad, known, gate) for part in _parts(urls, self.config.partition))
         for kept, skipped in self._results(calls, lambda: watch(tally)):
             self.store.keep([self._result(*one) for one in kept])
             tally.add(row for row, _, _ in kept)
@@ -180,7 +180,7 @@ class Cluster:
             for call, made in self._finished(calls(), lambda: None):
                 yield from zip(sent.pop(call), made, strict=True)
 
-        also, failed = keep_built(results(), self.store, step)
+        also, failed = keep_built(results(), self.config, self.store, step)
         return lost + also, failed
 
     def _result(self, row: Row, data: bytes | None, made: Picture | None) -> Result:

@@ -14,6 +14,7 @@ FITS = ("squash", "crop", "pad", "short-side")
 ENGINES = ("local", "ray")
 FORMATS = ("jpeg", "png", "webp")
 DECODERS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+MEMORY = 100_000_000
 HASH = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 # The picture that Behance serves with status 200 instead of a removed one: 600 x 343 px, 3,727 bytes.
@@ -46,6 +47,11 @@ class Build:
         if not 1.0 <= self.oversample <= 64:
             raise BamkitError(f"--oversample {self.oversample:g}: give 1 (fast, coarse) to 64 (always decode in full)")
 
+    def at_once(self, most: int) -> int:
+        """How many built pictures may be in memory together: `most`, or fewer if they are large ones."""
+        each = self.size**2 * (1 if self.format == "jpeg" else 3)
+        return max(4, min(most, MEMORY // each))
+
     def about(self) -> dict[str, Any]:
         """What is written into a split's metadata; the same settings always give the same value."""
         said = asdict(self)
@@ -70,13 +76,15 @@ class Limits:
     """Total time for one image with all its redirects, from the first byte sent to the last byte read."""
     connect_seconds: float = 10.0
     """Time for one connection to be made, TLS included."""
+    silent_seconds: float = 10.0
+    """Longest silence of a host: until its answer begins, and between two pieces of it."""
     max_redirects: int = 5
     """Redirects followed for one image."""
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1 or self.max_pixels < 1 or self.min_side < 1:
             raise BamkitError("--max-bytes, --max-pixels and --min-side must be at least 1")
-        if self.seconds <= 0 or self.connect_seconds <= 0 or self.max_redirects < 0:
+        if min(self.seconds, self.connect_seconds, self.silent_seconds) <= 0 or self.max_redirects < 0:
             raise BamkitError("--seconds must be positive and --max-redirects at least 0")
         for name in self.decoders:
             _one_of("--accept", name, DECODERS)
@@ -109,6 +117,8 @@ class Manners:
     """Seconds until an open breaker lets one request through; doubles every time that one fails, too."""
     breaker_tries: int = 5
     """Failed tries of an open breaker after which the host is given up for this run."""
+    first_pause: float = 2.0
+    """The pause for a host that has not answered anything in this run: one that fails again after it is given up."""
     contact: str = ""
     """An e-mail or web address added to the User-Agent, so that a host's owner can reach whoever is fetching."""
     honour_noai: bool = True

@@ -69,7 +69,10 @@ class Gate(Protocol):
 
 
 class Download:
-    """Fetches URLs: `keep` is given what became of them in groups, `temporary` makes names for arriving files."""
+    """Fetches URLs: `keep` is given what became of them in groups, `temporary` makes names for arriving files.
+
+    `known` are hosts (`host:port`) that have answered before: if one keeps failing, its files may be the reason.
+    """
 
     def __init__(
         self,
@@ -78,9 +81,11 @@ class Download:
         temporary: Callable[[], Path],
         placeholders: frozenset[str] = frozenset(),
         gate: Gate | None = None,
+        known: frozenset[str] = frozenset(),
     ) -> None:
         self.config, self.keep, self.temporary, self.gate = config, keep, temporary, gate
         self.placeholders = placeholders | config.known_placeholders
+        self.known = known
         self.tally = Tally()
 
     def run(self, urls: Iterable[str], watch: Callable[[Tally], None] = lambda tally: None) -> None:
@@ -90,10 +95,10 @@ class Download:
         Raises BamkitError if the disk is full.
         """
         urls = list(urls)
-        self._scheduler = Scheduler(self.config.manners)
+        self._scheduler = Scheduler(self.config.manners, self.known)
         self._client = Client(self.config)
         self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
-        self._judged: queue.Queue[Result | None] = queue.Queue(2 * GROUP)
+        self._judged: queue.Queue[Result | None] = queue.Queue(self.config.build.at_once(2 * GROUP))
         self._error: BaseException | None = None
         workers, decoders, recorder = self._threads(urls)
         try:
@@ -141,6 +146,8 @@ class Download:
             self._arrived.put(None)
         for thread in decoders:
             thread.join()
+        for job in self._scheduler.failed if self._error is None else ():
+            self._judged.put(Result(_failed(job.url, job.fault, job.attempts, None)))
         self._judged.put(None)
         recorder.join()
         self.tally.skipped.update(self._scheduler.given_up)
@@ -219,10 +226,10 @@ class Download:
 
     def _record(self) -> None:
         """Write down what was judged, as much at a time as has gathered meanwhile: files first, then the ledger."""
-        ended = False
+        ended, most = False, self.config.build.at_once(GROUP)
         while not ended:
             group = [self._judged.get()]
-            while len(group) < GROUP and group[-1] is not None:
+            while len(group) < most and group[-1] is not None:
                 try:
                     group.append(self._judged.get_nowait())
                 except queue.Empty:

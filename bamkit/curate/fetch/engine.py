@@ -35,8 +35,11 @@ class Local:
         self.tally = Tally()
 
     def download(self, urls: list[str], watch: Callable[[Tally], None]) -> None:
-        known = self.store.ledger.placeholders()
-        download = Download(self.config, self.store.keep, self.store.originals.temporary, known)
+        ledger = self.store.ledger
+        download = Download(
+            self.config, self.store.keep, self.store.originals.temporary, ledger.placeholders(),
+            known=ledger.answered(urls),
+        )  # fmt: skip
         self.tally = download.tally
         download.run(urls, watch)
 

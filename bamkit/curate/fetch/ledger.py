@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bamkit.curate.fetch.addresses import host_key
 from bamkit.errors import BamkitError
 
 VERSION = 1
@@ -138,6 +139,13 @@ class Ledger:
                 urls += [row[0] for row in self.db.execute("select url from ledger where sha256 = ?", (sha256,))]
             self.db.executemany("delete from ledger where url = ?", ((url,) for url in urls))
         return urls
+
+    def answered(self, urls: Iterable[str]) -> frozenset[str]:
+        """The hosts of `urls`, as `host:port`, that have answered anything so far."""
+        starts = {url[: url.find("/", url.find("//") + 2) + 1] for url in urls} - {""}
+        query = "select 1 from ledger where url >= ? and url < ? and http_status is not null limit 1"
+        found = (start for start in starts if self.db.execute(query, (start, start + "\U0010ffff")).fetchone())
+        return frozenset(map(host_key, found))
 
     def placeholders(self) -> frozenset[str]:
         """The SHA-256 of all files recognised as placeholders so far."""

@@ -7,14 +7,11 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from bamkit.provenance import digest
 from bamkit.workspace import flush
-
-FLUSHES = 16
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,10 @@ class Originals:
     def keep(self, arrived: Iterable[tuple[Path, str]]) -> None:
         """Move files that arrived to their places, for good: data flushed first, then renamed, then the folders."""
         arrived = list(arrived)
-        _flush_all(path for path, _ in arrived)
+        for path, _ in arrived:
+            _begin_flush(path)
+        for path, _ in arrived:
+            flush(path)
         folders = set()
         for path, sha256 in arrived:
             target = self.path(sha256)
@@ -62,7 +62,8 @@ class Originals:
                 folders.add(self.root)
             os.replace(path, target)
             folders.add(target.parent)
-        _flush_all(folders)
+        for folder in folders:
+            flush(folder)
 
     def intact(self, sha256: str) -> bytes | None:
         """The file's bytes, or None if it is not there or no longer what it was."""
@@ -76,14 +77,18 @@ class Originals:
         self.path(sha256).unlink(missing_ok=True)
 
 
-def _flush_all(paths: Iterable[Path]) -> None:
-    """Flush many files or folders to disk, side by side: a file system writes down together what asks together.
+def _begin_flush(path: Path) -> None:
+    """Have the system begin to write a file down, where it can be told so, without waiting for it.
 
-    One after the other each waits for a turn of the disk of its own: 15 times as long where this was measured.
+    When all files of a group are begun first, the first flush finds most of the work done, and the rest cost next to
+    nothing; flushed one by one from the start each would wait for a turn of the disk of its own.
     """
-    with ThreadPoolExecutor(FLUSHES, thread_name_prefix="bamkit-flush") as pool:
-        # The list waits for all and raises what one of them raised.
-        list(pool.map(flush, paths))
+    if hasattr(os, "posix_fadvise"):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(handle)
 
 
 class Built:

@@ -11,6 +11,8 @@ from bamkit.curate.fetch.faults import HOST_FAULTS, Fault
 
 DEFAULT_RATE = 40.0
 SLOWEST = 0.5
+SILENT = frozenset({"timeout", "unreachable", "reset", "tls", "bad-answer"})
+"""Faults in which the host itself may have had no part."""
 
 
 @dataclass
@@ -29,6 +31,8 @@ class Host:
     """Host faults in a row."""
     throttles: int = 0
     """Answers of 429 in a row."""
+    answered: bool = False
+    """Whether any answer came in this run, be it an error."""
     opened: int = 0
     """Tries of the open breaker that failed; 0 while it is closed."""
     changed_at: float = 0.0
@@ -60,6 +64,7 @@ class Host:
     def leave(self, now: float, started: float, fault: Fault | None) -> None:
         """A request that was `started` then is over."""
         self.active -= 1
+        self.answered |= fault is None or fault.name not in SILENT
         if fault is None or fault.name not in HOST_FAULTS | {"throttled"}:
             self.faults = self.throttles = self.opened = 0
             if self.rate:
@@ -91,10 +96,14 @@ class Host:
             return
         self.opened += 1
         self.changed_at = now
-        if self.opened > self.manners.breaker_tries:
-            self.given_up = f"{self.name} failed {self.faults} times in a row, the last time: {fault}"
+        how = self.manners
+        # Nobody should wait for minutes to be told that a host is down or its name is wrong.
+        tries, pause = (how.breaker_tries, how.breaker_pause) if self.answered else (1, how.first_pause)
+        if self.opened > tries:
+            what = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
+            self.given_up = f"{self.name} {what}, the last time: {fault}"
             return
-        self.ready_at = now + self.manners.breaker_pause * 2 ** (self.opened - 1)
+        self.ready_at = now + pause * 2 ** (self.opened - 1)
 
 
 def backoff(manners: Manners, attempt: int) -> float:

@@ -102,11 +102,13 @@ class Publication:
             return
         why = self.reasons.most_common()
         listed = ", ".join(f"{count:,} {reason}" for reason, count in why[:4])
+        if down := sorted(set(self.given_up.values())):
+            listed += f" ({down[0]})"
         hint = f"bamkit fetch {self.manifest.name} --retry-failed {why[0][0]}" if why else ""
         if "private-address" in self.reasons:
             hint = "bamkit fetch --allow-private, if this machine or your own network is meant"
         elif "host-down" in self.reasons:
-            hint = "bamkit fetch, once the host answers again"
+            hint = "bamkit fetch asks for them, once the host answers: try one address in a browser"
         raise BamkitError(f"not one picture of {self.manifest.name!r} could be had: {listed}", hint)
 
     @cached_property
@@ -124,7 +126,7 @@ class Publication:
             with Progress(f"write {self.manifest.name}", total, stream=stream) as progress:
                 write_split(
                     self.folder, self.manifest, self.plan.splits, self.rows, self.store.built.get, self.about,
-                    self.config.shard_rows, lambda more: progress.update(progress.done + more),
+                    self.config.build, self.config.shard_rows, lambda more: progress.update(progress.done + more),
                 )  # fmt: skip
             write_missing(
                 self.folder / "missing.parquet", self.manifest, self.plan.missing, self.absent.__getitem__, self.about

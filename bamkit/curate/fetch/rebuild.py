@@ -28,7 +28,7 @@ def rebuild(
         data = store.originals.intact(row.sha256 or "")
         return row, data if data is None else tried(data, config)
 
-    return keep_built(_unordered(one, rows, config.decode_threads), store, step)
+    return keep_built(_unordered(one, rows, config.decode_threads), config, store, step)
 
 
 def tried(data: bytes, config: Fetch) -> Picture | Fault:
@@ -40,12 +40,13 @@ def tried(data: bytes, config: Fetch) -> Picture | Fault:
 
 
 def keep_built(
-    results: Iterable[tuple[Row, Picture | Fault | None]], store: Store, step: Callable[[int], None]
+    results: Iterable[tuple[Row, Picture | Fault | None]], config: Fetch, store: Store, step: Callable[[int], None]
 ) -> tuple[list[Row], list[Row]]:
     """Put built pictures into the store as they come; gives the rows without an original and those that failed."""
     lost: list[Row] = []
     failed: list[Row] = []
     ready: list[tuple[str, Picture]] = []
+    most = config.build.at_once(64)
     for done, (row, result) in enumerate(results, 1):
         if result is None:
             lost.append(row)
@@ -53,7 +54,7 @@ def keep_built(
             failed.append(replace(row, outcome=result.name, reason=result.detail, attempts=0, time=now()))
         else:
             ready.append((row.sha256 or "", result))
-        if len(ready) >= 64:
+        if len(ready) >= most:
             store.built.add(ready)
             ready.clear()
         step(done)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TextIO
 
+from bamkit.curate.fetch.addresses import host_key
 from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.decode import quiet_decoders
 from bamkit.curate.fetch.download import Tally, explained
@@ -73,6 +74,7 @@ class _Run:
         self.summary = Summary()
         self.asked: set[str] = set()
         self.outcomes: dict[str, str] = {}
+        self.down: dict[str, str] = {}
         self.retry = set(config.retry)
         # What was refused by a setting that has been changed since is no failure of the host's.
         self.retry |= {"private-address"} if config.allow_private else set()
@@ -117,8 +119,15 @@ class _Run:
         self.outcomes = self.store.ledger.outcomes(urls)
 
     def _wanted(self) -> list[str]:
+        """The URLs to ask for next; those at a host that was given up count as not to be had."""
         replace = self.config.replace
-        return list(dict.fromkeys(url for each in self.manifests for url in wanted(each, self.state, replace)))
+        while True:
+            urls = dict.fromkeys(url for each in self.manifests for url in wanted(each, self.state, replace))
+            names = {url: host_key(url) for url in urls} if self.down else {}
+            idle = {url: self.down[name] for url, name in names.items() if name in self.down}
+            if not idle:
+                return list(urls)
+            self.summary.given_up |= idle
 
     def _download(self, urls: list[str]) -> None:
         self.asked.update(urls)
@@ -134,6 +143,7 @@ class _Run:
             summary.bytes += tally.bytes
             summary.failed += tally.failed
             summary.given_up |= tally.skipped
+            self.down |= {host_key(url): why for why, url in {why: url for url, why in tally.skipped.items()}.items()}
 
     def _build(self, publication: Publication) -> bool:
         """Build what the split needs and is not built yet; False if some of it could not be."""

@@ -27,6 +27,8 @@ class Job:
     throttled: int = 0
     """How many of them were answered by 429."""
     started: float = 0.0
+    fault: Fault | None = None
+    """Of its last request."""
 
 
 @dataclass
@@ -47,8 +49,10 @@ class _Queue:
         return max(opens, self.later[0][0]) if self.later else None
 
     def take(self, now: float) -> Job:
-        # Those that failed before go first, or the last ones would wait for a whole queue.
-        job = heapq.heappop(self.later)[2] if self.later and self.later[0][0] <= now else self.waiting.popleft()
+        # Those that failed before go first, or the last ones would wait for a whole queue; but a host that may be down
+        # is tried with another one, since the fault could be the file's.
+        first = self.later and self.later[0][0] <= now and not (self.host.opened and self.waiting)
+        job = heapq.heappop(self.later)[2] if first else self.waiting.popleft()
         self.host.enter(now)
         job.started = now
         return job
@@ -57,12 +61,17 @@ class _Queue:
 class Scheduler:
     """Hands jobs to worker threads: `take` blocks until a host may be asked, `finish` says how it went.
 
-    Every job ends in exactly one call of `finish` that returns False, or in `given_up`, a list of (url, why).
+    Every job ends in exactly one call of `finish` that returns False or, when its host is given up, in one of two
+    lists: `given_up` of (url, why) for those that nothing is known of, and `failed` for those that were asked for in
+    vain at a host that does answer others, in this run or before it (`known`, names as `host_key` makes them).
     """
 
-    def __init__(self, manners: Manners, clock: Callable[[], float] = time.monotonic) -> None:
-        self.manners, self.clock = manners, clock
+    def __init__(
+        self, manners: Manners, known: frozenset[str] = frozenset(), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.manners, self.known, self.clock = manners, known, clock
         self.given_up: list[tuple[str, str]] = []
+        self.failed: list[Job] = []
         self._queues: dict[str, _Queue] = {}
         self._heap: list[tuple[float, int, int, _Queue]] = []
         self._count = itertools.count()
@@ -120,11 +129,12 @@ class Scheduler:
             return None
 
     def finish(self, job: Job, fault: Fault | None) -> bool:
-        """Report how a job went; True if it will be tried again, False if it is over."""
+        """Report how a job went; True if it will be tried again or its host is given up, False if it is over."""
         with self._change:
             now, queue = self.clock(), job.queue
             queue.host.leave(now, job.started, fault)
             job.attempts += 1
+            job.fault = fault
             again = self._again(queue, job, fault, now)
             self._left -= not again
             if queue.host.given_up:
@@ -154,20 +164,27 @@ class Scheduler:
             self._change.notify_all()
 
     def _again(self, queue: _Queue, job: Job, fault: Fault | None, now: float) -> bool:
-        if fault is None or not fault.kind.repeat or self._stopped or queue.host.given_up:
+        if fault is None or not fault.kind.repeat or self._stopped:
             return False
         job.throttled += fault.name == "throttled"
         tries = job.attempts - job.throttled
         if job.throttled >= self.manners.throttled_attempts or tries >= self.manners.attempts:
             return False
+        if queue.host.given_up:
+            queue.waiting.append(job)
+            return True
         # After a 429 the whole host waits; the job itself need not.
         wait = 0.0 if fault.name == "throttled" else backoff(self.manners, tries)
         heapq.heappush(queue.later, (now + wait, next(self._count), job))
         return True
 
     def _give_up(self, queue: _Queue) -> None:
+        answers = queue.host.answered or queue.host.name in self.known
         for job in [*queue.waiting, *(entry[2] for entry in queue.later)]:
-            self.given_up.append((job.url, queue.host.given_up))
+            if answers and job.fault is not None and job.fault.name != "unreachable":
+                self.failed.append(job)
+            else:
+                self.given_up.append((job.url, queue.host.given_up))
             self._left -= 1
         queue.waiting.clear()
         queue.later.clear()

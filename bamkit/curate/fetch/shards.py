@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bamkit.contract import missing_schema, selection_schema, split_schema
+from bamkit.curate.fetch.config import Build
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.plan import Manifest, Place
@@ -35,6 +36,7 @@ def write_split(
     rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
     picture: Callable[[str], Picture],
     about: dict[str, Any],
+    how: Build,
     shard_rows: int,
     step: Callable[[int], None],
 ) -> None:
@@ -53,8 +55,8 @@ def write_split(
                 ready.append((temporary, path))
                 part = its[number * shard_rows : (number + 1) * shard_rows]
                 batches = (
-                    _batch(manifest, split, chunk, rows, picture, about["build"]["format"])
-                    for chunk in _chunks(part, GROUP_ROWS)
+                    _batch(manifest, split, chunk, rows, picture, how.format)
+                    for chunk in _chunks(part, how.at_once(GROUP_ROWS))
                 )
                 _stream(batches, temporary, {**about, "split": split}, step)
         for temporary, path in ready:
