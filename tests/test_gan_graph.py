@@ -1,0 +1,75 @@
+"""The step keeps the rules of a CUDA graph, shown on a CPU by recording its operations once and repeating them."""
+
+from dataclasses import replace
+
+import gan_parts
+import pytest
+import torch
+from tape import Tape, TapedStep
+
+from bamkit.gan import feed, learner
+from bamkit.gan.distributed import Group
+from bamkit.gan.engine import Levers
+
+
+def trained(monkeypatch, graph, levers, settings, steps=12):
+    """Losses of `steps` steps and the state after them; with `graph`, all but the first steps are replays."""
+    rng = torch.Generator().manual_seed(0)
+
+    class Bench(learner.Learner):
+        def decode(self, domain, split, most=None):
+            return torch.randint(0, 256, (6, 32, 32, 3), generator=rng, dtype=torch.uint8).numpy()
+
+    monkeypatch.setattr(learner, "GraphedStep", TapedStep)
+    monkeypatch.setattr(feed, "cut", feed.gather)
+    config = gan_parts.tiny(**settings)
+    made = Bench(config, ("a", "b"), torch.device("cpu"), Group(), levers=replace(levers, graph=graph))
+    for step in range(steps):
+        made.set_rate(2e-3 * (1 - step / steps))
+        made.train_step(step)
+    return torch.tensor([list(row.values()) for row in made.read_window()]), made.state()
+
+
+def same(one, other):
+    """Whether two nested states hold the same bits."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@pytest.mark.parametrize(
+    ("levers", "settings"),
+    [
+        (Levers(), {}),
+        (Levers(merged=True), {"batch": 2, "pool": 2}),
+        (Levers(merged=True), {"generator": "unet", "halvings": 3, "crop": 24, "objective": "log-likelihood"}),
+        (Levers(), {"low_memory": True, "lambda_identity": 0.0, "pool": 0}),
+        (Levers(merged=True, channels_last=True, bf16=True), {"diffaug": True, "ema": 0.9}),
+    ],
+    ids=["plain", "merged", "unet", "low memory", "bf16 and all options"],
+)
+def test_a_replayed_step_is_the_step(monkeypatch, levers, settings):
+    """Rate, draws, pools, averages and Adam's count reach a replay, as they must reach a CUDA graph."""
+    levers = replace(levers, fused_adam=True)
+    losses, state = trained(monkeypatch, False, levers, settings)
+    replayed, state_replayed = trained(monkeypatch, True, levers, settings)
+    assert torch.equal(losses, replayed)
+    assert same(state, state_replayed)
+    assert (losses[4:] - losses[3:-1]).abs().sum(1).min() > 0, "every replay is a step of its own"
+
+
+def test_the_tape_notices_what_a_graph_would_not_take():
+    """A rate that Python keeps stays what it was; a value that Python asks for is an error."""
+    weight, rate = torch.ones(2), [0.5]
+    tape = Tape()
+    with tape:
+        weight.mul_(rate[0])
+    rate[0] = 1.0
+    tape.replay()
+    assert weight.tolist() == [0.25, 0.25]
+    with pytest.raises(RuntimeError, match="asks a tensor"), Tape():
+        weight.sum().item()
