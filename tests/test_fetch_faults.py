@@ -40,6 +40,7 @@ from bamkit.curate.fetch import Build, Fetch, Limits, Manners, addresses, fetch
 from bamkit.curate.fetch.addresses import is_public
 from bamkit.curate.fetch.client import Client, retry_after
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.polite import Host
 from bamkit.curate.fetch.scheduler import Scheduler
 from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
@@ -368,6 +369,21 @@ def test_what_fails_at_a_host_that_answers_others_comes_to_an_end(tmp_path, answ
         assert left == sorted(left, reverse=True)
         assert left[-1] == 0, left
         assert len(ledger(tmp_path)) == 51
+
+
+def test_an_open_breaker_lets_one_through_whatever_else_is_under_way():
+    host = Host("127.0.0.1:80", Manners(connections=8, breaker_after=3))
+    for _ in range(8):
+        host.enter(0.0)
+    for _ in range(3):
+        host.leave(10.0, 0.0, Fault("timeout"))
+    assert host.open_at() == 12.0, "five old requests still hang: the try need not wait for them"
+    host.enter(12.0)
+    assert host.open_at() is None, "one at a time"
+    host.leave(20.0, 0.0, Fault("timeout"))
+    assert (host.open_at(), host.given_up) == (None, "")
+    host.leave(22.0, 12.0, Fault("timeout"))
+    assert "has not answered once" in host.given_up
 
 
 def test_connections_per_host_and_keep_alive(tmp_path):

@@ -225,7 +225,7 @@ class Client:
         except Fault as found:
             fault = found
         except (HTTPError, LocationParseError) as error:
-            fault = _translate(error)
+            fault = _translate(error, min(limits.seconds, limits.silent_seconds))
         except ValueError as error:
             # What http.client and urllib3 raise for answers that are no HTTP at all (UnicodeError is one, too).
             fault = Fault("bad-answer", _said(error))
@@ -351,12 +351,14 @@ def _drained(response: urllib3.BaseHTTPResponse) -> bool:
         return False
 
 
-def _translate(error: Exception) -> Fault:
-    """The fault behind an exception of urllib3."""
+def _translate(error: Exception, silent: float) -> Fault:
+    """The fault behind an exception of urllib3; `silent` is the longest silence in seconds."""
     inner = error.args[-1] if error.args else error
     if isinstance(error, SSLError):
         return Fault("tls", _said(error))
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+    if isinstance(error, ReadTimeoutError):
+        return Fault("timeout", f"nothing came for {silent:g} s")
+    if isinstance(error, ConnectTimeoutError):
         return Fault("timeout", _said(error))
     for found in (error, inner):
         # urllib3's own IncompleteRead is one of http.client's, too; a chunk of no length is the end of the connection.

@@ -57,6 +57,7 @@ class Gate:
         for lost in [token for token, since in leases.items() if since < now - self.longest]:
             del leases[lost]
         host.active = len(leases)
+        host.trying = sum(since >= host.changed_at for since in leases.values())
         opens = host.open_at()
         if opens is None:
             return BUSY

@@ -25,6 +25,9 @@ class Host:
     rate: float = -1.0
     """Requests that may start per second just now; 0 means no limit."""
     active: int = 0
+    """Requests under way."""
+    trying: int = 0
+    """How many of them an open breaker let through."""
     ready_at: float = 0.0
     """No request starts before this time."""
     faults: int = 0
@@ -53,17 +56,24 @@ class Host:
 
     def open_at(self) -> float | None:
         """When the next request may start; None while all connections are busy."""
-        return None if self.active >= (1 if self.opened else self.manners.connections) else self.ready_at
+        busy = self.trying > 0 if self.opened else self.active >= self.manners.connections
+        return None if busy else self.ready_at
 
     def enter(self, now: float) -> None:
         """A request starts. After a pause up to `connections` requests may start at once, then the rate holds."""
         self.active += 1
+        self.trying += self.opened > 0
         if self.rate:
             self.ready_at = max(self.ready_at, now - self.manners.connections / self.rate) + 1 / self.rate
 
+    def cancel(self, started: float) -> None:
+        """A request that was `started` then is not made after all."""
+        self.active -= 1
+        self.trying -= self.trying > 0 and started >= self.changed_at
+
     def leave(self, now: float, started: float, fault: Fault | None) -> None:
         """A request that was `started` then is over."""
-        self.active -= 1
+        self.cancel(started)
         self.answered |= fault is None or fault.name not in SILENT
         if fault is None or fault.name not in HOST_FAULTS | {"throttled"}:
             self.faults = self.throttles = self.opened = 0
@@ -84,7 +94,7 @@ class Host:
         if wait > self.manners.patience:
             self.given_up = f"{self.name} asks to wait {wait:,.0f} s"
             return
-        self.changed_at = now
+        self.changed_at, self.trying = now, 0
         self.ready_at = max(self.ready_at, now + wait)
         if self.rate:
             self.rate = max(SLOWEST, self.rate / 2)
@@ -95,7 +105,7 @@ class Host:
         if not self.opened and self.faults < self.manners.breaker_after:
             return
         self.opened += 1
-        self.changed_at = now
+        self.changed_at, self.trying = now, 0
         how = self.manners
         # Nobody should wait for minutes to be told that a host is down or its name is wrong.
         tries, pause = (how.breaker_tries, how.breaker_pause) if self.answered else (1, how.first_pause)

@@ -148,7 +148,7 @@ class Scheduler:
         """A job that was taken but must not start yet (another machine is busy with its host)."""
         with self._change:
             now, queue = self.clock(), job.queue
-            queue.host.active -= 1
+            queue.host.cancel(job.started)
             heapq.heappush(queue.later, (now + seconds, next(self._count), job))
             self._push(queue)
             self._change.notify()
@@ -157,7 +157,7 @@ class Scheduler:
         """A job that was taken, but its host was given up meanwhile, here or by another machine."""
         with self._change:
             queue = job.queue
-            queue.host.active -= 1
+            queue.host.cancel(job.started)
             queue.host.given_up = why
             queue.waiting.append(job)
             self._give_up(queue)
