@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections import deque
@@ -72,7 +73,8 @@ class Progress:
             parts += [f"{duration((self.total - self.done) / rate)} left"]
         if note:
             parts.append(note)
-        line = " · ".join(parts)
+        # A line that wraps could not be taken back.
+        line = " · ".join(parts)[: max(20, shutil.get_terminal_size().columns - 1)]
         self.stream.write("\r" + line.ljust(self._width))
         self.stream.flush()
         self._width, self._drawn = len(line), now

@@ -37,6 +37,8 @@ class Workspace:
             return cls(root)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BamkitError(f"{path} is not valid TOML: {error}") from error
+        except NotADirectoryError as error:
+            raise BamkitError(f"{root} is a file; a workspace is a folder", f"-w {root.parent}") from error
         except OSError as error:
             raise BamkitError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -45,16 +47,22 @@ class Workspace:
 
         A relative path in bamkit.toml is relative to the workspace. Raises BamkitError if there is no such file.
         """
-        chosen = given or self.config.get("db")
-        if chosen and "://" in chosen:
+        chosen = given or self.located(self.config.get("db", DATABASE))
+        if "://" in chosen:
             return chosen
-        path = Path(given) if given else self.root / (chosen or DATABASE)
+        path = Path(chosen).expanduser()
         if not path.is_file():
             raise BamkitError(
                 f"no BAM database at {path}: ask its authors (bam-dataset.org) and put it there, or give --db PATH",
                 "bamkit sample DIR makes a workspace with a stand-in to try everything on",
             )
         return str(path)
+
+    def located(self, place: Any) -> str:
+        """A path that bamkit.toml names, relative to the workspace; `~` is the home folder, a URL stays as it is."""
+        if not isinstance(place, str) or not place:
+            raise BamkitError(f"db = {place!r} is no path", f'write db = "PATH" into {self.root / CONFIG}')
+        return place if "://" in place else str(self.root / Path(place).expanduser())
 
     @property
     def selections(self) -> Path:

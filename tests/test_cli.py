@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bamkit.cli import COMMANDS, root
+from bamkit.workspace import Workspace
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -79,6 +80,73 @@ def test_an_unknown_option_is_a_usage_error(bamkit, tmp_path):
     assert bamkit("select --emotoin happy", cwd=tmp_path, code=2)
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("selct", "select"), ("trian", "train"), ("translat", "translate")])
+def test_a_misspelt_command_names_the_nearest(bamkit, typed, meant):
+    assert f"Did you mean {meant}?" in bamkit(typed, code=2).output
+
+
+def test_a_strange_command_is_a_usage_error(bamkit):
+    assert "No such command 'xyzzy'" in bamkit("xyzzy", code=2).output
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says", "suggests"),
+    [
+        ("db = 3", "info", "db = 3 is no path", "db ="),
+        ("[fetch]\nsize = 'big'", "fetch", "size = 'big': 'big' is not a valid integer", ""),
+        ("[fetch]\nsize = [1, 2]", "fetch", "takes one value", ""),
+        ("[fetch]\nsiez = 64", "fetch", "no option --siez", "did you mean size?"),
+        ("[fecth]\nsize = 64", "info", "[fecth] belongs to no command", "did you mean fetch?"),
+        ("siez = 64", "info", "no command has an option --siez", "did you mean size?"),
+        ("[judge.train]\nepcohs = 3", "judge train", "no option --epcohs", "did you mean epochs?"),
+    ],
+)
+def test_mistakes_in_bamkit_toml_are_named(bamkit, tmp_path, text, line, says, suggests):
+    (tmp_path / "bamkit.toml").write_text(text)
+    output = bamkit(line, cwd=tmp_path, code=1).output
+    assert "bamkit.toml" in output
+    assert says in output
+    assert suggests in output
+    assert len(output.strip().splitlines()) <= 2
+
+
+def test_bamkit_toml_spells_options_as_the_command_line_does(bamkit, sample_workspace):
+    (sample_workspace / "bamkit.toml").write_text(
+        "no-mature = true\n[info]\njson = true\n[train]\nno-flip = true\n"
+        "[select]\ntop = 8\ntest = 2\nvalidation = 2\nlicense = 'cc by*'\n"
+    )
+    assert bamkit("info", cwd=sample_workspace).output.startswith("{")
+    bamkit("select --emotion happy", cwd=sample_workspace)
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(sample_workspace / "selections" / "happy.parquet").to_pylist()
+    assert sum(row["split"] == "train" for row in rows) == 8
+    assert {row["license"][:5] for row in rows} == {"cc by"}
+    assert not any(row["mature"] for row in rows)
+
+
+def test_negative_spellings_switch_off(tmp_path):
+    from bamkit.commands.train import command
+    from bamkit.defaults import defaults
+
+    context = click.Context(command, info_name="train")
+    assert defaults(context, Workspace(tmp_path, {"train": {"no-flip": True}}))["flip"] is False
+    assert defaults(context, Workspace(tmp_path, {"train": {"flip": True}}))["flip"] is True
+
+
+def test_a_database_may_lie_in_the_home_folder(bamkit, sample_workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(sample_workspace))
+    (tmp_path / "bamkit.toml").write_text("db = '~/bam.sqlite'\n")
+    assert "400 images" in bamkit("info", cwd=tmp_path).output
+    (tmp_path / "bamkit.toml").write_text("[info]\ndb = '~/bam.sqlite'\n")
+    assert "400 images" in bamkit("info", cwd=tmp_path).output
+
+
+def test_a_workspace_that_is_a_file(bamkit, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "a workspace is a folder" in bamkit(f"info -w {tmp_path / 'file'}", code=1).output
+
+
 def test_bugs_are_one_line_too(monkeypatch, tmp_path):
     monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
     monkeypatch.setattr("bamkit.workspace.Workspace.database", lambda *_: 1 / 0)
@@ -101,3 +169,20 @@ def test_a_reader_that_leaves_is_no_error():
     )
     assert "Usage" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_progress_fits_the_terminal(monkeypatch):
+    import io
+
+    from bamkit.progress import Progress
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = Terminal()
+    with Progress("fetch", 1200, stream=screen) as progress:
+        progress.update(1200, "14 missing, 3 waiting for a host that asked for a pause")
+    assert "1,200/1,200" in screen.getvalue()
+    assert max(len(line) for line in screen.getvalue().split("\r")) < 40

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bamkit.defaults import defaults
 from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
 
@@ -33,26 +34,12 @@ def _open(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     chosen = value or (ctx.find_root().obj if isinstance(ctx.find_root().obj, str) else None) or "."
     try:
         workspace = Workspace.open(chosen)
+        ctx.default_map = defaults(ctx, workspace)
     except BamkitError as error:
         from bamkit.cli import Shown
 
         raise Shown(error) from error
-    tables = {key: value for key, value in workspace.config.items() if not isinstance(value, dict)}
-    own = _table(ctx, workspace.config)
-    merged = {**tables, **own}
-    merged.pop("db", None)  # relative to the workspace: Workspace.database() resolves it
-    if ctx.info_name and "db" in own:
-        merged["db"] = str(workspace.root / own["db"]) if "://" not in own["db"] else own["db"]
-    ctx.default_map = {key.replace("-", "_"): item for key, item in merged.items()}
     return workspace
-
-
-def _table(ctx: click.Context, config: dict[str, Any]) -> dict[str, Any]:
-    """The command's own table of bamkit.toml: `bamkit judge train` reads [judge.train], not [train]."""
-    if ctx.parent is not None and ctx.parent.parent is not None:
-        config = _table(ctx.parent, config)
-    own = config.get(ctx.info_name or "", {})
-    return own if isinstance(own, dict) else {}
 
 
 def database_option(function: Command) -> Command:
