@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ class Step:
 
     @property
     def line(self) -> str:
-        return "bamkit " + " ".join(word if word and " " not in word else f"'{word}'" for word in self.words)
+        return "bamkit " + shlex.join(self.words)
 
 
 def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int = 0) -> None:

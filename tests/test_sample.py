@@ -373,3 +373,15 @@ def test_the_command_serves_until_it_is_stopped(tmp_path, number):
     assert process.returncode == 0
     assert out.startswith("answers:")
     assert err == ""
+
+
+def test_commands_shown_can_be_pasted_whatever_the_folder_is_called(bamkit, tmp_path):
+    output = bamkit(["sample", "mein Gemälde", "--rows", "40"], cwd=tmp_path).output
+    assert "bamkit sample 'mein Gemälde' --serve" in output
+    assert "cd 'mein Gemälde'" in output
+    assert "'mein Gemälde' --serve" in bamkit(["sample", "mein Gemälde", "--rows", "40"], cwd=tmp_path, code=1).output
+
+
+def test_a_wrong_share_of_faults_makes_no_sample(bamkit, tmp_path):
+    bamkit("sample new --serve --faults 3", cwd=tmp_path, code=2)
+    assert list(tmp_path.iterdir()) == []

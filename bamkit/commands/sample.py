@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -18,11 +19,24 @@ from bamkit.commands.options import example, force_option
     )
 )
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--rows", type=int, help="Images in the database.  [default: 6000]")
+@click.option(
+    "--rows", type=click.IntRange(20, 1_000_000), metavar="N", help="Images in the database.  [default: 6000]"
+)
 @click.option("--seed", type=int, help="Another seed is another database with other pictures.  [default: 0]")
-@click.option("--port", type=int, help="Port of this machine that the addresses name.  [default: 8765]")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Port of this machine that the addresses name.  [default: 8765]",
+)
 @click.option("--serve", is_flag=True, help="Serve the pictures of DIR (made first if it is not there) until Ctrl-C.")
-@click.option("--faults", default=0.06, show_default=True, help="With --serve: share of addresses that are gone.")
+@click.option(
+    "--faults",
+    type=click.FloatRange(0, 0.45),
+    default=0.06,
+    show_default=True,
+    help="With --serve: share of addresses that are gone.",
+)
 @click.option(
     "--processes",
     type=click.IntRange(0, 64),
@@ -57,12 +71,13 @@ def command(
     if serve:
         _serve(directory, faults, processes)
         return
+    place = shlex.quote(str(directory))
     top = 1000 if rows >= 5000 else max(1, rows // 8)
     click.echo(
         "next, in a second terminal, the server that paints its pictures:\n"
-        f"  bamkit sample {directory} --serve\n"
+        f"  bamkit sample {place} --serve\n"
         "and here:\n"
-        f"  cd {directory}\n"
+        f"  cd {place}\n"
         "  bamkit info\n"
         f"  bamkit select --emotion happy --top {top}\n"
         f"  bamkit select --emotion scary --top {top}\n"

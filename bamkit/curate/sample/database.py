@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -111,13 +112,15 @@ def _refuse_loss(directory: Path, force: bool) -> None:
     database, config = directory / DATABASE, directory / CONFIG
     for path in (database, config):
         if path.exists() and not force:
-            raise BamkitError(
-                f"{path} is already there", f"bamkit sample {directory} --serve serves it; --force makes it anew"
-            )
+            raise BamkitError(f"{path} is already there", f"{_serve(directory)} serves it; --force makes it anew")
     if database.exists():
         sample_of(database)
     if config.exists() and not config.read_bytes().startswith(settings().splitlines()[0].encode()):
         raise BamkitError(f"{config} was not written by bamkit sample, so it is not replaced", "move it away first")
+
+
+def _serve(directory: Path) -> str:
+    return f"bamkit sample {shlex.quote(str(directory))} --serve"
 
 
 def _write(path: Path, rows: int, seed: int, port: int, mature: float) -> None:
@@ -253,7 +256,7 @@ def keep_or_make(
         if wanted not in (None, there):
             raise BamkitError(
                 f"the sample in {directory} was made with --{name} {there}, not {wanted}",
-                f"bamkit sample {directory} --serve serves it as it is; --force makes it anew",
+                f"{_serve(directory)} serves it as it is; --force makes it anew",
             )
     return False
 
@@ -273,7 +276,7 @@ def sample_of(path: Path | str) -> Sample:
     path = Path(path)
     path = path / DATABASE if path.is_dir() else path
     if not path.is_file():
-        raise BamkitError(f"there is no sample at {path}", f"bamkit sample {path.parent} makes one")
+        raise BamkitError(f"there is no sample at {path}", f"bamkit sample {shlex.quote(str(path.parent))} makes one")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
