@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from bamkit.study import finished
 from bamkit.workspace import Workspace, write_text
 
 MARK = ".bamkit-demo.json"
+FOLDERS = ("selections", "originals", "splits", "runs", "translations", "reports", "index", "judge", "cache", "exports")
 DOMAINS = ("happy", "scary")
 RUN = "happy-scary"
 
@@ -45,15 +47,24 @@ def run(root: Path, config: DemoConfig = DemoConfig(), force: bool = False) -> P
     A demo that was interrupted goes on where it stopped. Raises BamkitError if `root` holds something else, or if it
     holds a demo of other numbers and `force` is not given.
     """
+    root = root.resolve()
     port = _claim(root, config, force)
     workspace = Workspace(root)
-    first, rest = preparation(workspace, config, port), steps(workspace, config)
+    todo = steps(workspace, config, port)
     again = "the same command again: it goes on from there"
-    recipe.run(first, root.parent, again, of=len(first + rest))
+    recipe.run(todo[:1], root.parent, again, of=len(todo))
     from bamkit.curate.sample import SampleServer
 
-    with SampleServer(root, processes=2):
-        recipe.run(rest, root, again, after=len(first), of=len(first + rest))
+    server = SampleServer(root, processes=2)
+    try:
+        server.start()
+    except BamkitError as error:
+        hint = f"if no other `bamkit demo` runs here: bamkit demo {shlex.quote(str(root))} --force, for another port"
+        raise BamkitError(error.message, hint) from error
+    try:
+        recipe.run(todo[1:], root, again, after=1, of=len(todo))
+    finally:
+        server.stop()
     from bamkit.demopage import write
 
     return write(workspace, DOMAINS, RUN)
@@ -65,9 +76,13 @@ def _claim(root: Path, config: DemoConfig, force: bool) -> int:
     if root.exists() and any(root.iterdir()) and not mark.exists():
         raise BamkitError(f"{root} holds something that is not a demo", "bamkit demo ANOTHER-FOLDER")
     if mark.exists():
-        made = json.loads(mark.read_text(encoding="utf-8"))
-        if made["config"] == vars(config) and not force:
-            return made["port"]
+        try:
+            made = json.loads(mark.read_text(encoding="utf-8"))
+            same, port = made["config"] == vars(config), int(made["port"])
+        except (ValueError, KeyError, TypeError):
+            same, port = False, 0
+        if same and not force:
+            return port
         if not force:
             raise BamkitError(f"{root} holds a demo with other settings", "give --force to make it anew")
         _remove(root)
@@ -80,7 +95,7 @@ def _remove(root: Path) -> None:
     """Take away what a demo makes, and nothing else that lies in the folder."""
     import shutil
 
-    for name in ("selections", "originals", "splits", "runs", "translations", "reports"):
+    for name in FOLDERS:
         shutil.rmtree(root / name, ignore_errors=True)
     for name in ("bam.sqlite", "bamkit.toml", "index.html", MARK):
         (root / name).unlink(missing_ok=True)
@@ -92,20 +107,12 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def preparation(workspace: Workspace, config: DemoConfig, port: int) -> list[Step]:
-    """The step that makes the sample workspace, typed one folder above it."""
-    words = ("sample", workspace.root.name, "--rows", str(config.rows), "--port", str(port))
-    return [
-        Step(words, "make a stand-in for the database (BAM itself is given out on request only)", _database(workspace))
-    ]
+def steps(workspace: Workspace, config: DemoConfig, port: int) -> list[Step]:
+    """The verbs in the order of the work, each with a test of whether its result is there.
 
-
-def _database(workspace: Workspace):  # noqa: ANN202
-    return lambda: (workspace.root / "bam.sqlite").exists() and (workspace.root / "bamkit.toml").exists()
-
-
-def steps(workspace: Workspace, config: DemoConfig) -> list[Step]:
-    """The verbs in the order of the work, each with a test of whether its result is there."""
+    The first makes the workspace and is typed one folder above it; the others are typed in it.
+    """
+    sample = ("sample", workspace.root.name, "--rows", str(config.rows), "--port", str(port))
     select = ("--top", str(config.top), "--test", str(config.test))
     length = ("--steps", str(config.steps)) if config.steps else ()
     begun = (workspace.run(RUN) / "run.json").exists()
@@ -116,6 +123,11 @@ def steps(workspace: Workspace, config: DemoConfig) -> list[Step]:
 
     happy, scary = DOMAINS
     return [
+        Step(
+            sample,
+            "make a stand-in for the database (BAM itself is given out on request only); the demo serves its pictures",
+            lambda: there("bam.sqlite")() and there("bamkit.toml")(),
+        ),
         Step(("info",), "see what is in the database", there("selections", f"{scary}.parquet")),
         Step(
             ("select", "--emotion", happy, *select),

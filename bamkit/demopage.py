@@ -35,7 +35,8 @@ def write(workspace: Workspace, domains: tuple[str, str], run: str) -> Path:
     pairs = {f"{x}-to-{y}": before_after(workspace, x, f"{x}-to-{y}", run) for x, y in ((a, b), (b, a))}
     for direction, found in pairs.items():
         page.section(direction.replace("-", " "), _measured(direction, found))
-        page.pictures(alternate(found[:15]), caption="Each picture and, to its right, its translation.", width=132)
+        shown = alternate(found[:15])
+        page.pictures(shown, caption="Each picture and, to its right, its translation.", width=120, together=2)
     page.section("The two domains", "The surest pictures of each, in the order of their rank.")
     for name in domains:
         page.pictures(contact_sheet(workspace, name), caption=f"{name}: ranks 1 to 24", width=84)
@@ -43,7 +44,8 @@ def write(workspace: Workspace, domains: tuple[str, str], run: str) -> Path:
     add_curves(page, workspace.run(run))
     page.section("All test pictures")
     for direction, found in pairs.items():
-        page.pictures(alternate(found), caption=f"{direction.replace('-', ' ')}: the whole test split", width=84)
+        caption = f"{direction.replace('-', ' ')}: the whole test split"
+        page.pictures(alternate(found), caption=caption, width=84, together=2)
     page.section("Where everything lies")
     page.html(_links(workspace, run))
     path = workspace.root / "index.html"

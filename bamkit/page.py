@@ -87,12 +87,16 @@ class Page:
         ]
         self.blocks.append({"kind": "table", "columns": names, "numeric": numeric, "rows": body, "caption": caption})
 
-    def pictures(self, pictures: Sequence[Picture], caption: str = "", width: int = 128, columns: int = 0) -> None:
-        """A grid of pictures, each shown `width` CSS pixels wide; `columns` > 0 fixes the number of columns."""
+    def pictures(
+        self, pictures: Sequence[Picture], caption: str = "", width: int = 128, columns: int = 0, together: int = 1
+    ) -> None:
+        """A grid of pictures, each shown `width` CSS pixels wide; `columns` > 0 fixes the number of columns.
+
+        So many as `together` says stay side by side on every screen: 2 for pairs of before and after.
+        """
         items = [{"uri": data_uri(p.source), "alt": p.alt, "caption": p.caption} for p in pictures]
-        self.blocks.append(
-            {"kind": "pictures", "pictures": items, "caption": caption, "width": width, "columns": columns}
-        )
+        layout = {"width": width, "columns": columns, "together": together}
+        self.blocks.append({"kind": "pictures", "pictures": items, "caption": caption, **layout})
 
     def groups(self, groups: Sequence[tuple[str, Sequence[Picture]]], width: int = 96) -> None:
         """Small sets of pictures that belong together, each with its own caption, set side by side."""

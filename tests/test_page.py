@@ -82,6 +82,13 @@ def test_a_page_of_one_section_has_no_contents():
     assert "<nav" in page.render()
 
 
+def test_pairs_stay_side_by_side_on_every_screen():
+    page = Page("t")
+    page.pictures([Picture(data_uri_bytes(), name) for name in "abcd"], together=2)
+    sets = page.render().split('<div class="set">')[1:]
+    assert [re.findall(r'alt="(.)"', part) for part in sets] == [["a", "b"], ["c", "d"]]
+
+
 def test_figures_repeat_and_take_the_pages_ink():
     assert drawing() == drawing()
     page = Page("t")

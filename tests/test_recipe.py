@@ -1,6 +1,8 @@
 """Recipes: steps are shown, done ones are skipped, failures say how to go on; the demo and the study use them."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,54 @@ def test_a_demo_of_other_numbers_is_not_replaced_unasked(tmp_path):
     (tmp_path / MARK).write_text(json.dumps({"config": vars(DemoConfig(top=7)), "port": 1}))
     with pytest.raises(BamkitError, match="other settings"):
         run_demo(tmp_path)
+
+
+@pytest.mark.parametrize("mark", ["", "[]", '{"config": 3}'])
+def test_a_damaged_mark_is_a_demo_to_make_anew(tmp_path, mark):
+    (tmp_path / MARK).write_text(mark)
+    with pytest.raises(BamkitError, match="other settings"):
+        run_demo(tmp_path)
+
+
+def test_the_demo_runs_in_the_folder_it_is_called_in(tmp_path, monkeypatch):
+    """`bamkit demo .`: the sample is named by the folder's own name, one folder above it."""
+    seen = []
+    monkeypatch.setattr("bamkit.recipe.run", lambda steps, root, *_, **__: seen.append((root, steps[0].words[:2])))
+    monkeypatch.setattr("bamkit.demopage.write", lambda *_: "page")
+    monkeypatch.setattr("bamkit.curate.sample.SampleServer.start", lambda self: None)
+    monkeypatch.setattr("bamkit.curate.sample.SampleServer.__init__", lambda self, *_, **__: None)
+    monkeypatch.setattr("bamkit.curate.sample.SampleServer.stop", lambda self: None)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run_demo(Path()) == "page"
+    assert seen[0] == (tmp_path, ("sample", "here"))
+    assert seen[1] == (tmp_path / "here", ("info",))
+
+
+def test_a_second_demo_in_the_folder_is_told_from_a_foreign_server(sample_template, monkeypatch):
+    from bamkit.curate.sample import SampleServer
+    from bamkit.curate.sample.database import sample_of
+
+    monkeypatch.setattr("bamkit.demo._claim", lambda *_: sample_of(sample_template).port)
+    monkeypatch.setattr("bamkit.recipe.run", lambda *_, **__: None)
+    with SampleServer(sample_template), pytest.raises(BamkitError, match="cannot be opened") as error:
+        run_demo(sample_template)
+    assert "--force" in error.value.hint
+
+
+def test_making_a_demo_anew_leaves_what_is_not_its_own(tmp_path):
+    from bamkit.demo import FOLDERS, _remove
+
+    for folder in (*FOLDERS, "mine"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / MARK).write_text("{}")
+    _remove(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_lines_can_be_pasted_into_a_shell():
+    words = ("sample", "mein Gemälde (1)", "--contact", "it's me", "")
+    assert shlex.split(Step(words, "why", lambda: False).line) == ["bamkit", *words]
 
 
 def test_the_study_is_the_published_one():
