@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.contract import ATTRIBUTES, LABELS
-from bamkit.curate import statistics
+from bamkit.curate import statistics, tables
 from bamkit.curate.counts import POSITIVE_ABOVE
 from bamkit.curate.database import Database, quote
 from bamkit.errors import BamkitError
@@ -123,9 +123,7 @@ def agreement(images: list[Judged], threshold: float = POSITIVE_ABOVE) -> pa.Tab
     share); precision_90_above: the lowest score from which on precision stays at 0.9, the level the authors state for
     their `positive` (NaN where it is never reached), and the recall there.
     """
-    import pyarrow as pa
-
-    return pa.Table.from_pylist([_agreement(one, threshold) for one in images]) if images else pa.table({})
+    return tables.from_rows([_agreement(one, threshold) for one in images])
 
 
 def _agreement(one: Judged, threshold: float) -> dict[str, object]:
@@ -185,8 +183,6 @@ def calibration(images: list[Judged]) -> pa.Table:
     `expected` is the mean of exp(score), the probability the scores claim if they are log-probabilities, as they seem
     to be. Bins are [low_score, high_score); low and high are the Wilson interval of `observed`.
     """
-    import pyarrow as pa
-
     rows = [
         {
             "attribute": one.attribute,
@@ -201,4 +197,4 @@ def calibration(images: list[Judged]) -> pa.Table:
         for one in images
         for each in _bins(one)
     ]
-    return pa.Table.from_pylist(rows) if rows else pa.table({})
+    return tables.from_rows(rows)

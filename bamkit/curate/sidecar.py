@@ -19,6 +19,7 @@ import numpy as np
 import bamkit
 from bamkit.contract import ATTRIBUTES, LABELS
 from bamkit.curate.counts import Counts, ScoreSummary, Tally, chunks, modules_sql
+from bamkit.curate.crowd import crowd_of
 from bamkit.curate.database import Database, quote, truth
 from bamkit.curate.packed import CODES, PackedLabels, threshold_labels, whole
 from bamkit.curate.queries import query
@@ -112,7 +113,8 @@ def _identity(database: Database) -> dict[str, str]:
 
 def build(database: Database, workspace: Workspace, force: bool = False) -> tuple[Index, bool]:
     """The index of this database and whether it had to be built: one pass over the tables, about 300 MB for 2.3 million
-    images. An index of another or changed database is replaced. Raises BamkitError if the database is damaged."""
+    images. An index of another or changed database is replaced. The comparison of crowd and scores, which reports show,
+    is kept beside it. Raises BamkitError if the database is damaged."""
     there = None if force else find(database, workspace)
     if there:
         return there, False
@@ -134,6 +136,7 @@ def build(database: Database, workspace: Workspace, force: bool = False) -> tupl
     found = find(database, workspace)
     if not found:
         raise BamkitError(f"{database.name} changed while it was indexed", "run bamkit index again")
+    crowd_of(database, workspace)
     return found, True
 
 

@@ -77,7 +77,8 @@ def as_csv(table: pa.Table) -> bytes:
     for index, column in enumerate(table.schema):
         if pa.types.is_floating(column.type):
             values = table.column(index)
-            table = table.set_column(index, column.name, pc.if_else(pc.is_nan(values), None, values))
+            nothing = pa.chunked_array([pa.nulls(len(values), column.type)])
+            table = table.set_column(index, column.name, pc.if_else(pc.is_nan(values), nothing, values))
     buffer = io.BytesIO()
     pyarrow.csv.write_csv(table, buffer)
     return buffer.getvalue()

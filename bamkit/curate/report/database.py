@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.contract import ATTRIBUTES, EMOTION, LABELS, short
-from bamkit.curate import statistics
+from bamkit.curate import statistics, tables
 from bamkit.curate.counts import HISTOGRAM_EDGES, Counts
 from bamkit.curate.crowd import CAVEAT, Crowd
 from bamkit.curate.domain import Domain
@@ -27,13 +27,11 @@ RARE = 5
 
 def histograms(counts: Counts) -> pa.Table:
     """attribute, low, high, images: the bins of every attribute's scores."""
-    import pyarrow as pa
-
     names = list(counts.scores)
     n = HISTOGRAM_EDGES.size - 1
-    return pa.table(
+    return tables.from_columns(
         {
-            "attribute": np.repeat(names, n),
+            "attribute": [name for name in names for _ in range(n)],
             "low": np.tile(HISTOGRAM_EDGES[:-1], len(names)),
             "high": np.tile(HISTOGRAM_EDGES[1:], len(names)),
             "images": np.concatenate([counts.scores[name].histogram for name in names]),
@@ -98,38 +96,33 @@ def _summary_row(counts: Counts, attribute: str) -> dict[str, object]:
 
 def label_counts(book: Book, counts: Counts) -> None:
     """How often each label occurs in the whole database."""
-    import pyarrow as pa
-
     rows = [
         {"attribute": name, **{label: counts.labels[name].get(label, 0) for label in LABELS}}
         for name in ATTRIBUTES
         if name in counts.labels
     ]
-    book.keep("database-labels", pa.Table.from_pylist(rows))
+    book.keep("database-labels", tables.from_rows(rows))
     shown = [{**row, "positive share": percent(row["positive"] / max(1, counts.labelled), 2)} for row in rows]
     book.page.details(f"Labels in the database ({counts.label_source})", shown)
 
 
 def cooccurrence(book: Book, counts: Counts) -> None:
     """Which attributes are positive together: 20 x 20 lift and PMI."""
-    import pyarrow as pa
-
     joint = counts.cooccurrence
     single = np.diag(joint)
     lift = statistics.lift(joint, single[:, None], single[None, :], counts.labelled)
     pmi = statistics.pmi(joint, single[:, None], single[None, :], counts.labelled)
     expected = single[:, None] * single[None, :] / max(1, counts.labelled)
     i, j = np.tril_indices(len(ATTRIBUTES), -1)
-    names = np.array(ATTRIBUTES)
     table = {
-        "a": names[i],
-        "b": names[j],
+        "a": [ATTRIBUTES[one] for one in i],
+        "b": [ATTRIBUTES[one] for one in j],
         "images": joint[i, j],
         "expected": expected[i, j],
         "lift": lift[i, j],
         "pmi": pmi[i, j],
     }
-    rows = book.keep("cooccurrence", pa.table(table)).to_pylist()
+    rows = book.keep("cooccurrence", tables.from_columns(table)).to_pylist()
     book.page.section(
         "What occurs together",
         f"Lift: how many times more often two attributes are positive in one of the {counts.labelled:,} labelled "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bamkit import intervals
 from bamkit.contract import EMOTION
-from bamkit.curate import obtained
+from bamkit.curate import obtained, tables
 from bamkit.curate.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
 from bamkit.curate.domain import Domain
 from bamkit.curate.matching import explain, features, separability, worked
@@ -222,8 +222,6 @@ def licences(
     book: Book, domains: Sequence[Domain], database: Mapping[str, int] | None, mature: tuple[int, int] | None
 ) -> None:
     """Licences and the share of mature images, of the database and of each domain's training set."""
-    import pyarrow as pa
-
     counts: dict[str, Mapping[str, int]] = {"database": database} if database else {}
     flags: dict[str, tuple[int, int]] = {"database": mature} if mature else {}
     for domain in domains:
@@ -240,7 +238,7 @@ def licences(
         for of, found in counts.items()
         for license_, n in sorted(found.items())
     ]
-    book.keep("licenses", pa.Table.from_pylist(rows))
+    book.keep("licenses", tables.from_rows(rows))
     totals: dict[str, int] = {}
     for found in counts.values():
         for license_, n in found.items():
@@ -262,7 +260,7 @@ def licences(
                 "share [95 %]": percent_interval(found.value, found.low, found.high),
             }
         )
-    book.keep("mature", pa.Table.from_pylist([{"of": of, "mature": count, "n": n} for of, (count, n) in flags.items()]))
+    book.keep("mature", tables.from_rows([{"of": of, "mature": count, "n": n} for of, (count, n) in flags.items()]))
     book.page.table(table, caption="Images flagged as mature content")
 
 
