@@ -106,6 +106,8 @@ def test_two_splits_need_no_names(workspace, bamkit):
     assert set(generators.directions()) == {"happy-to-scary", "scary-to-happy"}
     loaded = torch.load(checkpoint.path_of(run, 8), weights_only=True)
     assert loaded["step"] == 8
+    done = bamkit("train --resume --steps 3", cwd=workspace.root)
+    assert "8 of 3 steps are done: nothing is left to do; --steps 16 would go on" in done.output
     again = bamkit(f"{BASE} --steps 8", cwd=workspace.root, code=1)
     assert "there is a run" in again.output
     assert "--resume" in again.output

@@ -147,4 +147,9 @@ def command(
             click.echo(f"... {len(one.skipped) - 5} more in {result.output / 'skipped.csv'}")
     for note in result.notes:
         click.echo(f"note: {note}")
-    click.echo(f"{result.pictures:,} pictures in {duration(result.seconds)} -> {result.table}")
+    made = sum(one.translated for one in result.directions)
+    before = f", {result.pictures - made:,} were there already" if result.pictures > made else ""
+    click.echo(f"{made:,} pictures translated in {duration(result.seconds)}{before} -> {result.table}")
+    if not inputs and output is None:
+        name = result.output.name
+        click.echo(f"next: bamkit evaluate {name}" + ("" if split == "test" else f" --split {split}"))

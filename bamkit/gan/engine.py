@@ -99,6 +99,14 @@ def pick_device(name: str | None, local_rank: int = 0) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """A device in words, such as `CPU (2 threads)` or `cuda:0 (NVIDIA H200)`."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    threads = torch.get_num_threads()
+    return f"CPU ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+
+
 class GraphedStep:
     """A step function on fixed input tensors, run eagerly a few times, then captured and replayed as one CUDA graph.
 

@@ -7,6 +7,7 @@ import time
 import torch
 
 from bamkit.gan.config import TrainConfig
+from bamkit.gan.engine import device_name
 from bamkit.progress import duration
 
 ROWS = 2000
@@ -108,7 +109,7 @@ class Pace:
         """How long the run will take, and what to change."""
         total = steps * self.seconds_a_step
         each = f"{self.seconds_a_step:.2g} s" if self.seconds_a_step >= 0.1 else f"{1000 * self.seconds_a_step:.2g} ms"
-        where = f"the CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+        where = f"{'the ' if device.type == 'cpu' else ''}{device_name(device)}"
         passes = f"{steps / steps_per_epoch:.3g} epochs"
         line = f"{steps:,} steps of {each} on {where}, {passes}: about {duration(total)}."
         return f"{line} {_advice(config, device, total)}"

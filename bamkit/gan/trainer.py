@@ -16,7 +16,7 @@ from bamkit.gan import checkpoint, memory
 from bamkit.gan.config import TrainConfig
 from bamkit.gan.data import Domain
 from bamkit.gan.distributed import Group
-from bamkit.gan.engine import pick_device
+from bamkit.gan.engine import device_name, pick_device
 from bamkit.gan.interrupt import Interrupt
 from bamkit.gan.learner import Learner
 from bamkit.gan.observer import Observer
@@ -81,7 +81,7 @@ class Trainer:
             "config": config.as_dict(),
             "from": pair[0].record(),
             "to": pair[1].record(),
-            "device": _device_name(device),
+            "device": device_name(device),
             "processes": group.world,
             "levers": self.learner.levers.__dict__,
             "versions": provenance.versions(("torch", "torchvision", "numpy", "pillow", "pyarrow")),
@@ -114,6 +114,9 @@ class Trainer:
             self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
             if not self.schedule.fixed:
                 self.schedule.fix(state["total"])
+            if self.step >= self.schedule.total:
+                done = f"{self.step:,} of {self.schedule.total:,} steps are done"
+                self.say(f"{done}: nothing is left to do; --steps {2 * self.step} would go on")
         self.group.wait()
         if self.observer:
             self.folder.forget_after(self.step)
@@ -349,12 +352,6 @@ def _finite(value: float) -> bool:
 
 def _right(mean: dict[str, Any]) -> str:
     return f"{100 * mean['D_A_accuracy']:.0f}/{100 * mean['D_B_accuracy']:.0f} %"
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 
 def _silent(_: str) -> None:

@@ -187,8 +187,8 @@ def _run(job: Job, maker: Maker, folder: Path, batch: int, force: bool, progress
         results = job.translator([opened.rgb for _, _, _, opened in group])
         for (index, source, key, opened), result in zip(group, results, strict=True):
             origin = _origin(job, maker, source, key)
-            save(folder / source.target, result, opened.alpha, origin)
-            rows[index] = _row(job, maker, source, key, *opened.size)
+            save(folder / source.target, result, opened.alpha, _said(job, origin))
+            rows[index] = _row(job, source, origin, *opened.size)
             one.translated += 1
         progress.update(before + len(rows) + len(one.skipped))
 
@@ -199,7 +199,7 @@ def _run(job: Job, maker: Maker, folder: Path, batch: int, force: bool, progress
             elif opened is not None and index in shown:
                 thumbs[index] = _thumb(opened.rgb, opened.alpha)
             if kept is not None:
-                rows[index] = _row(job, maker, source, key, *kept)
+                rows[index] = _row(job, source, _origin(job, maker, source, key), *kept)
                 one.kept += 1
             elif isinstance(opened, Opened):
                 _refuse_foreign(folder / source.target, force)
@@ -228,7 +228,7 @@ def _opened(
         try:
             data = source.read()
             key = sha256(data).hexdigest()
-            kept = _finished(folder / source.target, _origin(job, maker, source, key))
+            kept = _finished(folder / source.target, _said(job, _origin(job, maker, source, key)))
             opened = resized(open_picture(data), job.size) if kept is None or index in shown else None
         except BadPictureError as error:
             return index, source, key, str(error), None
@@ -261,9 +261,8 @@ def _saver() -> Iterator[Callable[..., None]]:
 
 
 def _origin(job: Job, maker: Maker, source: Source, key: str) -> dict[str, Any]:
-    """What a PNG says about itself."""
+    """Where a translation comes from, as its row in translations.parquet says it."""
     return {
-        "kind": "translation",
         "mid": source.mid,
         "source": source.name,
         "source_sha256": key,
@@ -271,14 +270,17 @@ def _origin(job: Job, maker: Maker, source: Source, key: str) -> dict[str, Any]:
         "run": maker.run,
         "run_id": maker.run_id,
         "checkpoint": maker.checkpoint,
-        "weights": job.translator.id,
-        "size": job.size,
     }
 
 
-def _finished(path: Path, origin: dict[str, Any]) -> tuple[int, int] | None:
+def _said(job: Job, origin: dict[str, Any]) -> dict[str, Any]:
+    """What a PNG says about itself."""
+    return {"kind": "translation", **origin, "weights": job.translator.id, "size": job.size}
+
+
+def _finished(path: Path, said: dict[str, Any]) -> tuple[int, int] | None:
     """Height and width of the translation at `path`, if the same weights made it from the same bytes."""
-    if not path.is_file() or read_about(path) != origin:
+    if not path.is_file() or read_about(path) != said:
         return None
     with Image.open(path) as image:
         return image.height, image.width
@@ -289,22 +291,10 @@ def _refuse_foreign(path: Path, force: bool) -> None:
         raise BamkitError(f"{path} was not made by bamkit", "give --force to replace it, or --output DIR")
 
 
-def _row(job: Job, maker: Maker, source: Source, key: str, height: int, width: int) -> dict[str, Any]:
+def _row(job: Job, source: Source, origin: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     """A row of translations.parquet; `file` stands for the bytes until the table is written."""
-    return {
-        "file": f"{job.direction}/{source.target}",
-        "mid": source.mid,
-        "source": source.name,
-        "source_sha256": key,
-        "direction": job.direction,
-        "run": maker.run,
-        "run_id": maker.run_id,
-        "checkpoint": maker.checkpoint,
-        "split": source.split,
-        "rank": source.rank,
-        "width": width,
-        "height": height,
-    }
+    where = {"file": f"{job.direction}/{source.target}", "split": source.split, "rank": source.rank}
+    return origin | where | {"width": width, "height": height}
 
 
 def _thumb(rgb: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
