@@ -130,9 +130,9 @@ def test_a_translation_is_the_networks_output_on_the_split_picture(workspace, ba
 
 def test_again_costs_nothing_and_goes_on_after_an_interruption(workspace, bamkit):
     said = bamkit("translate", cwd=workspace).output
-    assert "4 pictures translated" in said
+    assert "5 pictures translated" in said
     assert said.endswith("next: bamkit evaluate happy-scary\n")
-    assert "0 pictures translated in 0:00, 4 were there already" in bamkit("translate", cwd=workspace).output
+    assert "0 pictures translated in 0:00, 5 were there already" in bamkit("translate", cwd=workspace).output
     out = workspace / "translations" / "happy-scary"
     first = (out / "translations.parquet").read_bytes()
     stamps = {path: path.stat().st_mtime_ns for path in out.glob("*/*.png")}
