@@ -117,14 +117,15 @@ def serve(scheme: str, folder: str) -> None:
 def certificate(folder: Path) -> None:
     """A certificate for the server, and a bundle to trust: it and the usual authorities, as on an ordinary machine.
 
-    (Reading 140 authorities is what a new TLS context costs; a bundle of one would hide that.)
+    (Reading 140 authorities is what a new TLS context costs; a bundle of one would hide that.) The usual ones are those
+    of the system, which Python trusts by default, or certifi's where there are none.
     """
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
          "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
         check=True, capture_output=True,
     )  # fmt: skip
-    usual = Path(certifi.where()).read_bytes()
+    usual = Path(ssl.get_default_verify_paths().cafile or certifi.where()).read_bytes()
     (folder / "bundle.pem").write_bytes(usual + b"\n" + (folder / "cert.pem").read_bytes())
 
 
