@@ -101,14 +101,13 @@ def _cases(page: Page, pairs: list[Pair], folder: Path, direction: str) -> None:
     change = _changes(folder / "pictures.csv", direction)
     page.section(direction.replace("-", " "))
     known = [pair for pair in pairs if pair[0]["mid"] in change]
-    if not known:
-        page.pictures(alternate(pairs[: 2 * SHOWN]), caption="The first test ranks, before and after.", width=110)
-        return
     known.sort(key=lambda pair: change[pair[0]["mid"]], reverse=True)
-    page.pictures(
-        alternate(known[:SHOWN]), caption="Successes: the judge's probability of the target rose most.", width=110
-    )
-    page.pictures(alternate(known[::-1][:SHOWN]), caption="Failures: it rose least, or fell.", width=110)
+    sets = {
+        "Successes: the judge's probability of the target rose most.": known[:SHOWN],
+        "Failures: it rose least, or fell.": known[::-1][:SHOWN],
+    }
+    for caption, chosen in (sets if known else {"The first test ranks, before and after.": pairs[: 2 * SHOWN]}).items():
+        page.pictures(alternate(chosen), caption=caption, width=110, together=2)
 
 
 def _changes(path: Path, direction: str) -> dict[int, float]:

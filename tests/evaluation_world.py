@@ -80,14 +80,14 @@ def row(mid, mood, rank, split, flower=None, project=None, ranked="emotion"):
     }  # fmt: skip
 
 
-def write_split(workspace, name, rows):
+def write_split(workspace, name, rows, group=16):
     for split in ("train", "test", "validation"):
         chosen = [one for one in rows if one["split"] == split]
         if chosen:
             table = pa.Table.from_pylist(chosen, schema=split_schema())
             about = {"kind": "split", "name": name, "split": split, "split_id": f"id-of-{name}"}
             path = workspace.split(name) / f"{split}-00000-of-00001.parquet"
-            write_table(table, path, about, row_group_size=16)
+            write_table(table, path, about, row_group_size=group)
 
 
 def mood_rows(mood, first, train=24, test=24, flower=None):
@@ -96,7 +96,7 @@ def mood_rows(mood, first, train=24, test=24, flower=None):
 
 
 def write_translations(
-    workspace, run, rows, translator, directions=("happy-to-scary",), checkpoint="best", split="test"
+    workspace, run, rows, translator, directions=("happy-to-scary",), checkpoint="best", split="test", group=16
 ):
     """translations/RUN/translations.parquet made by `translator(picture, direction)`."""
     table = []
@@ -115,7 +115,7 @@ def write_translations(
             })  # fmt: skip
     path = workspace.translations / run / "translations.parquet"
     about = {"kind": "translation", "run": run}
-    write_table(pa.Table.from_pylist(table, schema=translation_schema()), path, about, row_group_size=16)
+    write_table(pa.Table.from_pylist(table, schema=translation_schema()), path, about, row_group_size=group)
 
 
 def world(root, train=24, test=24):

@@ -33,7 +33,7 @@ def test_pairs_every_translation_with_its_source(found, prepared):
     evaluation, _, _ = found
     first = evaluation.outcomes[0].direction
     assert first.name == "happy-to-scary"
-    assert first.mids() == [row["mid"] for row in prepared[1]["happy"] if row["split"] == "test"]
+    assert first.mids().tolist() == [row["mid"] for row in prepared[1]["happy"] if row["split"] == "test"]
     assert first.target.attribute == "emotion_scary"
 
 
@@ -84,7 +84,7 @@ def test_writes_every_figure_with_its_n_and_hashes(found):
     pictures = list(csv.DictReader((folder / "pictures.csv").open()))
     assert len(pictures) == 48
     assert float(pictures[0]["translation ssim"]) == pytest.approx(
-        evaluation.outcomes[0].measured.records[0]["translation ssim"]
+        evaluation.outcomes[0].measured.columns["translation ssim"][0]
     )
 
 
@@ -187,7 +187,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
         seen = see(direction.target.shards("train"), probe)
         tracemalloc.start()
         seen = see(direction.target.shards("train"), probe)
-        assert len(measure(direction, seen.colours, probe).records) == n
+        assert len(measure(direction, seen.colours, probe)) == n
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -221,6 +221,6 @@ def test_real_pictures_are_seen_at_the_translations_size(tmp_path):
     small = [
         np.asarray(w.Image.fromarray(shards.picture(i)).resize(run.size, w.Image.Resampling.LANCZOS)) for i in range(4)
     ]
-    np.testing.assert_array_equal(seen.features, Colours()(small))
+    np.testing.assert_array_equal(seen.store[:], Colours()(small))
     found = evaluate(workspace)
-    assert found.outcomes[0].measured.records[0]["width"] == w.SIZE // 2
+    assert found.outcomes[0].measured.columns["width"][0] == w.SIZE // 2

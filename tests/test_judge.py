@@ -286,7 +286,7 @@ def test_content_figures_count_pictures_and_attributes(judged):
     before = [[0.9, 0.9, 0.1], [0.9, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1]]
     after = [[0.9, 0.9, 0.9], [0.1, 0.1, 0.9], [0.6, 0.1, 0.9], [0.4, 0.1, 0.1]]
     measured = Measured(
-        direction, {"identity": seen(before), "translation": seen(after), "colour transfer": seen(before)}, [{}] * 4
+        direction, {"identity": seen(before), "translation": seen(after), "colour transfer": seen(before)}, {}
     )
     attributes = ("content_flower", "content_cat", "emotion_scary")
     figures = findings.content_survives(measured, attributes, ["content_flower", "content_cat"])
@@ -301,10 +301,10 @@ def test_content_figures_count_pictures_and_attributes(judged):
     assert same == {("content survives", 1.0), ("painted in", 0.0)}
     assert findings.content_survives(measured, attributes, []) == []
 
-    labels = {f"content_{c}": [None] * 4 for c in CONTENT} | {
-        "content_flower": ["positive", "unsure", None, "positive"]
+    shows = {f"content_{c}": np.zeros(4, bool) for c in CONTENT} | {
+        "content_flower": np.array([True, False, False, True])
     }
-    reached = findings.emotion_reached(measured, seen(after), attributes, labels)
+    reached = findings.emotion_reached(measured, seen(after), attributes, shows)
     shares = {(f.metric, f.method, f.attribute): (f.value, f.n) for f in reached}
     assert shares["reached", "identity", "emotion_scary"] == (0.0, 4)
     assert shares["reached", "translation", "emotion_scary"] == (0.75, 4)
@@ -375,6 +375,55 @@ def write_keras(path, network, keras3=True):
             for name, tensor in pairs:
                 file[f"{root}/{name}{end}"] = tensor.detach().numpy()
         file["optimizer_weights/adam/Conv1/kernel"] = np.zeros(3)
+
+
+@pytest.mark.parametrize("kind", ["torch", "keras"])
+def test_finetuning_trains_the_whole_network(tmp_path, judged, kind):
+    """From a torch file and from Keras': every layer moves, the card says so, the judge reads back the same."""
+    workspace, _, _ = judged
+    torch.manual_seed(0)
+    if kind == "torch":
+        path, one = tmp_path / "weights.pth", Backbone("resnet10")
+        torch.save(one.network.state_dict(), path)
+        first, last = "conv1.weight", "layer4.0.conv2.weight"
+    else:
+        pytest.importorskip("h5py")
+        path, one = tmp_path / "weights.h5", Backbone("mobilenet_v2")
+        write_keras(path, one.network)
+        # Keras' padding stands around the convolutions of stride 2.
+        first, last = "features.0.0.convolution.weight", "features.18.0.weight"
+    config = JudgeConfig(weights=path, finetune=True, size=32, epochs=4, learning_rate=0.02, device="cpu")
+    judge = train_judge(workspace, config=config, folder=tmp_path / "judge")
+    assert judge.card["weights"]["told"] == "pretrained weights, fine-tuned"
+    assert judge.card["epoch"] in range(1, 5)
+    assert judge.card["config"]["finetune"]
+    given = one.network.state_dict()
+    for name in (first, last):
+        after = judge.network.backbone.network.state_dict()[name]
+        assert not torch.equal(after, given[name.replace("convolution.", "")]), name
+    if kind == "torch":
+        assert judge.card["held_out"]["emotion_scary"]["average_precision"]["value"] > 0.9
+    again = load_judge(tmp_path / "judge")
+    picture = [w.paint(5, "scary", False)]
+    np.testing.assert_array_equal(again.examine(picture)[1], judge.examine(picture)[1])
+
+
+def test_finetuning_takes_a_tenth_of_the_rate(monkeypatch):
+    rates = []
+
+    class Noted(torch.optim.AdamW):
+        def __init__(self, parameters, lr, **rest):
+            rates.append(lr)
+            super().__init__(parameters, lr=lr, **rest)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Noted)
+    shape = Shape("resnet10", 32, *PLAIN, False, ("emotion_scary",))
+    pictures = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    labels, part = torch.tensor([[0.0], [1.0]] * 4), np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    for settings in ({}, {"finetune": True, "weights": "any"}):
+        config = JudgeConfig(epochs=1, batch=4, **settings)
+        fit.fit_network(Network(shape), pictures, labels, part, config, torch.device("cpu"))
+    assert rates == pytest.approx([0.001, 0.0001])
 
 
 @pytest.mark.parametrize("keras3", [True, False])

@@ -128,7 +128,7 @@ def _make_study(workspace: Workspace, run: str | None, settings: dict[str, Any],
     click.echo(f"{study.trials} pairs in study {study.study_id}")
     click.echo(f"give this page to the raters:  {study.page}")
     click.echo(f"keep this to yourself:         {study.key}")
-    click.echo("then: bamkit evaluate --answers FOLDER-OF-CSV-FILES")
+    click.echo(f"then: bamkit evaluate {study.run} --answers FOLDER-OF-CSV-FILES")
 
 
 def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], as_json: bool) -> None:

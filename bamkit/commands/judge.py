@@ -17,6 +17,7 @@ def command() -> None:
 
 
 @command.command(
+    short_help="Train a judge on pictures of its own.",
     epilog=example(
         "bamkit select --emotion happy --name judge-happy --sample stratified --test 0 --validation 0 "
         "--disjoint-from happy --disjoint-from scary --group-by project",
@@ -25,7 +26,7 @@ def command() -> None:
         "bamkit fetch judge-happy judge-scary",
         "bamkit judge train",
         "bamkit judge train --weights resnet18-f37072fd.pth",
-    )
+    ),
 )
 @click.argument("splits", nargs=-1)
 @click.option(
@@ -60,7 +61,7 @@ def train(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Train a judge on the splits called judge and judge-..., or on SPLIT...
+    """Train a judge on the splits called judge and judge-..., or on those named.
 
     Images, near-duplicates and projects of every other split and selection in the workspace are left out, so the judge
     shares nothing with what it will judge; it refuses to judge what it was trained on.

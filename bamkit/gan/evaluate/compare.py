@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +32,8 @@ class Evaluated:
 
     name: str
     about: dict[str, Any]
-    pictures: dict[tuple[str, str], dict[str, str]]
-    """The rows of pictures.csv by direction and mid."""
+    pictures: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]
+    """Of pictures.csv, by direction: the (n,) mids, and what PAIRED names of each picture, nan where unknown."""
     config: dict[str, Any] | None
     """The run's training settings; None where there is no run.json."""
 
@@ -105,13 +106,26 @@ def read(workspace: Workspace, name: str) -> Evaluated:
         raise BamkitError(f"run {name} was not evaluated yet", f"bamkit evaluate {name}")
     try:
         about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        with open(folder / "pictures.csv", encoding="utf-8", newline="") as file:
-            pictures = {(row["direction"], row["mid"]): row for row in csv.DictReader(file)}
+        pictures = _pictures(folder / "pictures.csv")
         run = workspace.run(name) / "run.json"
         config = json.loads(run.read_text(encoding="utf-8")).get("config") if run.is_file() else None
     except (OSError, ValueError, KeyError) as error:
         raise BamkitError(f"the evaluation of {name} cannot be read: {error}", f"bamkit evaluate {name}") from error
     return Evaluated(name, about, pictures, config)
+
+
+def _pictures(path: Path) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """What Evaluated.pictures holds: as arrays, so that large evaluations need no more memory than their numbers."""
+    found: dict[str, dict[str, array[float]]] = {}
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            columns = found.setdefault(row["direction"], {name: array("d") for name in ("mid", *PAIRED)})
+            for name, values in columns.items():
+                values.append(float(row.get(name) or "nan"))
+    return {
+        direction: (np.array(columns.pop("mid"), np.int64), {name: np.array(v) for name, v in columns.items()})
+        for direction, columns in found.items()
+    }
 
 
 def _rows(runs: list[Evaluated], direction: str) -> list[dict[str, Any]]:
@@ -167,11 +181,14 @@ def _seeds(runs: list[Evaluated], direction: str) -> list[dict[str, Any]]:
 def _differences(runs: list[Evaluated], direction: str) -> list[dict[str, Any]]:
     first, found = runs[0], []
     for run in runs[1:]:
-        shared = [key for key in first.pictures if key[0] == direction and key in run.pictures]
+        if not all(direction in one.pictures for one in (first, run)):
+            continue
+        (mids, ours), (their_mids, theirs) = first.pictures[direction], run.pictures[direction]
+        _, here, there = np.intersect1d(mids, their_mids, return_indices=True)
         for column, told in PAIRED.items():
-            pairs = [(first.pictures[key].get(column), run.pictures[key].get(column)) for key in shared]
-            values = [float(theirs) - float(ours) for ours, theirs in pairs if ours and theirs]
-            if values:
+            differences = theirs[column][there] - ours[column][here]
+            values = differences[~np.isnan(differences)]
+            if len(values):
                 estimate = bootstrap_mean(values)
                 found.append(
                     {

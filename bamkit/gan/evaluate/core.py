@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import io
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.contract import ATTRIBUTES, short
+from bamkit.contract import CONTENT, short
 from bamkit.errors import BamkitError
 from bamkit.gan.evaluate import failures, findings
 from bamkit.gan.evaluate.data import Direction, Run, choose_run, open_run
@@ -23,7 +24,7 @@ from bamkit.gan.evaluate.measure import IDENTITY, METHODS, TRANSFER, TRANSLATION
 from bamkit.gan.evaluate.perceptual import Lpips, alexnet_weights
 from bamkit.progress import Progress
 from bamkit.provenance import sha256_file, versions
-from bamkit.workspace import Workspace, write_text
+from bamkit.workspace import Workspace, atomic_path, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -180,10 +181,10 @@ def evaluate(workspace: Workspace, name: str | None = None, options: EvaluateOpt
     if probe.judge is not None:
         for domain in run.domains:
             probe.judge.refuse_known(domain.identity, domain.name)
-    shards = {(d.name, split): d.shards(split) for d in run.domains for split in ("train", options.split)}
-    total = sum(map(len, shards.values())) + sum(map(len, run.directions))
+    parts = [(domain, split) for domain in run.domains for split in ("train", options.split)]
+    total = sum(len(domain.shards(split)) for domain, split in parts) + sum(map(len, run.directions))
     with Progress(f"evaluate {run.name}", total, "pictures") as progress:
-        seen = {key: see(part, probe, progress, run.size) for key, part in shards.items()}
+        seen = {(d.name, split): see(d.shards(split), probe, progress, run.size) for d, split in parts}
         outcomes = [_outcome(direction, seen, probe, options, progress) for direction in run.directions]
     found = Evaluation(run, options, probe, seen, outcomes, [], missing)
     found.warnings = _warnings(found)
@@ -240,9 +241,8 @@ def _outcome(
     figures, probabilities = [], {}
     if probe.judge is not None:
         attributes = probe.judge.attributes
-        rows = [row for row, _ in direction.pairs]
-        labels = {name: [direction.before.column(name)[row] for row in rows] for name in ATTRIBUTES}
-        figures += findings.emotion_reached(measured, target_test, attributes, labels)
+        shows = {f"content_{name}": direction.shows(f"content_{name}") for name in CONTENT}
+        figures += findings.emotion_reached(measured, target_test, attributes, shows)
         figures += findings.content_survives(measured, attributes, [a for a in attributes if probe.judge.tells(a)])
         if direction.target.attribute in attributes:
             column = attributes.index(direction.target.attribute)
@@ -257,34 +257,12 @@ def _outcome(
 
 
 def _warnings(found: Evaluation) -> list[str]:
-    texts = []
+    """What a reader has to know before believing a figure; what holds of several directions is said once."""
+    said: dict[str, list[str]] = {}
     for outcome in found.outcomes:
-        direction, name = outcome.direction, outcome.direction.name
-        real = len(found.seen[direction.target.name, found.options.split].features)
-        if min(len(direction), real) < SMALL:
-            texts.append(
-                f"{name}: {len(direction)} translations against {real} real pictures is few; read the intervals, "
-                "not the figures."
-            )
-        if direction.left_out:
-            texts.append(
-                f"{name}: {direction.left_out} translations were left out, as their sources are not among the "
-                f"{found.run.split} pictures here."
-            )
-        if direction.checkpoint and "best" not in direction.checkpoint:
-            texts.append(f"{name}: checkpoint {direction.checkpoint} was not chosen on the validation split.")
-        target, judge = direction.target.attribute, found.probe.judge
-        if judge is not None and target not in judge.attributes:
-            texts.append(f"{name}: the judge does not know {target or direction.target.name}: emotion is not judged.")
-        elif judge is not None and not judge.tells(target):
-            texts.append(f"{name}: the judge hardly tells {target}: do not believe what it says of the emotion.")
-        texts += [f"{name}: {text}" for text in outcome.failures.warnings]
-        shown = found.find("reached", name, REAL)
-        if shown is not None and shown.value < 0.5:
-            texts.append(
-                f"{name}: the judge finds the target in {shown.value:.0%} of its real pictures; compare with that, not "
-                "with 100 %."
-            )
+        for text in _warnings_of(found, outcome):
+            said.setdefault(text, []).append(outcome.direction.name)
+    texts = [f"{' and '.join(names)}: {text}" for text, names in said.items()]
     if found.probe.judge is not None:
         blind = [a for a in found.probe.judge.attributes if a.startswith("content_") and not found.probe.judge.tells(a)]
         if blind:
@@ -293,6 +271,33 @@ def _warnings(found: Evaluation) -> list[str]:
     if found.run.split != "test":
         texts.append(f"These figures are from the {found.run.split} split: report those of test.")
     return texts
+
+
+def _warnings_of(found: Evaluation, outcome: Outcome) -> list[str]:
+    direction, texts = outcome.direction, []
+    real = len(found.seen[direction.target.name, found.options.split].store)
+    if min(len(direction), real) < SMALL:
+        texts.append(
+            f"{len(direction)} translations against {real} real pictures is few; read the intervals, not the figures."
+        )
+    if direction.left_out:
+        texts.append(
+            f"{direction.left_out} translations were left out, as their sources are not among the {found.run.split} "
+            "pictures here."
+        )
+    if direction.checkpoint and "best" not in direction.checkpoint:
+        texts.append(f"checkpoint {direction.checkpoint} was not chosen on the validation split.")
+    target, judge = direction.target.attribute, found.probe.judge
+    if judge is not None and target not in judge.attributes:
+        texts.append(f"the judge does not know {target or direction.target.name}: emotion is not judged.")
+    elif judge is not None and not judge.tells(target):
+        texts.append(f"the judge hardly tells {target}: do not believe what it says of the emotion.")
+    shown = found.find("reached", direction.name, REAL)
+    if shown is not None and shown.value < 0.5:
+        texts.append(
+            f"the judge finds the target in {shown.value:.0%} of its real pictures; compare with that, not with 100 %."
+        )
+    return texts + outcome.failures.warnings
 
 
 def evaluate_and_write(
@@ -312,8 +317,9 @@ def write(found: Evaluation, folder: Path) -> list[str]:
     write_text(folder / "metrics.json", json.dumps(found.about(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     columns = ["direction", "metric", "method", "attribute", "value", "low", "high", "n", "interval", "note"]
     write_csv(folder / "metrics.csv", columns, [figure.as_dict() for figure in found.figures])
-    rows = [row for outcome in found.outcomes for row in picture_rows(outcome)]
-    write_csv(folder / "pictures.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
+    heads = (key for outcome in found.outcomes for row in islice(picture_rows(outcome), 1) for key in row)
+    rows = (row for outcome in found.outcomes for row in picture_rows(outcome))
+    write_csv(folder / "pictures.csv", list(dict.fromkeys(heads)), rows)
     if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
         return ["the page is left out: it needs jinja2 and matplotlib"]
     from bamkit.gan.evaluate.report import write_page
@@ -322,21 +328,18 @@ def write(found: Evaluation, folder: Path) -> list[str]:
     return []
 
 
-def picture_rows(outcome: Outcome) -> list[dict[str, Any]]:
+def picture_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     """One row a picture: what was measured of it."""
-    rows = []
-    for index, record in enumerate(outcome.measured.records):
-        row: dict[str, Any] = {"direction": outcome.direction.name, **record}
-        row |= {f"{method} probability": float(p[index]) for method, p in outcome.probabilities.items()}
-        rows.append(row)
-    return rows
+    for index in range(len(outcome.measured)):
+        judged = {f"{method} probability": float(p[index]) for method, p in outcome.probabilities.items()}
+        yield {"direction": outcome.direction.name, **outcome.measured.record(index), **judged}
 
 
-def write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    """Write rows as CSV, atomically; nan and None become empty cells."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: "" if v is None or (isinstance(v, float) and np.isnan(v)) else v for k, v in row.items()})
-    write_text(path, buffer.getvalue())
+def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as CSV, atomically, as they come; nan and None become empty cells."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            known = {k: v for k, v in row.items() if v is not None and not (isinstance(v, float) and np.isnan(v))}
+            writer.writerow(known)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from bamkit.contract import ATTRIBUTES, attribute
 from bamkit.errors import BamkitError
 from bamkit.gan.pictures import BadPictureError, open_picture
-from bamkit.provenance import read_about
+from bamkit.provenance import read_about, read_table
 from bamkit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,57 +25,88 @@ TRANSLATIONS = "translations.parquet"
 
 
 class Shards:
-    """The rows of parquet shards: the columns in memory, the pictures read when asked for, one row group at a time."""
+    """The rows of parquet shards, one row group in memory at a time: its pictures and the columns asked for.
+
+    Nothing of it grows with the number of rows but the list of row groups.
+    """
 
     def __init__(self, paths: Sequence[Path], columns: Sequence[str]) -> None:
         """Raises BamkitError if a file cannot be read or lacks `columns` or `image`."""
-        self.paths = list(paths)
-        self._files: list[pq.ParquetFile] = []
-        self._groups: list[tuple[int, int, int]] = []  # first row, file, row group
+        self.paths, self.columns = list(paths), tuple(columns)
+        self._groups: list[tuple[int, int]] = []  # file, row group
         self._held: tuple[int, Any] = (-1, None)
-        tables, first = [], 0
+        self._open: tuple[int, Any] = (-1, None)
+        starts = [0]
         for number, path in enumerate(self.paths):
-            try:
-                file = pq.ParquetFile(path)
-                known = set(file.schema_arrow.names)
-                absent = [name for name in ("image", *columns) if name not in known]
-                if absent:
-                    raise BamkitError(f"{path} lacks the columns {', '.join(absent)}: it is no file of bamkit")
-                tables.append(file.read(columns=list(columns)).replace_schema_metadata(None))
-            except (OSError, pa.ArrowInvalid) as error:
-                text = str(error).splitlines()[0]
-                raise BamkitError(f"{path} is not a readable parquet file: {text}") from error
-            self._files.append(file)
+            file = self._file(number)
+            absent = [name for name in ("image", *columns) if name not in file.schema_arrow.names]
+            if absent:
+                raise BamkitError(f"{path} lacks the columns {', '.join(absent)}: it is no file of bamkit")
             for group in range(file.num_row_groups):
-                self._groups.append((first, number, group))
-                first += file.metadata.row_group(group).num_rows
-        self.rows = pa.concat_tables(tables) if tables else pa.table({name: [] for name in columns})
-        self._starts = np.array([start for start, _, _ in self._groups])
+                self._groups.append((number, group))
+                starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
+        self._starts, self._n = np.array(starts[:-1]), starts[-1]
 
     def __len__(self) -> int:
-        return self.rows.num_rows
+        return self._n
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of some of the columns (default: all), read anew at every call."""
+        wanted = list(self.columns if columns is None else columns)
+        tables = [self._read(number, wanted) for number in range(len(self.paths))]
+        return pa.concat_tables(tables) if tables else pa.table({name: [] for name in wanted})
 
     def column(self, name: str) -> list[Any]:
-        return self.rows[name].to_pylist()
+        """One column, read anew at every call."""
+        return self.table([name])[name].to_pylist()
+
+    def value(self, index: int, name: str) -> Any:
+        """The value of one of the columns in row `index`."""
+        group, row = self._find(index)
+        return self._group(group)[name][row].as_py()
 
     def encoded(self, index: int) -> bytes:
         """The encoded picture of row `index`. Rows asked for in order cost one read a row group."""
-        group = int(np.searchsorted(self._starts, index, side="right")) - 1
-        if self._held[0] != group:
-            _, number, inner = self._groups[group]
-            column = self._files[number].read_row_group(inner, columns=["image"])["image"].combine_chunks()
-            self._held = (group, column)
-        picture = self._held[1][index - int(self._starts[group])].as_py()
-        return (picture or {}).get("bytes") or b""
+        return (self.value(index, "image") or {}).get("bytes") or b""
 
     def picture(self, index: int) -> np.ndarray:
         """Row `index` decoded: (H, W, 3) uint8 sRGB. Raises BamkitError naming the row if that is impossible."""
         try:
             return open_picture(self.encoded(index)).rgb
         except BadPictureError as error:
-            where = self.paths[self._groups[int(np.searchsorted(self._starts, index, side="right")) - 1][1]]
-            mid = self.rows["mid"][index].as_py() if "mid" in self.rows.column_names else index
+            where = self.paths[self._groups[self._find(index)[0]][0]]
+            mid = self.value(index, "mid") if "mid" in self.columns else index
             raise BamkitError(f"{where}: the picture of mid {mid} cannot be read: {error}", "bamkit fetch") from error
+
+    def _find(self, index: int) -> tuple[int, int]:
+        """The row group of row `index`, and where it lies in that."""
+        group = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return group, int(index - self._starts[group])
+
+    def _group(self, group: int) -> pa.Table:
+        if self._held[0] != group:
+            number, inner = self._groups[group]
+            self._held = (-1, None)  # so that two row groups are never in memory
+            self._held = (group, self._read(number, ["image", *self.columns], inner).combine_chunks())
+        return self._held[1]
+
+    def _read(self, number: int, columns: list[str], group: int | None = None) -> pa.Table:
+        file = self._file(number)
+        groups = range(file.num_row_groups) if group is None else [group]
+        try:
+            table = file.read_row_groups(groups, columns, use_threads=False)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _unreadable(self.paths[number], error) from error
+        return table.replace_schema_metadata(None)
+
+    def _file(self, number: int) -> pq.ParquetFile:
+        """That file, open; one at a time, as each holds the statistics of all its row groups."""
+        if self._open[0] != number:
+            try:
+                self._open = (number, pq.ParquetFile(self.paths[number], pre_buffer=False))
+            except (OSError, pa.ArrowInvalid) as error:
+                raise _unreadable(self.paths[number], error) from error
+        return self._open[1]
 
     def batches(self, size: int, progress: Progress | None = None) -> Iterator[tuple[slice, list[np.ndarray]]]:
         """All pictures in order, `size` at a time, with the rows they are."""
@@ -86,7 +117,11 @@ class Shards:
                 progress.update(progress.done + stop - start)
 
 
-# What identifies an image, for the judge's refusal, and what is known of its content.
+def _unreadable(path: Path, error: Exception) -> BamkitError:
+    return BamkitError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}")
+
+
+# What identifies an image, for the judge's refusal.
 IDENTITY = ("mid", "project_id", "original_sha256", "phash")
 
 
@@ -105,7 +140,7 @@ class Domain:
     def identity(self) -> pa.Table:
         """The columns IDENTITY of every picture of the domain, whatever its split."""
         paths = [path for split in ("train", "test", "validation") for path in self.workspace.shards(self.name, split)]
-        return Shards(paths, IDENTITY).rows
+        return Shards(paths, IDENTITY).table()
 
     @cached_property
     def split_id(self) -> str | None:
@@ -121,11 +156,10 @@ class Domain:
         """
         paths = [*self.workspace.shards(self.name, "train"), *self.workspace.shards(self.name, "test")]
         if paths and "score" in pq.read_schema(paths[0]).names:
-            head = pq.read_table(paths[0], columns=["score", *(f"{name}_score" for name in ATTRIBUTES)])
-            score = head["score"].to_pylist()
-            if score and None not in score:
+            head = read_table(paths[0], ["score", *(f"{name}_score" for name in ATTRIBUTES)])
+            if head.num_rows and not head["score"].null_count:
                 for name in ATTRIBUTES:
-                    if head[f"{name}_score"].to_pylist() == score:
+                    if head[f"{name}_score"].equals(head["score"]):
                         return name
         try:
             return attribute(self.name)
@@ -146,8 +180,8 @@ class Direction:
     """The source split's pictures."""
     after: Shards
     """All translations of the run."""
-    pairs: list[tuple[int, int]]
-    """Row of `before` and row of `after` that belong together, in order of rank."""
+    pairs: np.ndarray
+    """(n, 2) int: row of `before` and row of `after` that belong together, in order of rank."""
     left_out: int = 0
     """Translations of this direction without a source picture here: plain files, or another split."""
     checkpoint: str = ""
@@ -156,9 +190,13 @@ class Direction:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def mids(self) -> list[int]:
-        found = self.before.column("mid")
-        return [found[i] for i, _ in self.pairs]
+    def mids(self) -> np.ndarray:
+        """(n,) int64: the mid of every pair."""
+        return np.array(self.before.column("mid"))[self.pairs[:, 0]]
+
+    def shows(self, attribute: str) -> np.ndarray:
+        """(n,) bool: whether BAM labels the source picture `positive` for the attribute."""
+        return np.array([label == "positive" for label in self.before.column(attribute)])[self.pairs[:, 0]]
 
 
 @dataclass
@@ -174,11 +212,10 @@ class Run:
     @property
     def size(self) -> tuple[int, int] | None:
         """(width, height) of the translations; None where they differ."""
-        used = [index for direction in self.directions for _, index in direction.pairs]
+        used = np.concatenate([direction.pairs[:, 1] for direction in self.directions])
         after = self.directions[0].after
-        width, height = after.column("width"), after.column("height")
-        sizes = {(width[index], height[index]) for index in used}
-        return sizes.pop() if len(sizes) == 1 else None
+        sizes = np.unique(np.array([after.column("width"), after.column("height")])[:, used], axis=1)
+        return (int(sizes[0, 0]), int(sizes[1, 0])) if sizes.shape[1] == 1 else None
 
     @property
     def domains(self) -> list[Domain]:
@@ -210,9 +247,8 @@ def choose_run(workspace: Workspace, name: str | None) -> str:
         return name
     if name in workspace.run_names():
         raise BamkitError(f"run {name} has no translations", f"bamkit translate {name}")
-    raise BamkitError(
-        f"there is no run {name}", f"there are: {', '.join(sorted({*known, *workspace.run_names()})) or 'none'}"
-    )
+    others = sorted({*known, *workspace.run_names()})
+    raise BamkitError(f"there is no run {name}", f"there are: {', '.join(others)}" if others else "bamkit train")
 
 
 def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
@@ -221,39 +257,25 @@ def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
     Raises BamkitError where translations or sources are missing, with the command that makes them.
     """
     path = workspace.translations / name / TRANSLATIONS
-    after = Shards(
-        [path],
-        [
-            "mid",
-            "source",
-            "direction",
-            "run",
-            "run_id",
-            "checkpoint",
-            "split",
-            "rank",
-            "source_sha256",
-            "width",
-            "height",
-        ],
-    )
-    table = after.rows.to_pylist()
-    wanted = sorted({row["direction"] for row in table})
-    directions = [_direction(workspace, name, text, split, after, table) for text in wanted]
+    after = Shards([path], ["mid", "direction", "run_id", "checkpoint", "split", "source_sha256", "width", "height"])
+    directions = [_direction(workspace, name, text, split, after) for text in _values(after.column("direction"))]
     if not any(len(direction) for direction in directions):
-        have = sorted({row["split"] for row in table if row["split"]}) or ["none"]
+        have = _values(after.column("split")) or ["none"]
         raise BamkitError(
             f"{path} holds no translation of a {split} picture of this workspace (splits in it: {', '.join(have)})",
             f"bamkit translate {name}" if split == "test" else f"bamkit evaluate {name}",
         )
-    run_ids = sorted({row["run_id"] for row in table if row["run_id"]})
+    run_ids = _values(after.column("run_id"))
     kept = [direction for direction in directions if len(direction)]
     return Run(name, run_ids[0] if run_ids else "", split, kept, read_about(path))
 
 
-def _direction(
-    workspace: Workspace, run: str, text: str, split: str, after: Shards, table: list[dict[str, Any]]
-) -> Direction:
+def _values(column: list[str | None]) -> list[str]:
+    """The different texts of a column, sorted; without null and empty ones."""
+    return sorted({value for value in column if value})
+
+
+def _direction(workspace: Workspace, run: str, text: str, split: str, after: Shards) -> Direction:
     names = workspace.split_names()
     found = [(s, t) for s in names for t in names if f"{s}-to-{t}" == text]
     if not found:
@@ -263,8 +285,10 @@ def _direction(
         )
     source, target = (Domain(part, workspace) for part in found[0])
     before = source.shards(split)
-    index = {mid: i for i, mid in enumerate(before.column("mid"))}
-    rows = [(i, row) for i, row in enumerate(table) if row["direction"] == text]
-    pairs = sorted((index[row["mid"]], i) for i, row in rows if row["split"] == split and row["mid"] in index)
-    checkpoints = sorted({row["checkpoint"] for _, row in rows if row["checkpoint"]})
-    return Direction(run, text, source, target, before, after, pairs, len(rows) - len(pairs), ", ".join(checkpoints))
+    place = {mid: row for row, mid in enumerate(before.column("mid"))}
+    own = [row for row, direction in enumerate(after.column("direction")) if direction == text]
+    mids, splits, checkpoints = (after.column(name) for name in ("mid", "split", "checkpoint"))
+    pairs = sorted((place[mids[row]], row) for row in own if splits[row] == split and mids[row] in place)
+    used = ", ".join(_values([checkpoints[row] for row in own]))
+    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return Direction(run, text, source, target, before, after, table, len(own) - len(pairs), used)

@@ -22,8 +22,8 @@ class Failures:
 
     figures: list[Figure] = field(default_factory=list)
     inverted: list[int] = field(default_factory=list)
-    memorised: list[tuple[int, int]] = field(default_factory=list)
-    """(pair, row of the target's training pictures) of the outputs nearest to a training picture, nearest first."""
+    memorised: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
+    """(n, 2): the pair, and the row of the target's training picture nearest to its output; nearest first."""
     far: list[int] = field(default_factory=list)
     """Sources far from both domains, farthest first."""
     warnings: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ def find(measured: Measured, space: Space, change: np.ndarray | None) -> Failure
 def _inverted(measured: Measured, found: Failures) -> None:
     """Light became dark: correlation of luma with the source below INVERTED."""
     for method in (TRANSFER, TRANSLATION):
-        light = measured.column(f"{method} light")
+        light = measured.columns[f"{method} light"]
         known = ~np.isnan(light)
         found.figures.append(share_of(light[known] < INVERTED, "inverted", measured.direction.name, method))
         if method == TRANSLATION:
@@ -66,7 +66,7 @@ def _memorised(direction: str, space: Space, found: Failures) -> None:
         found.figures.append(share_of(distance[:, 0] < usual, "near a training picture", direction, method, note=note))
         if method == TRANSLATION:
             order = np.argsort(distance[:, 0], kind="stable")
-            found.memorised = [(int(i), int(row[i, 0])) for i in order]
+            found.memorised = np.stack([order, row[order, 0]], axis=1)
 
 
 def _far(direction: str, space: Space, change: np.ndarray | None, found: Failures) -> None:
@@ -108,6 +108,6 @@ def progress_made(measured: Measured, space: Space, change: np.ndarray | None) -
         return change, "change of the target's probability"
     k = min(NEIGHBOURS, len(space.target_train))
     if k == 0:
-        return np.zeros(len(measured.records)), "nothing: there are no training pictures of the target here"
+        return np.zeros(len(measured)), "nothing: there are no training pictures of the target here"
     before, after = (nearest(space.methods[m], space.target_train, k)[0].mean(axis=1) for m in (IDENTITY, TRANSLATION))
     return before - after, f"how much nearer it came to {k} training pictures of the target"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,48 +110,77 @@ def inception_weights() -> Path | None:
     return path if path.is_file() else None
 
 
+class Vectors(Protocol):
+    """(n, d) vectors of which some rows are taken at a time: an array, a Store, or a Scaled."""
+
+    shape: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """The rows of a slice of step 1, or of an array of row numbers, as an array."""
+        ...
+
+
 class Store:
-    """Feature vectors on disk, in a temporary file that vanishes with the object: memory does not grow with n."""
+    """Feature vectors on disk, in a temporary file that vanishes with the object: memory does not grow with n.
+
+    Rows are read, not mapped: mapped pages would count as this process's memory as long as there is room for them.
+    """
 
     def __init__(self, dimensions: int) -> None:
-        self.dimensions = dimensions
+        self.shape = (0, dimensions)
         self._file = tempfile.TemporaryFile(prefix="bamkit-features-")  # noqa: SIM115  (lives as long as the object)
-        self._n = 0
 
     def append(self, batch: np.ndarray) -> None:
         """Add an (m, dimensions) batch."""
-        if batch.ndim != 2 or batch.shape[1] != self.dimensions:
-            raise ValueError(f"vectors of {self.dimensions} numbers are stored here, not {batch.shape}")
-        self._file.write(np.ascontiguousarray(batch, dtype=np.float32).tobytes())
-        self._n += len(batch)
+        n, dimensions = self.shape
+        if batch.ndim != 2 or batch.shape[1] != dimensions:
+            raise ValueError(f"vectors of {dimensions} numbers are stored here, not {batch.shape}")
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(np.ascontiguousarray(batch, dtype=np.float32).data)
+        self.shape = (n + len(batch), dimensions)
 
-    def array(self) -> np.ndarray:
-        """All vectors, (n, dimensions) float32: a memory map of the file."""
-        if not self._n:
-            return np.zeros((0, self.dimensions), dtype=np.float32)
-        self._file.flush()
-        return np.memmap(self._file, dtype=np.float32, mode="r", shape=(self._n, self.dimensions))
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(m, dimensions) float32: the rows of a slice of step 1, or of an array of row numbers."""
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            return self._read(start, max(0, stop - start))
+        found = np.empty((len(rows), self.shape[1]), np.float32)
+        for place, row in enumerate(rows):
+            found[place] = self._read(int(row), 1)
+        return found
+
+    def _read(self, first: int, count: int) -> np.ndarray:
+        found = np.empty((count, self.shape[1]), np.float32)
+        self._file.seek(first * self.shape[1] * found.itemsize)
+        if self._file.readinto(found.data) != found.nbytes:
+            raise OSError("the temporary file of the features was cut short")
+        return found
 
 
 class Scaled:
-    """An (n, d) array read through `row * factor`: rows are scaled when taken, so a memory map stays one."""
+    """(n, d) vectors read through `row * factor`: rows are scaled when taken, so what lies on disk stays there."""
 
-    def __init__(self, array: np.ndarray, factor: float) -> None:
-        self.array, self.factor, self.shape = array, factor, array.shape
+    def __init__(self, vectors: Vectors, factor: float) -> None:
+        self.vectors, self.factor, self.shape = vectors, factor, vectors.shape
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(self.vectors)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return np.asarray(self.array[rows], dtype=np.float64) * self.factor
+        return np.asarray(self.vectors[rows], dtype=np.float64) * self.factor
 
 
-def unit_scale(reference: np.ndarray) -> float:
-    """The factor that gives an (n, d) array mean squared coordinate 1; it is read in blocks. 1.0 for nothing or zeros.
+def unit_scale(reference: Vectors) -> float:
+    """The factor that gives (n, d) vectors mean squared coordinate 1; read in blocks. 1.0 for nothing or zeros.
 
     KID's kernel adds 1 to a mean product of coordinates, so features of any other size would make it nearly constant
     or nearly a cube.
     """
     blocks = (reference[start : start + 512] for start in range(0, len(reference), 512))
     total = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks)
-    return 1 / np.sqrt(total / reference.size) if total else 1.0
+    return 1 / np.sqrt(total / math.prod(reference.shape)) if total else 1.0

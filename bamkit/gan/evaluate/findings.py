@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bamkit.contract import CONTENT
 from bamkit.gan.evaluate.features import Scaled, unit_scale
 from bamkit.gan.evaluate.measure import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured, Seen
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid
@@ -78,13 +77,13 @@ def share_of(hits: np.ndarray, metric: str, direction: str, method: str, **more:
 
 
 def emotion_reached(
-    measured: Measured, real: Seen, attributes: Sequence[str], labels: Mapping[str, Sequence[str | None]]
+    measured: Measured, real: Seen, attributes: Sequence[str], shows: Mapping[str, np.ndarray]
 ) -> list[Figure]:
     """Share judged as the target, paired change of its probability, and both by content.
 
-    `attributes` are the judge's, in the order of its probabilities; `labels` are BAM's labels of the source pictures
-    by attribute. A picture is judged as the target where the target's probability is at least 1/2. [] where the judge
-    does not know the target.
+    `attributes` are the judge's, in the order of its probabilities; `shows` says by content attribute which source
+    pictures BAM labels positive, (n,) bool. A picture is judged as the target where the target's probability is at
+    least 1/2. [] where the judge does not know the target.
     """
     name, target = measured.direction.name, measured.direction.target.attribute
     if target not in attributes:
@@ -92,7 +91,7 @@ def emotion_reached(
     column = attributes.index(target)
     probability = {method: _probabilities(measured.seen[method])[:, column] for method in METHODS}
     figures = [share_of(probability[method] >= 0.5, "reached", name, method, attribute=target) for method in METHODS]
-    if len(real.features):
+    if len(real.store):
         figures.append(share_of(_probabilities(real)[:, column] >= 0.5, "reached", name, REAL, attribute=target))
     for method in (TRANSFER, TRANSLATION):
         change = probability[method] - probability[IDENTITY]
@@ -103,19 +102,14 @@ def emotion_reached(
         for method in METHODS:
             more = probability[method] > _probabilities(measured.seen[method])[:, index]
             figures.append(share_of(more, "more target than source", name, method, attribute=target))
-    for content in CONTENT:
-        chosen = np.array([label == "positive" for label in labels[content_name(content)]], dtype=bool)
+    change = probability[TRANSLATION] - probability[IDENTITY]
+    for content, chosen in shows.items():
         if chosen.any():
-            change = (probability[TRANSLATION] - probability[IDENTITY])[chosen]
             hits = probability[TRANSLATION][chosen] >= 0.5
-            about = {"attribute": content_name(content)}
+            about = {"attribute": content}
             figures.append(share_of(hits, "reached with content", name, TRANSLATION, **about))
-            figures.append(mean_of(change, "probability change with content", name, TRANSLATION, **about))
+            figures.append(mean_of(change[chosen], "probability change with content", name, TRANSLATION, **about))
     return figures
-
-
-def content_name(short: str) -> str:
-    return f"content_{short}"
 
 
 def _probabilities(seen: Seen) -> np.ndarray:
@@ -132,11 +126,11 @@ def content_kept(measured: Measured) -> list[Figure]:
     """
     name, figures = measured.direction.name, []
     for metric, ideal in (("ssim", 1.0), ("edges", 1.0), ("lpips", 0.0)):
-        if f"{TRANSLATION} {metric}" not in (measured.records or [{}])[0]:
+        if f"{TRANSLATION} {metric}" not in measured.columns:
             continue
         for method in (TRANSFER, TRANSLATION):
-            figures.append(mean_of(measured.column(f"{method} {metric}"), metric, name, method))
-        figures.append(Figure(metric, name, IDENTITY, ideal, len(measured.records), note="by definition"))
+            figures.append(mean_of(measured.columns[f"{method} {metric}"], metric, name, method))
+        figures.append(Figure(metric, name, IDENTITY, ideal, len(measured), note="by definition"))
     return figures
 
 
@@ -184,11 +178,11 @@ def space_of(measured: Measured, source_train: Seen, target_train: Seen, target_
 
     `published`: leave them as they are (Inception's, so that figures compare with those in papers).
     """
-    reference = target_train.features if len(target_train.features) else target_test.features
+    reference = target_train.store if len(target_train.store) else target_test.store
     factor = 1.0 if published else unit_scale(reference)
 
     def scaled(seen: Seen) -> Scaled:
-        return Scaled(seen.features, factor)
+        return Scaled(seen.store, factor)
 
     methods = {method: scaled(measured.seen[method]) for method in METHODS}
     return Space(methods, scaled(source_train), scaled(target_train), scaled(target_test))

@@ -57,10 +57,6 @@ class Seen:
             self.rows.append(probabilities)
 
     @property
-    def features(self) -> np.ndarray:
-        return self.store.array()
-
-    @property
     def probabilities(self) -> np.ndarray | None:
         """(n, k), or None without a judge."""
         return np.concatenate(self.rows) if self.rows else None
@@ -89,55 +85,53 @@ def fitted(picture: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
 
 @dataclass
 class Measured:
-    """One direction: what was seen of every method's pictures, and one record a picture."""
+    """One direction: what was seen of every method's pictures, and the figures of each picture."""
 
     direction: Direction
     seen: dict[str, Seen]
-    records: list[dict[str, Any]]
+    columns: dict[str, np.ndarray]
+    """(n,) each: `mid`, `row` (of the translations), `width`, `height`, and for the transfer and the translation
+    `<method> ssim`, `... edges`, `... light` and, with its weights, `... lpips`, all against the source; nan where a
+    picture could not be measured.
+    """
 
-    def column(self, name: str) -> np.ndarray:
-        """One number a picture; nan where it could not be measured."""
-        return np.array([record.get(name, np.nan) for record in self.records], dtype=np.float64)
+    def __len__(self) -> int:
+        return len(self.direction)
+
+    def record(self, index: int) -> dict[str, Any]:
+        """What was measured of one picture."""
+        return {name: column[index].item() for name, column in self.columns.items()}
 
 
 def measure(
     direction: Direction, colours: ColourStatistics, probe: Probe, progress: Progress | None = None
 ) -> Measured:
-    """Measure every translation of a direction beside its source and the colour transfer towards `colours`.
-
-    A record holds `mid`, `row` (of the translations), `width`, `height`, and for the transfer and the translation
-    `<method> ssim`, `... edges`, `... light` and, with its weights, `... lpips`: all against the source.
-    """
+    """Measure every translation of a direction beside its source and the colour transfer towards `colours`."""
+    n = len(direction)
     seen = {method: Seen(Store(probe.extractor.dimensions)) for method in METHODS}
-    records, mids = [], direction.mids()
-    for start in range(0, len(direction), BATCH):
+    columns = {"mid": direction.mids(), "row": direction.pairs[:, 1]}
+    columns |= {name: np.zeros(n, np.int64) for name in ("width", "height")}
+    for start in range(0, n, BATCH):
         batch: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
-        for index in range(start, min(start + BATCH, len(direction))):
+        for index in range(start, min(start + BATCH, n)):
             shown = pictures_of(direction, index, colours)
             for method, picture in shown.items():
                 batch[method].append(picture)
-            height, width = shown[TRANSLATION].shape[:2]
-            record: dict[str, Any] = {
-                "mid": mids[index],
-                "row": direction.pairs[index][1],
-                "width": width,
-                "height": height,
-            }
+            columns["height"][index], columns["width"][index] = shown[TRANSLATION].shape[:2]
             for method in (TRANSFER, TRANSLATION):
-                found = likeness(shown[IDENTITY], shown[method], probe.lpips)
-                record |= {f"{method} {name}": value for name, value in found.items()}
-            records.append(record)
+                for name, value in likeness(shown[IDENTITY], shown[method], probe.lpips).items():
+                    columns.setdefault(f"{method} {name}", np.full(n, np.nan))[index] = value
         for method in METHODS:
             seen[method].add(*probe.look(batch[method]))
         if progress is not None:
             progress.update(progress.done + len(batch[IDENTITY]))
-    return Measured(direction, seen, records)
+    return Measured(direction, seen, columns)
 
 
 def pictures_of(direction: Direction, index: int, colours: ColourStatistics) -> dict[str, np.ndarray]:
     """The pictures of pair `index` by method, all of the translation's size: the source is resized where it differs."""
     before, after = direction.pairs[index]
-    expected = direction.after.rows["source_sha256"][after].as_py()
+    expected = direction.after.value(after, "source_sha256")
     if expected and sha256(direction.before.encoded(before)).hexdigest() != expected:
         raise BamkitError(
             f"the picture of mid {direction.mids()[index]} in split {direction.source.name} has changed since it was "

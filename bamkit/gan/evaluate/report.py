@@ -178,14 +178,13 @@ def _failures(page: Page, found: Evaluation, outcome: Outcome) -> None:
     if failures.far:
         text = "Far from both domains: sources unlike the training pictures of either, farthest first."
         page.pictures(_triples(found, outcome, failures.far[:count], progress=True), text, THUMB, columns=6)
-    if failures.memorised:
+    if len(failures.memorised):
         train = outcome.direction.target.shards("train", ["mid"])
-        mids = train.column("mid")
         shown: list[Picture] = []
-        for index, row in failures.memorised[:count]:
-            pair = _pictures(found, outcome, index)
+        for index, row in failures.memorised[:count].tolist():
+            pair, mid = _pictures(found, outcome, index), train.value(row, "mid")
             shown.append(Picture(_thumb(pair[TRANSLATION]), f"{name} translation", "translation"))
-            shown.append(Picture(_thumb(train.picture(row)), "nearest training picture", f"training, mid {mids[row]}"))
+            shown.append(Picture(_thumb(train.picture(row)), "nearest training picture", f"training, mid {mid}"))
         page.pictures(
             shown, "The outputs nearest to a training picture of the target, nearest first.", THUMB, columns=6
         )
@@ -202,7 +201,7 @@ def _triples(found: Evaluation, outcome: Outcome, chosen: list[int], progress: b
     shown = []
     for index in chosen:
         pictures = _pictures(found, outcome, index)
-        mid = outcome.measured.records[index]["mid"]
+        mid = outcome.measured.columns["mid"][index]
         for method in (IDENTITY, TRANSFER, TRANSLATION):
             caption = f"mid {mid}" if method == IDENTITY else NAMES[method]
             if method in outcome.probabilities:

@@ -20,9 +20,10 @@ def near_duplicates(hashes: Sequence[str | None], known: Sequence[str | None], b
     """(n,) bool: whether each perceptual hash (16 hex digits or None) lies within `bits` of one of `known`."""
     known_words = np.unique(_words(known)[_present(known)])
     words, found = _words(hashes), np.zeros(len(hashes), dtype=bool)
-    for start in range(0, len(words), 1024):
-        differing = words[start : start + 1024, None] ^ known_words[None]
-        found[start : start + 1024] = (_popcount(differing) <= bits).any(axis=1)
+    step = max(1, 500_000 // max(1, len(known_words)))
+    for start in range(0, len(words), step):
+        differing = words[start : start + step, None] ^ known_words[None]
+        found[start : start + step] = (_popcount(differing) <= bits).any(axis=1)
     return found & _present(hashes)
 
 

@@ -170,9 +170,11 @@ def save_judge(network: Network, card: dict[str, Any], folder: Path) -> None:
 def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     """The judge in `folder`. Raises BamkitError if there is none or its files do not belong together."""
     again = "bamkit judge train --force"
-    for name in (WEIGHTS, CARD, KNOWN):
-        if not (folder / name).is_file():
-            raise BamkitError(f"there is no judge at {folder}: {name} is missing", again)
+    absent = [name for name in (WEIGHTS, CARD, KNOWN) if not (folder / name).is_file()]
+    if len(absent) == 3:
+        raise BamkitError(f"there is no judge at {folder}", "bamkit judge train")
+    if absent:
+        raise BamkitError(f"the judge at {folder} lacks {', '.join(absent)}", again)
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)

@@ -143,17 +143,18 @@ def _usable(workspace: Workspace, names: list[str]) -> tuple[tuple[pa.Table, Whe
             paths = workspace.shards(name, split)
             if not paths:
                 continue
-            shards = Shards(paths, columns)
+            shards = Shards(paths, ["mid"])
+            rows = shards.table(columns)
             keep = np.ones(len(shards), dtype=bool)
-            for reason, mask in shared(shards.rows, others).items():
+            for reason, mask in shared(rows, others).items():
                 excluded[reason] += int(mask.sum())
                 keep &= ~mask
-            for index, mid in enumerate(shards.column("mid")):
+            for index, mid in enumerate(rows["mid"].to_pylist()):
                 if keep[index] and mid in seen:
                     keep[index] = False
                     excluded["twice"] += 1
                 seen.add(mid)
-            tables.append(shards.rows.filter(pa.array(keep)))
+            tables.append(rows.filter(pa.array(keep)))
             where.append((shards, np.flatnonzero(keep)))
     return (pa.concat_tables(tables), where), excluded
 

@@ -102,7 +102,9 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]
                 raise BamkitError(f"{path} lacks the columns {', '.join(absent)}: it was not saved by a study's page")
             return [(reader.line_num, {name: row[name] or "" for name in columns}) for row in reader]
     except FileNotFoundError as error:
-        raise BamkitError(f"there is no file {path}") from error
+        raise BamkitError(
+            f"there is no file or folder {path}", "bamkit evaluate --user-study makes the page whose answers go there"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BamkitError(f"{path} is not a CSV file: {error}") from error
 

@@ -56,6 +56,7 @@ class StudyOptions:
 class Study:
     """A written study."""
 
+    run: str
     study_id: str
     page: Path
     key: Path
@@ -101,7 +102,7 @@ def make_study(
         "pictures": dict(sorted(shown.items())),
     }
     write_text(folder / PAGE, page_of(data))
-    return Study(study_id, folder / PAGE, folder / KEY, len(trials))
+    return Study(run.name, study_id, folder / PAGE, folder / KEY, len(trials))
 
 
 def page_of(data: dict[str, Any]) -> str:
@@ -130,14 +131,14 @@ def _other_run(workspace: Workspace, run: Run, options: StudyOptions) -> Run | N
 
 def _pairs(direction: Direction, other: Run | None, options: StudyOptions) -> list[tuple[int, dict[str, np.ndarray]]]:
     """(mid, {method: picture}) of the drawn pairs: the translation and what it stands against, of one size."""
-    mids = direction.mids()
+    mids = direction.mids().tolist()
     indices = list(range(len(direction)))
     rival: Direction | None = None
     if other is not None:
         rival = next((d for d in other.directions if d.name == direction.name), None)
         if rival is None:
             return []
-        theirs = {mid: index for index, mid in enumerate(rival.mids())}
+        theirs = {mid: index for index, mid in enumerate(rival.mids().tolist())}
         indices = [index for index in indices if mids[index] in theirs]
     count = min(options.trials, len(indices))
     drawn = sorted(np.random.default_rng(options.seed).choice(len(indices), count, replace=False)) if count else []
