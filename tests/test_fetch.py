@@ -278,7 +278,6 @@ def test_command_line(bamkit, server, ten):
     ("line", "text"),
     [
         ("fetch hapy", "did you mean happy"),
-        ("fetch --fit squeeze", "must be one of squash"),
         ("fetch --retry-failed tmeout", "did you mean timeout"),
         ("fetch --size 0", "8 to 8192"),
         ("fetch --ca-file nowhere.pem", "not a readable PEM file"),
@@ -290,6 +289,29 @@ def test_mistakes_are_named(bamkit, ten, line, text):
 
     result = bamkit(line, cwd=ten, code=1)
     assert text in result.output
+
+
+def test_choices_are_those_of_the_settings(bamkit, ten):
+    from bamkit.commands import fetch as command
+    from bamkit.curate.fetch import config
+
+    assert (command.FITS, command.FORMATS, command.ENGINES) == (config.FITS, config.FORMATS, config.ENGINES)
+    assert "'squeeze' is not one of 'squash'" in bamkit("fetch --fit squeeze", cwd=ten, code=2).output
+    with pytest.raises(BamkitError, match="must be one of squash"):
+        Build(fit="squeeze")
+
+
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "missing.parquet"])
+def test_a_damaged_shard_is_written_anew(server, ten, capsys, name):
+    fetch(Workspace(ten), config=settings())
+    before = contents(ten / "splits" / "happy")
+    asked = len(server.log)
+    path = ten / "splits" / "happy" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    fetch(Workspace(ten), config=settings())
+    assert f"{name} is damaged: it is written anew" in capsys.readouterr().err
+    assert contents(ten / "splits" / "happy") == before
+    assert len(server.log) == asked
 
 
 def test_no_selection_yet(bamkit, tmp_path):

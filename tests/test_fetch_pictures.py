@@ -7,14 +7,18 @@ import struct
 import zlib
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from fetching import encoded, jpeg, picture
+from fetching import encoded, jpeg, picture, write_selection
+from misbehaving import Server, file
 from PIL import Image, PngImagePlugin
 
+from bamkit.curate.fetch import Fetch, fetch
 from bamkit.curate.fetch.build import build, phash
 from bamkit.curate.fetch.config import Build, Limits
 from bamkit.curate.fetch.decode import quiet_decoders
 from bamkit.curate.fetch.faults import Fault
+from bamkit.workspace import Workspace
 
 PNG = Build(size=64, format="png")
 LIMITS = Limits(min_side=8)
@@ -316,6 +320,39 @@ def test_what_cannot_be_used_is_named(data, outcome):
     with quiet_decoders(LIMITS), pytest.raises(Fault) as fault:
         build(data, PNG, LIMITS)
     assert fault.value.name == outcome or (outcome == "damaged" and fault.value.name in ("truncated", "not-a-picture"))
+
+
+def test_every_kind_over_the_network_under_lying_names(tmp_path):
+    """The same kinds as above, served by a real host under names and types that lie, end to end into the split."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = quarters(*FOUR, size=(160, 120)).transpose(Image.Transpose.ROTATE_90)
+    frames = [quarters(*FOUR[::-1]), quarters(*[GREY] * 4)]
+    rgba = quarters(*FOUR).convert("RGBA")
+    rgba.paste((0, 0, 0, 0), (64, 64, 128, 128))
+    deep = png(64, 64, 16, 0, [struct.pack(">64H", *[40_000] * 64)] * 64)
+    adobe = [expected_srgb(colour) for colour in FOUR]
+    cases = {
+        **{f"/{name}.JPG": case for name, case in kinds().items()},
+        "/animated.jpg": (encoded(quarters(*FOUR), "GIF", save_all=True, append_images=frames, duration=50), FOUR),
+        "/turned.png": (encoded(turned, "JPEG", exif=exif, quality=95), FOUR),
+        "/alpha.jpeg": (encoded(rgba, "PNG"), (*FOUR[:3], (255, 255, 255))),
+        "/deep.gif": (deep, [(40_000 // 257,) * 3] * 4),
+        "/profile": (encoded(quarters(*FOUR), "PNG", icc_profile=ADOBE), adobe),
+    }
+    with Server() as server:
+        for path, (data, _) in cases.items():
+            server[path] = file(data, "text/html")
+        write_selection(tmp_path, "all", [server.url(path) for path in cases], len(cases))
+        fetch(Workspace(tmp_path), config=Fetch(PNG, LIMITS, allow_private=True))
+    rows = pq.read_table(tmp_path / "splits" / "all" / "train-00000-of-00001.parquet").to_pylist()
+    assert len(rows) == len(cases)
+    for row, (path, (_, wanted)) in zip(rows, cases.items(), strict=True):
+        with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (64, 64)), path
+            found = seen(np.asarray(image, dtype=float))
+        assert near(found, wanted, 14), (path, found, wanted)
+    assert {row["original_format"] for row in rows} == {"PNG", "GIF", "JPEG", "WEBP"}
 
 
 def test_text_bombs_in_png_chunks_stay_small():

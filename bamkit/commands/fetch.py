@@ -11,6 +11,11 @@ from bamkit.commands.options import example, json_option, pass_workspace
 from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
 
+# As in curate/fetch/config.py, which is too slow to import for `bamkit --help`; a test compares them.
+FITS = ("squash", "crop", "pad", "short-side")
+FORMATS = ("jpeg", "png", "webp")
+ENGINES = ("local", "ray")
+
 
 @click.command(
     epilog=example(
@@ -24,12 +29,15 @@ from bamkit.workspace import Workspace
 @click.option("--size", type=int, default=286, show_default=True, help="Side of the pictures in pixels.")
 @click.option(
     "--fit",
+    type=click.Choice(FITS, case_sensitive=False),
     default="squash",
     show_default=True,
-    metavar="HOW",
-    help="squash, crop, pad (white) or short-side (keeps the shape).",
+    help="How a picture becomes a square: pad adds white; short-side keeps the shape.",
 )
-@click.option("--format", default="jpeg", show_default=True, help="jpeg (4:4:4), png or webp (lossless).")
+@click.option(
+    "--format", type=click.Choice(FORMATS, case_sensitive=False), default="jpeg", show_default=True,
+    help="jpeg is 4:4:4, png and webp are lossless.",
+)  # fmt: skip
 @click.option("--quality", type=int, default=95, show_default=True, help="JPEG quality.")
 @click.option("--no-replace", is_flag=True, help="Keep the strict ranks: do not fill gaps from the reserve.")
 @click.option("--no-originals", is_flag=True, help="Do not keep the downloaded files (another size: download again).")
@@ -65,7 +73,10 @@ from bamkit.workspace import Workspace
 )
 @click.option("--threads", type=int, default=0, help="Threads that decode.  [default: one a core]")
 @click.option("--shard-rows", type=int, default=5000, show_default=True, help="Most pictures in one parquet file.")
-@click.option("--engine", default="local", show_default=True, help="local, or ray (tasks on a Ray cluster).")
+@click.option(
+    "--engine", type=click.Choice(ENGINES), default="local", show_default=True,
+    help="Threads of this process, or tasks on a Ray cluster.",
+)  # fmt: skip
 @click.option(
     "--ray-address", metavar="HOST:PORT", help="The cluster to join.  [default: RAY_ADDRESS, or this machine]"
 )
@@ -109,7 +120,7 @@ def _settings(workspace: Workspace, names: tuple[str, ...], options: dict[str, A
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry = (*names, retry), "passing"
     build = Build(
-        size=options["size"], fit=options["fit"], format=options["format"].lower(), quality=options["quality"],
+        size=options["size"], fit=options["fit"], format=options["format"], quality=options["quality"],
         oversample=options["oversample"],
     )  # fmt: skip
     limits = Limits(

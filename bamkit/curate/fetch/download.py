@@ -41,6 +41,8 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     """Of the pictures that arrived."""
+    notes: list[str] = field(default_factory=list)
+    """Lines to show: hosts in trouble."""
     skipped: dict[str, str] = field(default_factory=dict)
     """URLs that were not asked because their host was given up, and why."""
 
@@ -96,6 +98,7 @@ class Download:
         """
         urls = list(urls)
         self._scheduler = Scheduler(self.config.manners, self.known)
+        self.tally.notes = self._scheduler.notes
         self._client = Client(self.config)
         self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
         self._judged: queue.Queue[Result | None] = queue.Queue(self.config.build.at_once(2 * GROUP))

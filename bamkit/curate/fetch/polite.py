@@ -40,6 +40,8 @@ class Host:
     """Tries of the open breaker that failed; 0 while it is closed."""
     changed_at: float = 0.0
     """When the host last asked for less or the breaker opened: requests begun before say nothing new."""
+    trouble: str = ""
+    """What to tell people when the breaker has opened; whoever tells it empties it."""
     given_up: str = ""
     """Why the host is left alone for the rest of the run."""
 
@@ -114,6 +116,9 @@ class Host:
             self.given_up = f"{self.name} {what}, the last time: {fault}"
             return
         self.ready_at = now + pause * 2 ** (self.opened - 1)
+        if self.opened == 1:
+            waits = ", ".join(f"{pause * 2**number:g}" for number in range(tries))
+            self.trouble = f"{self.name} failed {self.faults} times in a row ({fault}): asked again after {waits} s"
 
 
 def backoff(manners: Manners, attempt: int) -> float:

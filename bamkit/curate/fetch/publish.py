@@ -14,12 +14,13 @@ from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.plan import Assignment, Manifest, Place
-from bamkit.curate.fetch.shards import current, shard_names, write_missing, write_split
+from bamkit.curate.fetch.polite import is_this_machine
+from bamkit.curate.fetch.shards import about_of, current, damaged, shard_names, write_missing, write_split
 from bamkit.curate.fetch.store import Store
 from bamkit.curate.fetch.summary import SplitsDone
 from bamkit.errors import BamkitError
 from bamkit.progress import Progress
-from bamkit.provenance import canonical, digest, read_about
+from bamkit.provenance import canonical, digest
 from bamkit.workspace import Workspace
 
 BATCH = 1000
@@ -109,6 +110,8 @@ class Publication:
             hint = "bamkit fetch --allow-private, if this machine or your own network is meant"
         elif "host-down" in self.reasons:
             hint = "bamkit fetch asks for them, once the host answers: try one address in a browser"
+            if any(is_this_machine(why.partition(" ")[0]) for why in self.given_up.values()):
+                hint = "start the server (of a sample: bamkit sample DIR --serve), then: bamkit fetch"
         raise BamkitError(f"not one picture of {self.manifest.name!r} could be had: {listed}", hint)
 
     @cached_property
@@ -124,6 +127,8 @@ class Publication:
         if not self.is_current:
             total = sum(map(len, self.plan.splits.values()))
             with Progress(f"write {self.manifest.name}", total, stream=stream) as progress:
+                for path in damaged(self.folder):
+                    progress.write(f"{path} is damaged: it is written anew")
                 write_split(
                     self.folder, self.manifest, self.plan.splits, self.rows, self.store.built.get, self.about,
                     self.config.build, self.config.shard_rows, lambda more: progress.update(progress.done + more),
@@ -147,5 +152,6 @@ class Publication:
 def built_at(folder: Path) -> dict[str, Any] | None:
     """How the pictures that lie in a split folder were built; None if there are none."""
     for path in sorted(folder.glob("*-*-of-*.parquet")):
-        return read_about(path).get("build")
+        if build := about_of(path).get("build"):
+            return build
     return None

@@ -54,7 +54,7 @@ def chosen(workspace: Workspace, names: Sequence[str]) -> list[str]:
     """The names of the selections to fetch. Raises BamkitError if there is none or one is unknown."""
     known = workspace.selection_names()
     if not known:
-        raise BamkitError(f"no selections in {workspace.selections}", "first: bamkit select --emotion happy --top 1000")
+        raise BamkitError(f"no selections in {workspace.selections}", "bamkit select --emotion happy --top 1000")
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -172,13 +172,17 @@ class _Run:
 
 
 class _Watch:
-    """Turns the tally into the live line: done, rate, time left, missing, MB/s."""
+    """Turns the tally into the live line (done, rate, time left, missing, MB/s) and its notes into lines above it."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self.told = 0
 
     def __call__(self, tally: Tally) -> None:
+        while self.told < len(tally.notes):
+            self.progress.write(tally.notes[self.told])
+            self.told += 1
         now = time.monotonic()
         self.seen.append((now, tally.bytes))
         while len(self.seen) > 2 and self.seen[0][0] < now - 10:

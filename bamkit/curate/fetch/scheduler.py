@@ -72,6 +72,8 @@ class Scheduler:
         self.manners, self.known, self.clock = manners, known, clock
         self.given_up: list[tuple[str, str]] = []
         self.failed: list[Job] = []
+        self.notes: list[str] = []
+        """What people should know of hosts in trouble."""
         self._queues: dict[str, _Queue] = {}
         self._heap: list[tuple[float, int, int, _Queue]] = []
         self._count = itertools.count()
@@ -133,6 +135,9 @@ class Scheduler:
         with self._change:
             now, queue = self.clock(), job.queue
             queue.host.leave(now, job.started, fault)
+            if queue.host.trouble:
+                self.notes.append(queue.host.trouble)
+                queue.host.trouble = ""
             job.attempts += 1
             job.fault = fault
             again = self._again(queue, job, fault, now)

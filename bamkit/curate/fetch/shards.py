@@ -16,6 +16,7 @@ from bamkit.curate.fetch.config import Build
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.plan import Manifest, Place
+from bamkit.errors import BamkitError
 from bamkit.provenance import KEY, canonical, read_about, write_table
 from bamkit.workspace import flush
 
@@ -89,24 +90,38 @@ def write_missing(
 
 
 def current(folder: Path, names: Iterable[str], split_id: str) -> bool:
-    """Whether the folder holds exactly these files, all of this split id."""
+    """Whether the folder holds exactly these files, all of this split id and readable."""
     names = {*names, "missing.parquet"}
     if {path.name for path in folder.glob("*.parquet")} != names:
         return False
-    return all(read_about(folder / name).get("split_id") == split_id for name in names)
+    return all(about_of(folder / name).get("split_id") == split_id for name in names)
+
+
+def about_of(path: Path) -> dict[str, Any]:
+    """The metadata of a shard; {} if it is damaged: it will be written anew."""
+    try:
+        return read_about(path)
+    except BamkitError:
+        return {}
+
+
+def damaged(folder: Path) -> list[Path]:
+    """The parquet files of a split folder that cannot be read."""
+    return [path for path in sorted(folder.glob("*.parquet")) if not about_of(path)]
 
 
 def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> Iterator[tuple[str, Picture]]:
     """Pictures of earlier shards that were built in the same way, by the hash of their original."""
     for path in sorted(folder.glob("*-*-of-*.parquet")):
-        if read_about(path).get("build") != recipe:
+        if about_of(path).get("build") != recipe:
             continue
-        file = pq.ParquetFile(path)
-        for batch in file.iter_batches(GROUP_ROWS, columns=["image", "width", "height", "original_sha256", "phash"]):
-            for row in batch.to_pylist():
-                if row["original_sha256"] in wanted:
-                    made = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
-                    yield row["original_sha256"], made
+        columns = ["image", "width", "height", "original_sha256", "phash"]
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(GROUP_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    if row["original_sha256"] in wanted:
+                        made = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
+                        yield row["original_sha256"], made
 
 
 def _batch(
