@@ -134,7 +134,8 @@ class GraphedStep:
             return result
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
+        # Threads that pin memory, and NCCL's watchdog, may go on with calls that a capture forbids its own thread.
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self.result = self.function()
         self.graph = graph
         # A capture records and does not run.

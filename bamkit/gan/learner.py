@@ -40,6 +40,8 @@ class Learner:
         self.config, self.pair, self.device, self.group, self.cache = config, pair, device, group, cache
         self.levers = levers or Levers.best(device, config)
         if device.type == "cuda":
+            # Streams and graphs are made on the current device.
+            torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True
         self.train_pictures = tuple(self.decode(domain, "train") for domain in pair)
         self.plan = Plan(
