@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def write_split(
 ) -> None:
     """Write all shards of a split folder under temporary names, then put them in place of the old ones.
 
-    Memory holds one row group at a time. `rows` adds the ledger's rows to places; `step` is told how many rows are
+    Memory holds two row groups at a time. `rows` adds the ledger's rows to places; `step` is told how many rows are
     written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,10 +160,20 @@ def _stream(tables: Iterable[pa.Table], path: Path, about: dict[str, Any], step:
             path, schema, compression=packed, use_dictionary=[*plain, "image.path"], write_statistics=plain
         )
     ) as writer:
-        for table in tables:
+        for table in _ahead(tables):
             writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=GROUP_ROWS)
             step(table.num_rows)
     flush(path)
+
+
+def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables, each made by a thread while the one before is written."""
+    making = iter(tables)
+    with ThreadPoolExecutor(1, thread_name_prefix="bamkit-rows") as pool:
+        coming = pool.submit(next, making, None)
+        while (table := coming.result()) is not None:
+            coming = pool.submit(next, making, None)
+            yield table
 
 
 def _chunks(items: list[Place], size: int) -> Iterator[list[Place]]:
