@@ -28,16 +28,22 @@ COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
 class Shown(click.ClickException):
     """A BamkitError on its way to the screen."""
 
-    exit_code = 1
-
-    def __init__(self, error: BamkitError) -> None:
+    def __init__(self, error: BamkitError, exit_code: int = 1) -> None:
         super().__init__(error.message)
         self.hint = error.hint
+        self.exit_code = exit_code
 
     def show(self, file: Any = None) -> None:
         click.echo(f"bamkit: {self.message}", err=True)
         if self.hint:
             click.echo(f"  next: {self.hint}", err=True)
+
+
+def _of_the_disk(error: OSError) -> BamkitError:
+    if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
+        return BamkitError(f"{error.filename}: there is a file where bamkit needs a folder", "move it away")
+    where = f"{error.filename}: " if error.filename else ""
+    return BamkitError(f"{where}{error.strerror or error}")
 
 
 class Root(click.Group):
@@ -70,11 +76,14 @@ class Root(click.Group):
             raise Shown(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt as stop:
+            # What comes with it, if anything, is what to type to go on.
+            click.echo(err=True)
+            raise Shown(BamkitError("interrupted", *stop.args[:1]), 128 + signal.SIGINT) from stop
         except OSError as error:
             if os.environ.get("BAMKIT_DEBUG"):
                 raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise Shown(BamkitError(f"{where}{error.strerror or error}")) from error
+            raise Shown(_of_the_disk(error)) from error
         except Exception as error:
             if os.environ.get("BAMKIT_DEBUG"):
                 raise
@@ -107,6 +116,8 @@ def root(ctx: click.Context, workspace: str | None) -> None:
       bamkit evaluate
     """
     ctx.obj = workspace
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 def main() -> None:

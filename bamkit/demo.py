@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import socket
 from contextlib import closing
@@ -39,6 +40,13 @@ class DemoConfig:
     def __post_init__(self) -> None:
         if min(self.rows, self.top, self.test, self.size) < 1 or self.steps < 0:
             raise BamkitError("the demo's numbers must be positive")
+        # Both domains with their validation split and a reserve for dead links, and 5 % of the rows have no scores.
+        least = math.ceil(2 * 1.15 * (self.top + self.test + 50) / 0.95)
+        if self.rows < least:
+            raise BamkitError(
+                f"{self.rows:,} rows are too few for {self.top:,} + {self.test:,} + 50 pictures of each domain",
+                f"--rows {least} or more",
+            )
 
 
 def run(root: Path, config: DemoConfig = DemoConfig(), force: bool = False) -> Path:

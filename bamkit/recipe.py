@@ -41,7 +41,8 @@ def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int =
     """Run the steps in the workspace `root`, each as its own process; skip those that are done.
 
     `again` is what to type after a failure; the steps are numbered from `after` + 1, `of` so many in all. Raises
-    BamkitError when a step fails; Ctrl-C ends the running step in its own way and then the recipe.
+    BamkitError when a step fails. Ctrl-C ends the running step in its own way and then the recipe, with a
+    KeyboardInterrupt that carries `again`.
     """
     of = of or len(steps)
     started = time.monotonic()
@@ -54,7 +55,10 @@ def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int =
         cost = f"   ({said})" if said else ""
         click.echo(f"\n{head}{cost}\n  $ {click.style(step.line, fg='cyan')}")
         begun = time.monotonic()
-        status = _call(step.words, root)
+        try:
+            status = _call(step.words, root)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(again) from None
         if status:
             raise BamkitError(f"`{step.line}` in {root} ended with status {status}", f"mend it, then type {again}")
         click.echo(click.style(f"  took {duration(time.monotonic() - begun)}", dim=True))

@@ -147,6 +147,34 @@ def test_a_workspace_that_is_a_file(bamkit, tmp_path):
     assert "a workspace is a folder" in bamkit(f"info -w {tmp_path / 'file'}", code=1).output
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), KeyboardInterrupt("bamkit demo goes on from there")])
+def test_ctrl_c_is_said_in_a_line_or_two(monkeypatch, tmp_path, stop):
+    def stopped(*_):
+        raise stop
+
+    monkeypatch.setattr("bamkit.workspace.Workspace.database", stopped)
+    result = CliRunner().invoke(root, ["-w", str(tmp_path), "info"])
+    assert result.exit_code == 130
+    assert result.output.strip().splitlines()[0] == "bamkit: interrupted"
+    assert all(words in result.output for words in stop.args)
+
+
+def test_a_file_where_a_folder_belongs_is_named(monkeypatch, sample_workspace):
+    monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
+    (sample_workspace / "selections").write_text("x")
+    words = ["-w", str(sample_workspace), "select", "--emotion", "happy", "--top", "8", "--test", "2"]
+    result = CliRunner().invoke(root, words)
+    assert result.exit_code == 1
+    assert "selections: there is a file where bamkit needs a folder" in result.output
+
+
+def test_no_color_is_honoured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    click_command = click.Command("probe", callback=lambda: click.echo(click.style("plain", fg="red")))
+    monkeypatch.setattr("bamkit.cli.Root.get_command", lambda *_: click_command)
+    assert CliRunner().invoke(root, ["info"], color=True).output == "plain\n"
+
+
 def test_bugs_are_one_line_too(monkeypatch, tmp_path):
     monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
     monkeypatch.setattr("bamkit.workspace.Workspace.database", lambda *_: 1 / 0)

@@ -36,6 +36,22 @@ def test_a_failing_step_says_how_to_go_on(tmp_path, capfd):
     assert "no BAM database" in capfd.readouterr().err
 
 
+def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bamkit.recipe._call", stopped)
+    with pytest.raises(KeyboardInterrupt, match="bamkit demo"):
+        run([Step(("info",), "look", lambda: False)], tmp_path, "bamkit demo")
+
+
+def test_numbers_that_cannot_work_are_refused_before_anything_is_made():
+    with pytest.raises(BamkitError, match="100 rows are too few") as error:
+        DemoConfig(rows=100, top=500)
+    rows = int(error.value.hint.split()[1])
+    assert DemoConfig(rows=rows, top=500).rows == rows
+
+
 def test_settings_of_the_users_own_workspace_do_not_reach_a_recipe(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("BAMKIT_WORKSPACE", str(tmp_path / "mine"))
     with pytest.raises(BamkitError):

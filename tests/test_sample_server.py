@@ -189,3 +189,14 @@ def test_only_a_sample_can_be_served(tmp_path):
         connection.execute("CREATE TABLE modules(mid int)")
     with pytest.raises(BamkitError, match="not made by bamkit sample"):
         SampleServer(tmp_path)
+
+
+def test_painters_closed_in_the_middle_start_no_new_process():
+    from bamkit.curate.sample.pool import Painters
+
+    painters = Painters(0, 1)
+    painters.paint(489)
+    painters.close()
+    with pytest.raises(ConnectionAbortedError):
+        painters.paint(489)
+    assert len(painters._all) == 1

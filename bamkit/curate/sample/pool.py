@@ -22,6 +22,7 @@ class Painters:
         self.seed = seed
         self._idle: queue.Queue[Worker] = queue.Queue()
         self._all: list[Worker] = []
+        self._closed = False
         # Only one thread paints at a time: more would contend for the interpreter and help nobody.
         self._turn = threading.Lock()
         for _ in range(processes):
@@ -36,25 +37,32 @@ class Painters:
         return worker
 
     def paint(self, mid: int) -> bytes:
-        """The file of a mid. A process that died is replaced; RuntimeError if the new one dies over this mid too."""
+        """The file of a mid. A process that died is replaced.
+
+        Raises RuntimeError if the new one dies over this mid too, ConnectionAbortedError if `close` came in between.
+        """
         if not self._all:
             with self._turn:
                 return picture_bytes(mid, self.seed)
         worker = self._idle.get()
         try:
-            try:
-                return _ask(worker, mid)
-            except (OSError, EOFError):
-                worker = self._start()
-                return _ask(worker, mid)
-        except (OSError, EOFError) as error:
-            raise RuntimeError(f"painting {mid} ended its process (exit code {worker.wait()})") from error
+            for last in (False, True):
+                try:
+                    return _ask(worker, mid)
+                except (OSError, EOFError, ValueError) as error:
+                    if self._closed:
+                        raise ConnectionAbortedError("the painters were closed") from error
+                    if last:
+                        raise RuntimeError(f"painting {mid} ended its process (exit code {worker.wait()})") from error
+                    worker = self._start()
+            raise AssertionError("unreachable")
         finally:
             self._idle.put(worker)
 
     def close(self) -> None:
         """End the processes: each ends when its input does."""
-        for worker in self._all:
+        self._closed = True
+        for worker in list(self._all):
             assert worker.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 worker.stdin.close()
