@@ -1,16 +1,25 @@
 """Matching: the chosen domain resembles the target, costs what it says, and repeats."""
 
 import json
+import sqlite3
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from bamfile import make_bam
 from domains import labels_of, manifest, scores
 
 from bamkit.contract import ATTRIBUTES, selection_schema
 from bamkit.curate.balance import NOT_EMOTION, score_shift
-from bamkit.curate.matching import _Search, coarse_labels, explain, features, match, separability, worked
+from bamkit.curate.database import Database
+from bamkit.curate.matching import coarse_labels, explain, features, match, match_widening, separability, worked
+from bamkit.curate.query import Query
+from bamkit.curate.search import Search
+from bamkit.curate.selection import explain as explain_query
+from bamkit.curate.selection import read_selection, select, select_into
 from bamkit.errors import BamkitError
+from bamkit.workspace import Workspace
 
 COUNTS = {"train": 150, "test": 30, "validation": 10, "reserve": 30}
 
@@ -70,7 +79,7 @@ def test_the_domains_can_no_longer_be_told_apart(result, pool, target):
     assert report["largest_smd"]["before"] > 0.5 > 0.25 > report["largest_smd"]["after"]
     assert report["mean_smd"]["after"] < report["mean_smd"]["before"]
     assert worked(report)
-    train, theirs = (t.filter(pa.compute.equal(t["split"], "train")) for t in (result.chosen, target))
+    train, theirs = (t.filter(pc.equal(t["split"], "train")) for t in (result.chosen, target))
     shift = score_shift(train, theirs, NOT_EMOTION)
     assert abs(shift["content_flower"]) < 0.3
     assert report["smd"]["content_flower"]["before"] < -0.5
@@ -117,6 +126,46 @@ def test_too_small_a_pool_is_told_not_hidden(pool, target):
         match(pool.slice(0, 100), target, COUNTS)
 
 
+def test_the_pool_grows_until_the_domains_are_balanced(pool, target):
+    asked = []
+
+    def pools():
+        for n in (230, 460, 920, 1840, 2500):
+            asked.append(n)
+            yield pool.slice(0, n)
+
+    grown = match_widening(pools(), target, COUNTS, seed=5)
+    report = grown.report
+    tries = report["tries"]
+    assert [one["candidates"] for one in tries] == asked
+    assert 460 < report["candidates"] == asked[-1] < 2500
+    assert tries[0]["auc"] > 0.6 > 0.55 >= tries[-1]["auc"] == report["auc"]["after"]["value"]
+    assert tries[0]["largest_smd"] > tries[-1]["largest_smd"]
+    # What it cost is told: images that resemble the target have a lower score.
+    assert tries[-1]["score"] < tries[0]["score"]
+    assert worked(report)
+    said = explain(report, "happy")[4]
+    assert said.startswith("230 candidates gave no balance (AUC 0.")
+    assert f"so the pool was widened to {asked[-1]:,}: the mean score went from" in said
+    # The choice is that of the last pool alone, so that --pool repeats it.
+    assert grown.chosen.equals(match(pool.slice(0, asked[-1]), target, COUNTS, seed=5).chosen)
+
+
+def test_without_balance_the_closest_pool_is_taken(pool, target):
+    people = pool.filter(pc.greater(pool["content_people_score"], -2.0))
+    grown = match_widening([people.slice(0, 230), people.slice(0, 460), people], target, COUNTS)
+    tries = grown.report["tries"]
+    assert len(tries) == 3
+    assert grown.report["auc"]["after"]["value"] == min(one["auc"] for one in tries) > 0.6
+    assert not worked(grown.report)
+    lines = explain(grown.report, "happy")
+    assert len(lines) == 6
+    assert "ask for fewer images, or relax a filter" in lines[-1]
+    assert "--pool" not in lines[-1]
+    with pytest.raises(BamkitError, match="no candidates"):
+        match_widening([], target, COUNTS)
+
+
 def test_more_or_fewer_images_than_the_target_has(pool, target):
     for counts in ({"train": 400, "test": 5, "reserve": 0},):
         chosen = match(pool, target, counts).chosen
@@ -145,7 +194,7 @@ def test_some_missing_scores_do_not_stop_it(pool, target):
 def test_the_search_takes_the_surest_of_the_same_labels_then_the_nearest():
     # Ranks 0..4; the anchor at 0.0 has label 1. Within the caliper lie ranks 1 and 3 with its label: 1 is surer.
     there, labels = np.array([9.0, 0.1, 0.05, 0.0, -9.5]), np.array([1, 1, 2, 1, 1])
-    found = _Search(np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 1, 1, 1]), there, labels).run()
+    found = Search(np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 1, 1, 1]), there, labels).run()
     assert found.place.tolist() == [1, 3, 2, 0]
     assert found.exact.tolist() == [True, True, False, True]
     assert found.close.tolist() == [True, True, True, False]
@@ -155,7 +204,7 @@ def test_the_search_agrees_with_a_plain_one_on_random_input():
     random = np.random.default_rng(0)
     there, wanted = random.normal(0, 1, 700), random.normal(1, 1, 500)
     labels, kinds = random.integers(0, 6, 700), random.integers(0, 8, 500)
-    found = _Search(wanted, kinds, there, labels).run()
+    found = Search(wanted, kinds, there, labels).run()
     caliper, free = 0.2 * np.concatenate([wanted, there]).std(), np.ones(700, bool)
     for index in range(500):
         distance = np.where(free, np.abs(there - wanted[index]), np.inf)
@@ -171,7 +220,7 @@ def test_the_search_agrees_with_a_plain_one_on_random_input():
 
 
 def test_the_pool_may_run_out():
-    found = _Search(np.zeros(3), np.zeros(3, int), np.array([0.0, 1.0]), np.zeros(2, int)).run()
+    found = Search(np.zeros(3), np.zeros(3, int), np.array([0.0, 1.0]), np.zeros(2, int)).run()
     assert sorted(found.place.tolist()) == [-1, 0, 1]
 
 
@@ -191,3 +240,40 @@ def test_separability_knows_chance_and_certainty():
     assert 0.4 < value < 0.6 < high + 0.06
     assert separability(a, b + 3)[0] > 0.99
     assert np.isnan(separability(a[:3], b)[0])
+
+
+@pytest.fixture(scope="module")
+def confounded(tmp_path_factory):
+    """A file in which the top of happy is all flowers, and the top of scary all people."""
+    path = tmp_path_factory.mktemp("confounded") / "bam.sqlite"
+    make_bam(path, rows=4000)
+    with sqlite3.connect(path) as base:
+        for emotion, content in (("happy", "flower"), ("scary", "people")):
+            base.execute(
+                f"update scores set emotion_{emotion} = -(mid % 97) / 1000.0 - 0.001 where content_{content} > -1"
+            )
+    return path
+
+
+def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded):
+    workspace = Workspace.open(tmp_path)
+    sizes = {"top": 60, "test": 15, "validation": 5, "reserve": 10}
+    with Database.open(confounded) as database:
+        select_into(workspace, database, Query(emotion="happy", **sizes))
+        matched = select_into(workspace, database, Query(emotion="scary", match="happy", **sizes), "matched")
+        fixed = select(database, Query(emotion="scary", match="happy", pool=450, **sizes), workspace, "fixed")
+        shown = explain_query(database, matched.query, workspace, "matched")
+    report = matched.about["match"]
+    assert report["auc"]["before"]["value"] > 0.9
+    assert fixed.about["match"]["auc"]["after"]["value"] > 0.6 > report["auc"]["after"]["value"]
+    assert worked(report)
+    sizes_tried = [one["candidates"] for one in report["tries"]]
+    assert sizes_tried[:3] == [450, 900, 1800]
+    assert len(fixed.about["match"]["tries"]) == 1
+    assert fixed.about["match"]["candidates"] == 450 == shown.dealt["pool"]
+    assert any("so the pool was widened to" in note for note in matched.notes)
+    assert any("give a larger --pool" in note for note in fixed.notes)
+    assert matched.table["rank"].to_pylist() == list(range(1, 91))
+    mids = set(matched.table["mid"].to_pylist())
+    assert len(mids) == 90
+    assert not mids & set(read_selection(workspace, "happy").table["mid"].to_pylist())

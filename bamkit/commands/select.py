@@ -64,7 +64,11 @@ from bamkit.workspace import Workspace
     "--disjoint-from", multiple=True, metavar="NAME", help="Leave out the images of this selection; repeatable."
 )
 @click.option("--match", metavar="NAME", help="Match this selection on content and media attributes.")
-@click.option("--pool", type=int, help="With --match: candidates to choose from (default: 5 times the images).")
+@click.option(
+    "--pool",
+    type=int,
+    help="With --match: candidates to choose from (default: 5 times the images, then ever more until balanced).",
+)
 @click.option("--name", help="What to call the selection (default: the attribute's short name).")
 @click.option("--explain", is_flag=True, help="Only show the SQL and how many images survive each filter.")
 @force_option

@@ -51,7 +51,7 @@ def shortage(
     worst = max(losses, key=lambda text: losses[text], default="")
     blame = f"; {worst} took out {losses[worst]:,} of them" if losses.get(worst) else ""
     if query.match and found:
-        blame += f"; --match {query.match} looks at the best {query.pool or 5 * asked:,} candidates"
+        blame += f"; --match {query.match} looks at the best {query.pool:,} candidates" if query.pool else ""
     rest = found - (asked - query.top)
     flags = [text for text in losses if text.startswith("--") and losses[text]]
     relax = f"relax {worst.removesuffix(' (dropped)')}" if flags and worst in flags else ""

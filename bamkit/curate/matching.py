@@ -12,8 +12,7 @@ to a test: a classifier that sees these scores only should no longer tell the tw
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +21,15 @@ import numpy as np
 from bamkit.contract import SPLITS
 from bamkit.curate import statistics
 from bamkit.curate.balance import BALANCED, NOT_EMOTION, score_shift
+from bamkit.curate.search import Found, Search
 from bamkit.errors import BamkitError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-CALIPER = 0.2
-"""How far propensities may lie apart, in standard deviations of their logit (Austin 2011, Pharm. Stat. 10:150)."""
-WIDE = 5.0
-"""How many calipers away an image with the same labels is still taken before one with other labels."""
 FOLDS = 5
-REFINED = 50
-"""How many of the best-ranked candidates that fit an anchor are tried in its place."""
-FEASIBLE = 0.9
-"""Refining needs this share of images that have the same labels or lie within the caliper."""
-NEAR = 0.1
+NEAR = 0.05
 """An AUC up to 0.5 + this is called near 0.5. It may fall below: where the means of two whole sets were made equal,
 what tells them apart in four folds by chance points the other way in the fifth."""
 
@@ -70,13 +62,51 @@ def match(candidates: pa.Table, target: pa.Table, counts: Mapping[str, int], see
     anchors, homes = _anchors(target, counts, np.random.default_rng(seed))
     ours, theirs = features(pool), features(target)
     near, far = _propensities(theirs, ours, seed)
-    search = _Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
+    search = Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
     found = search.run()
     search.refine(found, homes, theirs[anchors], ours)
     inside = found.place >= 0
     order = np.argsort(found.place[inside], kind="stable")
     chosen = _with_splits(pool, found.place[inside][order], [SPLITS[home] for home in homes[inside][order]])
     return MatchResult(chosen, _report(pool, target, chosen, found, (anchors, homes), seed))
+
+
+def match_widening(
+    pools: Iterable[pa.Table], target: pa.Table, counts: Mapping[str, int], seed: int = 0
+) -> MatchResult:
+    """`match` among one pool after the other, each a longer head of the ranking, until the domains are balanced.
+
+    Balanced: the AUC is near 0.5 (see `worked`) and no |SMD| of a content or media score is above 0.1, or above what
+    two random draws of this size differ by. A small pool is preferred, since a larger one costs score; if none gives
+    balance, the result is that of the pool which came closest. The report has one row a pool under `tries`.
+    """
+    tries: list[dict[str, Any]] = []
+    best, least = None, (math.inf, math.inf)
+    for pool in pools:
+        result = match(pool, target, counts, seed)
+        report, lack = result.report, _lack(result.report)
+        tries.append(
+            {
+                "candidates": report["candidates"],
+                "auc": report["auc"]["after"]["value"],
+                "largest_smd": report["largest_smd"]["after"],
+                "score": report["score"]["after"]["mean"],
+            }
+        )
+        if best is None or lack < least:
+            best, least = result, lack
+        if not any(lack):
+            break
+    if best is None:
+        raise BamkitError("there are no candidates to match")
+    return MatchResult(best.chosen, {**best.report, "tries": tries})
+
+
+def _lack(report: Mapping[str, Any]) -> tuple[float, float]:
+    """How far a match is from balance, in AUC and in |SMD|; (0, 0) where it is balanced."""
+    tolerated = max(BALANCED, 2 * math.sqrt(2 / max(1, report["matched"])))
+    beyond = (report["largest_smd"]["after"] or 0.0) - tolerated
+    return (0.0 if worked(report) else report["auc"]["after"]["value"] - 0.5, max(0.0, beyond))
 
 
 def features(rows: pa.Table) -> NDArray[np.float64]:
@@ -182,122 +212,6 @@ def _cross_validated(
     return np.log(chance / (1 - chance))
 
 
-@dataclass(frozen=True)
-class _Found:
-    place: NDArray[np.int64]
-    """The row of the pool chosen for each anchor; -1 where the pool was used up."""
-    exact: NDArray[np.bool_]
-    """Whether it has the anchor's coarse labels."""
-    close: NDArray[np.bool_]
-    """Whether it lies within the caliper."""
-
-
-class _Search:
-    """The candidates in the order of their propensity, and which of them are still free."""
-
-    def __init__(
-        self,
-        wanted: NDArray[np.float64],
-        labels: NDArray[np.int64],
-        there: NDArray[np.float64],
-        there_labels: NDArray[np.int64],
-    ) -> None:
-        """`wanted` and `labels`: logit and coarse labels of the anchors; `there`...: of the pool, best rank first."""
-        self.wanted, self.labels = wanted, labels
-        self.order = np.argsort(there, kind="stable")  # holds places in the pool, which are ranks
-        self.logits, self.there_labels = there[self.order], there_labels[self.order]
-        self.free = np.ones(self.order.size, dtype=bool)
-        self.caliper = CALIPER * float(np.concatenate([wanted, there]).std())
-
-    def run(self) -> _Found:
-        """One row of the pool for each anchor, none twice, in the order of the anchors."""
-        n = self.wanted.size
-        found = _Found(np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool))
-        for index in range(n):
-            same = self.like(index)
-            if same.size:
-                at = int(same[np.argmin(self.order[same])])
-            elif (wider := self.like(index, WIDE)).size:
-                at = int(wider[np.argmin(np.abs(self.logits[wider] - self.wanted[index]))])
-            else:
-                at = _nearest_free(self.free, self.logits, float(self.wanted[index]))
-                if at < 0:
-                    break
-            self.free[at] = False
-            found.place[index] = self.order[at]
-            found.exact[index] = self.there_labels[at] == self.labels[index]
-            found.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
-        return found
-
-    def like(self, index: int, calipers: float = 1.0) -> NDArray[np.int64]:
-        """The free candidates (places in `order`) with an anchor's labels within `calipers` of it."""
-        reach = calipers * self.caliper
-        start = np.searchsorted(self.logits, self.wanted[index] - reach, side="left")
-        end = np.searchsorted(self.logits, self.wanted[index] + reach, side="right")
-        same = self.free[start:end] & (self.there_labels[start:end] == self.labels[index])
-        return np.flatnonzero(same) + start
-
-    def refine(
-        self, found: _Found, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
-    ) -> None:
-        """Exchange images for others that fit their anchor as well, where that brings the split's mean scores closer.
-
-        At most two rounds over the anchors of a split, until all means lie within half of what is called balanced; each
-        looks at the 50 best ranks that fit. Where too few candidates resemble the target, means would be bought with
-        odd images: such a split stays as it is. `target` are the features of the anchors, `pool` of the candidates.
-        """
-        target, pool = _standardised(target, pool)
-        position = np.empty(self.order.size, dtype=np.int64)
-        position[self.order] = np.arange(self.order.size)
-        for home in range(len(SPLITS) - 1):
-            own = np.flatnonzero((homes == home) & (found.place >= 0))
-            if not own.size or (found.close | found.exact)[own].mean() < FEASIBLE:
-                continue
-            gap = target[own].mean(axis=0) - pool[found.place[own]].mean(axis=0)
-            for index in [*own, *own]:
-                if np.abs(gap).max() < BALANCED / 2:
-                    break
-                fits = self.order[self.like(index)]
-                fits = np.sort(fits)[:REFINED]
-                if not fits.size or not (found.exact[index] and found.close[index]):
-                    continue
-                now = found.place[index]
-                gaps = gap - (pool[fits] - pool[now]) / own.size
-                best = int(np.argmin((gaps**2).sum(axis=1)))
-                if (gaps[best] ** 2).sum() < (gap**2).sum() - 1e-12:
-                    gap, found.place[index] = gaps[best], fits[best]
-                    self.free[position[now]], self.free[position[fits[best]]] = True, False
-
-
-def _standardised(
-    target: NDArray[np.float64], pool: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both in standard deviations of the target around its mean; a missing score counts as the mean."""
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any score is all zero below
-        mean, deviation = np.nanmean(target, axis=0), np.nanstd(target, axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    return np.nan_to_num((target - mean) / deviation), np.nan_to_num((pool - mean) / deviation)
-
-
-def _nearest_free(free: NDArray[np.bool_], logits: NDArray[np.float64], wanted: float) -> int:
-    """The free place whose logit is nearest, -1 if none is free; `logits` increase."""
-    middle = int(np.searchsorted(logits, wanted))
-    width = 64
-    while True:
-        start, end = max(0, middle - width), min(logits.size, middle + width)
-        inside = np.flatnonzero(free[start:end]) + start
-        # The nearest one is in a window for certain only if that holds a free place on either side, or is everything.
-        if (start == 0 or (inside.size and inside[0] < middle)) and (
-            end == logits.size or (inside.size and inside[-1] >= middle)
-        ):
-            break
-        width *= 4
-    if not inside.size:
-        return -1
-    return int(inside[np.argmin(np.abs(logits[inside] - wanted))])
-
-
 def _with_splits(pool: pa.Table, places: NDArray[np.int64], splits: list[str]) -> pa.Table:
     import pyarrow as pa
 
@@ -309,7 +223,7 @@ def _report(
     pool: pa.Table,
     target: pa.Table,
     chosen: pa.Table,
-    found: _Found,
+    found: Found,
     anchors: tuple[NDArray[np.int64], NDArray[np.int64]],
     seed: int,
 ) -> dict[str, Any]:
@@ -372,16 +286,29 @@ def explain(report: Mapping[str, Any], name: str) -> list[str]:
         f"{_text(auc['after']['value'])} after [{_text(auc['after']['low'])}, {_text(auc['after']['high'])}]; "
         "0.5 or less is chance",
     ]
+    tries = report.get("tries", [])
+    if len(tries) > 1:
+        first, last = tries[0], tries[-1]
+        taken = next(one for one in tries if one["candidates"] == report["candidates"])
+        widened = f"so the pool was widened to {taken['candidates']:,}"
+        if taken is not last:
+            widened += f" (more, up to {last['candidates']:,}, came no closer)"
+        lines.append(
+            f"{first['candidates']:,} candidates gave no balance (AUC {_text(first['auc'])}, largest |SMD| "
+            f"{_text(first['largest_smd'])}), {widened}: the mean score went from {_text(first['score'])} to "
+            f"{_text(taken['score'])}; --pool fixes their number"
+        )
     if not worked(report):
+        larger = "" if len(tries) > 1 else "give a larger --pool, "
         lines.append(
             f"the two domains can still be told apart by content and media: among {report['candidates']:,} candidates "
-            "there are too few like the target; give a larger --pool, or ask for fewer images"
+            f"there are too few like the target; {larger}ask for fewer images, or relax a filter"
         )
     return lines
 
 
 def worked(report: Mapping[str, Any]) -> bool:
-    """Whether the AUC after matching is near 0.5: at most 0.6, or 0.5 lies in its interval."""
+    """Whether the AUC after matching is near 0.5: at most 0.55, or 0.5 lies in its interval."""
     after = report["auc"]["after"]
     if after["value"] is None:
         return True

@@ -70,7 +70,8 @@ class Query:
     match: str = ""
     """Name of a selection to match on content and media attributes."""
     pool: int | None = None
-    """With `match`: how many of the best-ranked candidates to choose from; None for five times the images wanted."""
+    """With `match`: how many of the best-ranked candidates to choose from; None for five times the images asked for,
+    and twice as many as often as it takes until content and media are balanced."""
 
     def __post_init__(self, emotion: str) -> None:
         set_ = _setter(self)
@@ -174,6 +175,11 @@ class Query:
     def reserve_wanted(self) -> int:
         """Images of the reserve that are looked for."""
         return max(20, round(0.15 * self.wanted)) if self.reserve is None else self.reserve
+
+    @property
+    def asked(self) -> int:
+        """Images that are looked for, the reserve included."""
+        return self.wanted + self.reserve_wanted
 
     @property
     def counts(self) -> dict[str, int]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import bamkit
 from bamkit.contract import LABELS, SPLITS, selection_schema
-from bamkit.curate.database import Database, quote, truth
+from bamkit.curate.database import Database
 from bamkit.curate.deal import Dealer, Taken
 from bamkit.curate.filters import Condition, conditions, label_source
 from bamkit.curate.funnel import Step, funnel, shortage
-from bamkit.curate.labels import labels_of
 from bamkit.curate.notes import overlaps, source_notes, split_notes
-from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
-from bamkit.curate.ranking import Candidate, candidates, modules_sql, rank_sql, row_key, survivors_sql
+from bamkit.curate.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
+from bamkit.curate.rows import CHUNK, build_table
 from bamkit.errors import BamkitError
 from bamkit.provenance import canonical, read_about, read_table, write_table
 from bamkit.workspace import Workspace, checked_name, refuse_overwrite
@@ -31,8 +29,10 @@ from bamkit.workspace import Workspace, checked_name, refuse_overwrite
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK = 20_000
-"""Images whose values are held as Python objects at a time."""
+POOL = 5
+"""How many times the images wanted are looked at first to match another selection."""
+WIDEST = 400_000
+"""The most candidates that are looked at where fewer give no balance: what a few minutes and some 500 MB allow."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,12 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     dealt, source, inputs = choice.dealt, choice.source, choice.inputs
     if len(dealt) < query.wanted + (query.reserve or 0):
         raise shortage(database, query, choice.filters, len(dealt), choice.dropped)
-    table = build_table(database, query, dealt, source)
     about: dict[str, Any] = {}
     if query.match:
         assert workspace is not None, "_taken has refused a match without a workspace"
-        table, about["match"] = _matched(table, workspace, query)
+        table, about["match"] = _matched(_pools(database, query, choice), workspace, query)
+    else:
+        table = build_table(database, query, dealt, source)
     about |= {
         "kind": "selection",
         "name": name,
@@ -139,6 +140,8 @@ class _Choice:
     """The selections that the query refers to: name -> selection_id."""
     dealt: list[tuple[Candidate, str]]
     """Candidates in rank order, each with its split ("pool" before a match)."""
+    more: Iterator[tuple[Candidate, str]]
+    """Those that come after them, for a match that needs a larger pool."""
     dropped: Counter[str]
     """Rule -> candidates it left out."""
 
@@ -148,17 +151,17 @@ def _choose(database: Database, query: Query, workspace: Workspace | None, name:
     filters = conditions(database, query)
     source = label_source(database, query)
     taken, inputs = _taken(workspace, query, name)
-    counts = {"pool": query.pool or 5 * (query.wanted + query.reserve_wanted)} if query.match else query.counts
+    first = (query.pool or POOL * query.asked) if query.match else query.asked
     dealer = Dealer(
         query,
-        counts,
+        {"pool": query.pool or max(first, WIDEST)} if query.match else query.counts,
         taken,
         group_by_project=bool(query.group_by) and not query.match,
         # A pool with one image a project can be split in any way without sharing one.
         project_limit=1 if query.match and query.group_by else query.limit_per_project,
     )
-    dealt = list(dealer.deal(candidates(database, query, filters, sum(counts.values()))))
-    return _Choice(filters, source, inputs, dealt, dealer.dropped)
+    stream = dealer.deal(candidates(database, query, filters, first))
+    return _Choice(filters, source, inputs, list(islice(stream, first)), stream, dealer.dropped)
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,8 @@ def explain(
     One scan of the database for the counts and one for the ranks; too few images are no error here.
     """
     choice = _choose(database, query, workspace, name or query.name)
-    looked_for = query.wanted + query.reserve_wanted
     if query.sample == "top":
-        first = rank_sql(database, query, choice.filters, looked_for)
+        first = rank_sql(database, query, choice.filters, query.asked)
     else:
         first = survivors_sql(database, query, choice.filters)
     shown = [
@@ -214,64 +216,6 @@ def explain(
 
 def _parameters(bound: Mapping[str, Any]) -> str:
     return ", ".join(f":{key} = {value!r}" for key, value in bound.items()) or "no parameters"
-
-
-def build_table(database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], source: str) -> pa.Table:
-    """The manifest's table (contract.selection_schema) of dealt candidates, in their order."""
-    import pyarrow as pa
-
-    parts = [
-        _part(database, query, dealt[start : start + CHUNK], start, source) for start in range(0, len(dealt), CHUNK)
-    ]
-    return parts[0] if len(parts) == 1 else pa.concat_tables(parts).combine_chunks()
-
-
-def _part(
-    database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], before: int, source: str
-) -> pa.Table:
-    """The rows of some dealt candidates, the first of which has the rank `before` + 1."""
-    import pyarrow as pa
-    from pyarrow.json import ParseOptions, ReadOptions, read_json
-
-    chosen = [one for one, _ in dealt]
-    scores = scores_of(database, chosen)
-    labels = labels_of(database, query, chosen, scores, source)
-    rows = []
-    for rank, (one, split) in enumerate(dealt, before + 1):
-        row = {
-            "mid": one.mid,
-            "project_id": one.project_id if isinstance(one.project_id, int) else None,
-            "src": one.src,
-            "license": None if one.license is None else str(one.license),
-            "mature": truth(one.mature),
-            "rank": rank,
-            "score": float(one.score),
-            "split": split,
-            **labels[one.mid],
-            **scores[one.key],
-        }
-        rows.append(json.dumps(row))
-    # Through JSON, because pa.array and pa.table import pandas, which takes longer than all the rest of this.
-    text = "\n".join(rows).encode()
-    options = ParseOptions(explicit_schema=selection_schema(), unexpected_field_behavior="error")
-    return read_json(pa.BufferReader(text), ReadOptions(block_size=len(text) + 1), options)
-
-
-def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
-    """Candidate key -> column of the manifest (`emotion_happy_score`) -> score; only scores that are finite numbers."""
-    key, names = row_key(database), database.score_attributes
-    text = named("scores_of").format(key=key, columns=", ".join(f"s.{quote(name)}" for name in names))
-    columns = [f"{name}_score" for name in names]
-    found: dict[int, dict[str, float]] = {}
-    for row in database.rows_in(text, sorted({one.key for one in chosen})):
-        values = row[2:]
-        if set(map(type, values)) == {float} and math.isfinite(sum(values)):
-            scores = dict(zip(columns, values, strict=True))
-        else:
-            pairs = zip(columns, values, strict=True)
-            scores = {n: float(v) for n, v in pairs if isinstance(v, int | float) and math.isfinite(v)}
-        found.setdefault(row[0], scores)
-    return found
 
 
 def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
@@ -339,14 +283,25 @@ def read_selection(workspace: Workspace, name: str) -> Selection:
     return Selection.read(path)
 
 
-def _matched(pool: pa.Table, workspace: Workspace, query: Query) -> tuple[pa.Table, dict[str, Any]]:
+def _pools(database: Database, query: Query, choice: _Choice) -> Iterator[pa.Table]:
+    """The candidates for a match: as many as `--pool` says, or else ever more, twice as many each time."""
+    import pyarrow as pa
+
+    table = build_table(database, query, choice.dealt, choice.source)
+    yield table
+    while query.pool is None and (more := list(islice(choice.more, len(table)))):
+        table = pa.concat_tables([table, build_table(database, query, more, choice.source, len(table))])
+        yield table
+
+
+def _matched(pools: Iterator[pa.Table], workspace: Workspace, query: Query) -> tuple[pa.Table, dict[str, Any]]:
     """The images of the pool that match the target, ranked anew within the order of the splits."""
     import pyarrow as pa
 
-    from bamkit.curate.matching import match
+    from bamkit.curate.matching import match_widening
 
     target = read_selection(workspace, query.match).table
-    result = match(pool, target, query.counts, query.seed)
+    result = match_widening(pools, target, query.counts, query.seed)
     order = {split: i for i, split in enumerate(SPLITS)}
     splits = result.chosen.column("split").to_pylist()
     by_split = sorted(range(len(splits)), key=lambda i: order[splits[i]])

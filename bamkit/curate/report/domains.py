@@ -154,7 +154,7 @@ def matched(book: Book, domains: Sequence[Domain]) -> None:
         target = str(domain.about.get("query", {}).get("match", "the other domain"))
         book.page.section(f"How {domain.name} was matched")
         sentences = [f"{line[0].upper()}{line[1:]}." for line in explain(result, target)]
-        book.page.text(" ".join(sentences[:4]))
+        book.page.text(" ".join(sentences if worked(result) else sentences[:-1]))
         if not worked(result):
             book.page.note(sentences[-1])
         shifts = {when: {name: one[when] or 0.0 for name, one in result["smd"].items()} for when in ("before", "after")}
