@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from bamkit import recipe
 from bamkit.contract import emotion, short
 from bamkit.errors import BamkitError
 from bamkit.progress import duration, size
+from bamkit.provenance import read_table
 from bamkit.recipe import Step
-from bamkit.workspace import Workspace
+from bamkit.workspace import Workspace, write_text
 
 USUAL_BYTES = 238_000
 """Median size of a BAM picture in bytes (35 real files)."""
 USUAL_RATE = 40.0
 """Pictures a second: the default limit of `bamkit fetch` for one host."""
+SETTINGS = "study.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class StudyConfig:
     """Train an independent judge of emotions on further images, so that the change of mood can be measured."""
     device: str = ""
     """Where to train; empty: a GPU if there is one."""
+    steps: int = 0
+    """Training steps; 0: those of the preset."""
 
     def __post_init__(self) -> None:
         if short(emotion(self.source)) == short(emotion(self.target)):
@@ -47,6 +52,8 @@ class StudyConfig:
             raise BamkitError(f"--scale must be above 0 and at most 10, not {self.scale}", "bamkit study --scale 0.1")
         if self.size < 32:
             raise BamkitError(f"--size must be at least 32 px, not {self.size}")
+        if self.steps < 0:
+            raise BamkitError(f"--steps must not be below 0, not {self.steps}")
 
     @property
     def domains(self) -> tuple[str, str]:
@@ -78,12 +85,44 @@ def study(workspace: Workspace, config: StudyConfig, say: recipe.Say) -> Path:
     BamkitError when a step fails; the same call then goes on from there.
     """
     workspace.database()
+    _begin(workspace, config)
     steps = recipe_of(workspace, config)
     say(f"the study {config.run}, {len(steps)} steps; pictures of each domain: {_numbers(config)}")
     recipe.run(steps, workspace.root, f"bamkit study{_flags(config)}")
     from bamkit.studypage import write
 
     return write(workspace, config)
+
+
+def _begin(workspace: Workspace, config: StudyConfig) -> None:
+    """Note the settings, so that what a rehearsal left is never taken for the published numbers.
+
+    Raises BamkitError where a study of the same name was begun with other settings, or where one of its selections is
+    there with other numbers.
+    """
+    mark = workspace.reports / f"study-{config.run}" / SETTINGS
+    settings = {name: value for name, value in vars(config).items() if name != "device"}
+    if mark.exists():
+        try:
+            before = StudyConfig(**json.loads(mark.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise BamkitError(f"{mark} is damaged: {error}", "remove it, if the study here is yours") from error
+        if replace(before, device=config.device) != config:
+            raise BamkitError(
+                f"the study {config.run} was begun here with other settings: bamkit study{_flags(before)}",
+                "go on with those, or begin another in a folder of its own: bamkit -w FOLDER study",
+            )
+    for name in config.domains:
+        path = workspace.selection(name)
+        splits = read_table(path, ["split"])["split"].to_pylist() if path.exists() else []
+        have = {"top": splits.count("train"), "test": splits.count("test"), "validation": splits.count("validation")}
+        if splits and have != config.counts:
+            told = ", ".join(f"{count:,} {'train' if part == 'top' else part}" for part, count in have.items())
+            raise BamkitError(
+                f"there is a selection {name} already, of other numbers ({told}) than the study's ({_numbers(config)})",
+                f"move {path} away, or study in a folder of its own: bamkit -w FOLDER study",
+            )
+    write_text(mark, json.dumps(settings, indent=1) + "\n")
 
 
 def _numbers(config: StudyConfig) -> str:
@@ -119,7 +158,7 @@ def recipe_of(workspace: Workspace, config: StudyConfig) -> list[Step]:
         Step(
             ("fetch", *names, "--size", str(config.size)),
             "download the pictures and resize them",
-            lambda: all(workspace.shards(name, "train") for name in names),
+            lambda: all((workspace.split(name) / "missing.parquet").exists() for name in names),  # written last
             lambda: _fetch_cost(workspace, names),
         ),
         Step(
@@ -146,7 +185,8 @@ def _training(workspace: Workspace, config: StudyConfig) -> list[Step]:
     run = workspace.run(config.run)
     device = ("--device", config.device) if config.device else ()
     resume = ("--resume", "--name", config.run)
-    afresh = ("--from", a, "--to", b, "--name", config.run, "--preset", config.preset, *device)
+    length = ("--steps", str(config.steps)) if config.steps else ()
+    afresh = ("--from", a, "--to", b, "--name", config.run, "--preset", config.preset, *length, *device)
     return [
         Step(
             ("train", *(resume if (run / "run.json").exists() else afresh)),
@@ -208,7 +248,7 @@ def _training_cost(config: StudyConfig) -> str:
     from bamkit.gan.config import build
 
     settings = build(config.preset, None, {})
-    steps = settings.steps or (settings.epochs + settings.decay_epochs) * config.counts["top"]
+    steps = config.steps or settings.steps or (settings.epochs + settings.decay_epochs) * config.counts["top"]
     seconds = measured_step(settings, config.size, config.device)
     return f"{steps:,} steps of {seconds:.3g} s, measured here: about {duration(steps * seconds)}"
 

@@ -34,10 +34,12 @@ def write(workspace: Workspace, config: StudyConfig) -> Path:
         f"The {config.counts['top']:,} images that are surest to be {a} and as many {b} ones, learned by CycleGAN; "
         f"the next {config.counts['test']:,} ranks of each, translated and measured.",
     )
-    if config.scale != 1 or config.preset != "study":
+    if (config.scale, config.preset, config.size, config.steps) != (1, "study", 286, 0):
+        numbers = f"{config.scale:g} of the published numbers, preset {config.preset}, {config.size} px"
+        length = f", {config.steps:,} steps" if config.steps else ""
         page.note(
-            f"A rehearsal: {config.scale:g} of the published numbers, preset {config.preset}, {config.size} px. Its "
-            "figures show that everything works, not what the published settings reach."
+            f"A rehearsal: {numbers}{length}. Its figures show that everything works, not what the published settings "
+            "reach."
         )
     for file, title, text in FIGURES:
         _figure(page, workspace.reports / "figures" / file, title, text)

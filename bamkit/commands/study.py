@@ -22,9 +22,18 @@ from bamkit.workspace import Workspace
 @click.option("--size", default=286, show_default=True, help="Edge of the fetched pictures in pixels.")
 @click.option("--judge/--no-judge", default=True, show_default=True, help="Train an independent judge of emotions.")
 @click.option("--device", default="", help="Where to train (default: a GPU if there is one).")
+@click.option("--steps", default=0, help="Training steps (default: the preset's).")
 @pass_workspace
 def command(
-    workspace: Workspace, source: str, target: str, scale: float, preset: str, size: int, judge: bool, device: str
+    workspace: Workspace,
+    source: str,
+    target: str,
+    scale: float,
+    preset: str,
+    size: int,
+    judge: bool,
+    device: str,
+    steps: int,
 ) -> None:
     """Repeat the published happy <-> scary experiment, from the database to the tables.
 
@@ -34,5 +43,5 @@ def command(
     """
     from bamkit.study import StudyConfig, study
 
-    page = study(workspace, StudyConfig(source, target, scale, preset, size, judge, device), click.echo)
+    page = study(workspace, StudyConfig(source, target, scale, preset, size, judge, device, steps), click.echo)
     click.echo(f"the study's page: {page}")
