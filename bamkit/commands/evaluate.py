@@ -18,7 +18,7 @@ FILE = click.Path(path_type=Path)
     epilog=example(
         "bamkit evaluate",
         "bamkit evaluate happy-scary --inception weights-inception-2015-12-05-6726825d.pth",
-        "bamkit evaluate happy-scary --split validation",
+        "bamkit evaluate happy-scary-validation --split validation",
         "bamkit evaluate happy-scary --user-study",
         "bamkit evaluate happy-scary --user-study --against second-run",
         "bamkit evaluate happy-scary --answers answers/",

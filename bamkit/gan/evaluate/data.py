@@ -260,10 +260,14 @@ def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
     after = Shards([path], ["mid", "direction", "run_id", "checkpoint", "split", "source_sha256", "width", "height"])
     directions = [_direction(workspace, name, text, split, after) for text in _values(after.column("direction"))]
     if not any(len(direction) for direction in directions):
-        have = _values(after.column("split")) or ["none"]
+        have = ", ".join(_values(after.column("split"))) or "none"
+        again = f"bamkit translate {name}"
+        if split != "test":
+            beside = f"{name}-{split}"
+            again += f" --split {split} --output {path.parent.with_name(beside)}"
+            again += f"; bamkit evaluate {beside} --split {split}"
         raise BamkitError(
-            f"{path} holds no translation of a {split} picture of this workspace (splits in it: {', '.join(have)})",
-            f"bamkit translate {name}" if split == "test" else f"bamkit evaluate {name}",
+            f"{path} holds no translation of a {split} picture of this workspace (splits in it: {have})", again
         )
     run_ids = _values(after.column("run_id"))
     kept = [direction for direction in directions if len(direction)]

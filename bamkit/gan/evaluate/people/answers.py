@@ -51,13 +51,14 @@ class Key:
     """Method by picture, by trial."""
 
 
-def read_key(path: Path) -> Key:
-    """The key of a study. Raises BamkitError if there is none or it cannot be read."""
+def read_key(path: Path, run: str = "") -> Key:
+    """The key of the study of `run`. Raises BamkitError if there is none or it cannot be read."""
+    again = f"bamkit evaluate {run} --user-study" if run else "bamkit evaluate --user-study"
     if not path.is_file():
-        raise BamkitError(f"there is no study at {path.parent}", "bamkit evaluate --user-study")
+        raise BamkitError(f"there is no study at {path.parent}", again)
     rows = _rows(path, ("study", "trial", "direction", "question", "mid", "picture", "method"))
     if not rows:
-        raise BamkitError(f"{path} is empty", "bamkit evaluate --user-study --force")
+        raise BamkitError(f"{path} is empty", f"{again} --force")
     key = Key(rows[0][1]["study"])
     for _, row in rows:
         key.directions[row["trial"]] = row["direction"]
@@ -234,7 +235,7 @@ def _rater(rater: str, here: list[Answer], method: str) -> dict[str, Any]:
 def analyse_answers(workspace: Workspace, run: str, paths: Iterable[Path]) -> tuple[list[Result], Path]:
     """Read the answers to the study of `run`, analyse them, and write results.json beside the study's page."""
     folder = workspace.reports / f"evaluate-{run}" / FOLDER
-    key = read_key(folder / KEY)
+    key = read_key(folder / KEY, run)
     answers = read_answers(paths, key)
     results = analyse(answers, key)
     about = {
