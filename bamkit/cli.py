@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
 import os
@@ -58,6 +57,8 @@ class Root(click.Group):
         return importlib.import_module(f"bamkit.commands.{name}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        import difflib
+
         near = difflib.get_close_matches(args[0], COMMANDS, 1) if args else []
         if near and args[0] not in COMMANDS:
             ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -85,6 +84,8 @@ def _own(ctx: click.Context, config: Mapping[str, Any]) -> dict[str, Any]:
 def _one_of(name: str, known: Iterable[str], message: str) -> None:
     known = list(known)
     if name not in known:
+        import difflib
+
         near = difflib.get_close_matches(name, known, 1)
         raise BamkitError(message, f"did you mean {near[0]}?" if near else "bamkit COMMAND --help names them all")
 
