@@ -59,6 +59,14 @@ def write_table(table: pa.Table, path: Path, about: dict[str, Any], row_group_si
         pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_size)
 
 
+def unreadable(path: Path, error: Exception) -> BamkitError:
+    """What to say of a damaged or foreign parquet file."""
+    return BamkitError(
+        f"{path} is not a readable parquet file: {str(error).splitlines()[0]}",
+        "delete it and make it again: bamkit select for a selection, fetch for a split, translate for translations",
+    )
+
+
 def read_about(path: Path) -> dict[str, Any]:
     """The `bamkit` metadata of a parquet file ({} if another program wrote it). Raises BamkitError if unreadable."""
     import pyarrow as pa
@@ -67,7 +75,7 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         found = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowInvalid) as error:
-        raise BamkitError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}") from error
+        raise unreadable(path, error) from error
     return json.loads(found[KEY]) if KEY in found else {}
 
 
@@ -82,7 +90,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
             lacking = [name for name in columns or () if name not in file.schema_arrow.names]
             table = None if lacking else file.read(columns)
     except (OSError, pa.ArrowInvalid) as error:
-        raise BamkitError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}") from error
+        raise unreadable(path, error) from error
     if table is None:
         raise BamkitError(f"{path} has no column {', '.join(lacking)}")
     return table.select(columns) if columns else table

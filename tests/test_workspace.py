@@ -89,8 +89,10 @@ def test_tables_are_byte_identical_and_carry_their_origin(tmp_path):
 
 def test_a_foreign_file_is_named(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"no parquet")
-    with pytest.raises(BamkitError, match=r"x\.parquet"):
-        provenance.read_about(tmp_path / "x.parquet")
+    for read in (provenance.read_about, provenance.read_table):
+        with pytest.raises(BamkitError, match=r"x\.parquet") as error:
+            read(tmp_path / "x.parquet")
+        assert "make it again" in error.value.hint
 
 
 def test_workspace_lists_what_is_there(tmp_path):
