@@ -68,6 +68,9 @@ def peer(config, device, pair):
         .contiguous() for d in pair
     ]  # fmt: skip
     pictures = [p.repeat(-(-config.batch // len(p)) + 1, 1, 1, 1) for p in pictures]
+    for pool in (network.pool_A, network.pool_B):
+        # As full as after 50 steps: ours takes that memory at the start.
+        pool.pictures = [torch.zeros_like(pictures[0][:1]) for _ in range(pool.size)]
 
     def step(i):
         at = i % 2
