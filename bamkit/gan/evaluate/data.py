@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from bamkit.contract import ATTRIBUTES, attribute
 from bamkit.errors import BamkitError
 from bamkit.gan.pictures import BadPictureError, open_picture
-from bamkit.provenance import read_about, read_table
+from bamkit.provenance import read_about, read_table, unreadable
 from bamkit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Shards:
         try:
             table = file.read_row_groups(groups, columns, use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
-            raise _unreadable(self.paths[number], error) from error
+            raise unreadable(self.paths[number], error) from error
         return table.replace_schema_metadata(None)
 
     def _file(self, number: int) -> pq.ParquetFile:
@@ -105,7 +105,7 @@ class Shards:
             try:
                 self._open = (number, pq.ParquetFile(self.paths[number], pre_buffer=False))
             except (OSError, pa.ArrowInvalid) as error:
-                raise _unreadable(self.paths[number], error) from error
+                raise unreadable(self.paths[number], error) from error
         return self._open[1]
 
     def batches(self, size: int, progress: Progress | None = None) -> Iterator[tuple[slice, list[np.ndarray]]]:
@@ -115,10 +115,6 @@ class Shards:
             yield slice(start, stop), [self.picture(index) for index in range(start, stop)]
             if progress is not None:
                 progress.update(progress.done + stop - start)
-
-
-def _unreadable(path: Path, error: Exception) -> BamkitError:
-    return BamkitError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}")
 
 
 # What identifies an image, for the judge's refusal.

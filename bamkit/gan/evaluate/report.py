@@ -91,7 +91,7 @@ def _direction(page: Page, found: Evaluation, outcome: Outcome) -> None:
         f"{len(chosen)} pictures drawn by seed {found.options.seed}, before, after colour transfer, after the model. "
         "Nobody chose them.",
         THUMB,
-        columns=6,
+        together=3,
     )
     _cases(page, found, outcome)
     _failures(page, found, outcome)
@@ -159,7 +159,7 @@ def _cases(page: Page, found: Evaluation, outcome: Outcome) -> None:
     for title, chosen in (("Best cases", order[::-1][:count]), ("Worst cases", order[:count])):
         page.heading(title)
         caption = f"Ranked by {outcome.progress_name}."
-        page.pictures(_triples(found, outcome, [int(i) for i in chosen], progress=True), caption, THUMB, columns=6)
+        page.pictures(_triples(found, outcome, [int(i) for i in chosen], progress=True), caption, THUMB, together=3)
 
 
 def _failures(page: Page, found: Evaluation, outcome: Outcome) -> None:
@@ -173,11 +173,11 @@ def _failures(page: Page, found: Evaluation, outcome: Outcome) -> None:
     page.table(rows)
     if failures.inverted:
         page.pictures(
-            _triples(found, outcome, failures.inverted[:count]), "Inverted: light became dark.", THUMB, columns=6
+            _triples(found, outcome, failures.inverted[:count]), "Inverted: light became dark.", THUMB, together=3
         )
     if failures.far:
         text = "Far from both domains: sources unlike the training pictures of either, farthest first."
-        page.pictures(_triples(found, outcome, failures.far[:count], progress=True), text, THUMB, columns=6)
+        page.pictures(_triples(found, outcome, failures.far[:count], progress=True), text, THUMB, together=3)
     if len(failures.memorised):
         train = outcome.direction.target.shards("train", ["mid"])
         shown: list[Picture] = []
@@ -186,7 +186,7 @@ def _failures(page: Page, found: Evaluation, outcome: Outcome) -> None:
             shown.append(Picture(_thumb(pair[TRANSLATION]), f"{name} translation", "translation"))
             shown.append(Picture(_thumb(train.picture(row)), "nearest training picture", f"training, mid {mid}"))
         page.pictures(
-            shown, "The outputs nearest to a training picture of the target, nearest first.", THUMB, columns=6
+            shown, "The outputs nearest to a training picture of the target, nearest first.", THUMB, together=2
         )
 
 
