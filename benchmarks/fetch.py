@@ -38,6 +38,7 @@ from PIL import Image
 
 SIZE = 286
 DISTINCT = 48
+PROGRAMS = ("bamkit", "bamkit --no-originals", "img2dataset")
 I2D = """
 import sys
 from img2dataset import download
@@ -248,7 +249,7 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
             port = int(server.stdout.readline())
             runs: dict[str, list[tuple]] = {}
             for turn in range(arguments.rounds):
-                for name in ("bamkit", "bamkit --no-originals", "img2dataset"):
+                for name in arguments.only:
                     count = arguments.images
                     if name == "img2dataset" and not arguments.img2dataset:
                         continue
@@ -284,6 +285,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--schemes", nargs="+", default=["http", "https"])
+    parser.add_argument("--only", nargs="+", default=PROGRAMS, choices=PROGRAMS, help="run these, in this order")
     parser.add_argument("--json", type=Path, help="write the medians here")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -300,9 +302,9 @@ def main() -> None:
     print()
     for scheme in arguments.schemes:
         theirs = found.get(f"{scheme} img2dataset")
-        for name in ("bamkit", "bamkit --no-originals"):
-            ours = found[f"{scheme} {name}"]
-            if theirs:
+        for name in PROGRAMS[:2]:
+            ours = found.get(f"{scheme} {name}")
+            if theirs and ours:
                 faster, memory = ours["pictures_s"] / theirs["pictures_s"], ours["peak_mb"] / theirs["peak_mb"]
                 cpu = theirs["cpu_ms"] / ours["cpu_ms"]
                 print(f"{scheme:6} {name}: {faster:.2f} x img2dataset ({cpu:.2f} x by CPU), {memory:.2f} of its memory")
