@@ -40,7 +40,7 @@ from bamkit.curate.fetch import Build, Fetch, Limits, Manners, addresses, fetch
 from bamkit.curate.fetch.addresses import is_public
 from bamkit.curate.fetch.client import Client, retry_after
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.polite import Host
+from bamkit.curate.fetch.polite import Host, backoff
 from bamkit.curate.fetch.scheduler import Scheduler
 from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
@@ -395,6 +395,27 @@ def test_an_open_breaker_lets_one_through_whatever_else_is_under_way():
     assert (host.open_at(), host.given_up) == (None, "")
     host.leave(22.0, 12.0, Fault("timeout"))
     assert "has not answered once" in host.given_up
+
+
+def test_backoff_doubles_with_jitter_up_to_a_cap():
+    manners = Manners(backoff=0.5, backoff_cap=4)
+    for attempt, middle in ((1, 0.5), (2, 1), (3, 2), (4, 4), (9, 4)):
+        waits = [backoff(manners, attempt) for _ in range(200)]
+        assert middle * 0.5 <= min(waits) < middle * 0.7 < middle * 1.3 < max(waits) <= middle * 1.5
+
+
+def test_a_host_that_complains_is_asked_half_as_often_and_slowly_more_again():
+    host = Host("host.example:80", Manners(rate=8))
+    host.enter(0.0)
+    host.leave(1.0, 0.0, Fault("throttled", retry_after=30.0))
+    assert (host.rate, host.open_at()) == (4.0, 31.0)
+    rates = []
+    for second in range(31, 91):
+        host.enter(second)
+        host.leave(second + 0.5, second, None)
+        rates.append(host.rate)
+    assert rates == sorted(rates)
+    assert rates[10] < 6 < rates[-1] == 8
 
 
 def test_connections_per_host_and_keep_alive(tmp_path):
