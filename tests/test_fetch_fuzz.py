@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import io
+import logging
 import resource
 import socket
 import threading
@@ -193,11 +194,17 @@ def check_answers(examples, folder):
     assert {"ok", "gone", "bad-answer", "incomplete"} <= seen, seen
 
 
+@pytest.fixture
+def quiet(caplog):
+    """pytest keeps what urllib3 logs, with tracebacks that hold connections open."""
+    caplog.set_level(logging.CRITICAL, "urllib3")
+
+
 def test_mutated_pictures():
     check_pictures(150)
 
 
-def test_mutated_answers(tmp_path):
+def test_mutated_answers(tmp_path, quiet):
     check_answers(80, tmp_path)
 
 
@@ -209,5 +216,5 @@ def test_many_mutated_pictures():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_many_mutated_answers(tmp_path):
+def test_many_mutated_answers(tmp_path, quiet):
     check_answers(1500, tmp_path)
