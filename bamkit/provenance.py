@@ -61,8 +61,9 @@ def write_table(table: pa.Table, path: Path, about: dict[str, Any], row_group_si
 
 def unreadable(path: Path, error: Exception) -> BamkitError:
     """What to say of a damaged or foreign parquet file."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
     return BamkitError(
-        f"{path} is not a readable parquet file: {str(error).splitlines()[0]}",
+        f"{path} is not a readable parquet file: {said[0]}",
         "delete it and make it again: bamkit select for a selection, fetch for a split, translate for translations",
     )
 

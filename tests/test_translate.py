@@ -128,6 +128,12 @@ def test_a_translation_is_the_networks_output_on_the_split_picture(workspace, ba
     assert about["checkpoint"] == "step-00000007"
 
 
+def test_nothing_is_left_where_nothing_was_made(workspace, bamkit):
+    (workspace / "broken.jpg").write_text("no picture")
+    bamkit("translate --input broken.jpg --output out", cwd=workspace, code=1)
+    assert not (workspace / "out").exists()
+
+
 def test_again_costs_nothing_and_goes_on_after_an_interruption(workspace, bamkit):
     said = bamkit("translate", cwd=workspace).output
     assert "5 pictures translated" in said
@@ -143,6 +149,16 @@ def test_again_costs_nothing_and_goes_on_after_an_interruption(workspace, bamkit
     assert [row["there already"] for row in shown["directions"]] == [2, 2]
     assert (out / "translations.parquet").read_bytes() == first
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.name != "12.png")
+
+
+def test_another_split_lies_beside_the_test_pictures(workspace, bamkit):
+    for name, mid in (("happy", 31), ("scary", 41)):
+        write_split(workspace, name, "validation", [mid])
+    bamkit("translate", cwd=workspace)
+    said = bamkit("translate --split validation", cwd=workspace).output
+    assert "next: bamkit evaluate happy-scary-validation --split validation" in said
+    tables = sorted(path.parent.name for path in workspace.glob("translations/*/translations.parquet"))
+    assert tables == ["happy-scary", "happy-scary-validation"]
 
 
 def test_another_checkpoint_does_not_replace_without_force(workspace, bamkit):

@@ -34,7 +34,12 @@ from bamkit.workspace import Workspace
 @click.option("--direction", metavar="A-to-B", help="One direction, such as happy-to-scary (default: both).")
 @click.option("--split", default="test", show_default=True, help="Which split, where no --input is given.")
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="At most so many pictures of the split (0: all).")
-@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: translations/RUN.")
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Default: translations/RUN for test pictures, else RUN-validation or such.",
+)
 @click.option(
     "--checkpoint",
     default="best-or-last",
@@ -149,7 +154,8 @@ def command(
         click.echo(f"note: {note}")
     made = sum(one.translated for one in result.directions)
     before = f", {result.pictures - made:,} were there already" if result.pictures > made else ""
-    click.echo(f"{made:,} pictures translated in {duration(result.seconds)}{before} -> {result.table}")
+    pictures = "picture" if made == 1 else "pictures"
+    click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")
     if not inputs and output is None:
         name = result.output.name
         click.echo(f"next: bamkit evaluate {name}" + ("" if split == "test" else f" --split {split}"))

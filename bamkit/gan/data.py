@@ -107,8 +107,13 @@ def find(workspace: Workspace, text: str) -> Domain:
     known = workspace.split_names()
     if workspace.selection(text).is_file() if NAME.fullmatch(text) else False:
         raise BamkitError(f"{text} is selected but not fetched yet", f"bamkit fetch {text}")
-    here = f"the fetched splits are {', '.join(known)}" if known else "no split was fetched in this workspace"
-    raise BamkitError(f"there is no split and no folder {text!r}: {here}", "bamkit train --from happy --to scary")
+    if known:
+        here = f"the fetched splits are {', '.join(known)}"
+        fix = f"bamkit train --from {known[0]} --to {known[-1]}, or a folder of pictures"
+    else:
+        here = "no split was fetched in this workspace"
+        fix = "bamkit select and bamkit fetch; or --from DIR --to DIR with two folders of pictures"
+    raise BamkitError(f"there is no split and no folder {text!r}: {here}", fix)
 
 
 def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[Domain, Domain]:
@@ -282,7 +287,7 @@ def _shard_pictures(shard: Path) -> Iterator[tuple[int, bytes]]:
                     yield row, image["bytes"].as_py() or b""
                     row += 1
     except (OSError, pa.ArrowInvalid) as error:
-        raise BamkitError(f"{shard} is not a readable parquet file: {str(error).splitlines()[0]}") from error
+        raise provenance.unreadable(shard, error) from error
 
 
 def _checked(domain: Domain) -> Domain:
@@ -307,7 +312,8 @@ def _which_domains(workspace: Workspace, known: list[str]) -> BamkitError:
         )
     selected = [name for name in workspace.selection_names() if name not in known]
     if selected:
-        return BamkitError(f"{' and '.join(selected)} are selected but not fetched yet", "bamkit fetch")
+        are = "is" if len(selected) == 1 else "are"
+        return BamkitError(f"{', '.join(selected)} {are} selected but not fetched yet", "bamkit fetch")
     have = f"only {known[0]}" if known else "none"
     return BamkitError(
         f"training needs two fetched splits, and there is {have}",

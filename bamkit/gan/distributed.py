@@ -4,8 +4,8 @@ Each process draws the same joint batch and takes its share (plan.py), has image
 gradients with the others' before each optimizer step. One process, rank 0, writes.
 
 The mean is one `all_reduce`, not DistributedDataParallel: a step has several networks, several passes of each and, with
-low memory, several backward passes, which DDP's hooks would each have to be told of; and one collective stands in a CUDA
-graph as it is. What DDP could hide behind the backward pass is 90 MB a step, under a millisecond between GPUs.
+low memory, several backward passes, which DDP's hooks would each have to be told of; and one collective stands in a
+CUDA graph as it is. What DDP could hide behind the backward pass is 90 MB a step, under a millisecond between GPUs.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bamkit.errors import BamkitError
 from bamkit.gan.pictures import SUFFIXES, BadPictureError
+from bamkit.provenance import unreadable
 
 LARGEST_FILE = 2_000_000_000
 
@@ -100,9 +101,7 @@ def from_split(shards: Iterable[Path], limit: int = 0) -> Iterator[Source]:
                     target = targets.name(f"{row['mid']}.png")
                     yield Source(name, target, content, row["mid"], row["rank"], row["split"])
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise BamkitError(
-                f"{path} is not a readable split: {str(error).splitlines()[0]}", "bamkit fetch --force makes it again"
-            ) from error
+            raise unreadable(path, error) from error
 
 
 def from_paths(paths: Iterable[Path]) -> list[Source]:

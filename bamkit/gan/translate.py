@@ -79,8 +79,9 @@ def translate_run(
     """Translate with a run of the workspace (the newest by default), in both directions unless one is named.
 
     The pictures are those of `inputs` (files and folders) or `listed` (paths, one a line), else those of `split` of the
-    splits that the run was trained on, at most `limit` of each (0: all). The result goes to translations/RUN, or to
-    translations/RUN-<input> for pictures given, or to `output`. Raises BamkitError for whatever a user can mend.
+    splits that the run was trained on, at most `limit` of each (0: all). The result goes to `output`; by default to
+    translations/RUN for the test split, to translations/RUN-<split or input> for others. Raises BamkitError for
+    whatever a user can mend.
     """
     config = config or TranslateConfig()
     name = checked_name(run) if run else newest_run(workspace)
@@ -112,7 +113,8 @@ def translate_run(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
     maker = Maker(name, made.run_id, made.checkpoint_name, about)
-    default = workspace.translations / (f"{name}-{_label(inputs)}" if about["split"] == "files" else name)
+    label = {"files": _label(inputs), "test": ""}.get(about["split"], about["split"])
+    default = workspace.translations / "-".join(filter(None, (name, label)))
     result = translate(
         jobs,
         maker,

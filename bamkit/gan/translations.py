@@ -139,6 +139,8 @@ def translate(
             before = sum(len(one.rows) + len(one.skipped) for one in outcomes)
             outcomes.append(_run(job, maker, output / job.direction, batch, force, progress, before))
     if not any(one.rows for one in outcomes):
+        if not any(output.iterdir()):
+            output.rmdir()
         raise BamkitError(_nothing(outcomes))
     for job, one in zip(jobs, outcomes, strict=True):
         one.grid = output / f"{job.direction}.png" if one.rows else None
