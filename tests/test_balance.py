@@ -126,6 +126,7 @@ def test_the_command(tmp_path, bamkit):
     assert "--match happy" in output
     bam(tmp_path / "bam.sqlite", n=200)
     assert "lift happy" in bamkit("balance happy scary", cwd=tmp_path).output
+    assert bamkit("balance", cwd=tmp_path).output == bamkit("balance happy scary", cwd=tmp_path).output
     said = json.loads(bamkit("balance happy scary --split test --json", cwd=tmp_path).output)
     assert (said["n_a"], said["n_b"]) == (10, 10)
     assert len(said["labels"]) == 60
@@ -137,5 +138,6 @@ def test_the_command_says_what_is_wrong(tmp_path, bamkit):
     assert "no selection or split 'happy'" in bamkit("balance happy scary", cwd=tmp_path, code=1).output
     workspace = two_domains(tmp_path)
     write_selection(workspace, "few", manifest(n=30, test=0).slice(0, 10))
+    assert "two domains can be compared, and 1 are named" in bamkit("balance happy", cwd=tmp_path, code=1).output
     assert "few has no test images" in bamkit("balance happy few --split test", cwd=tmp_path, code=1).output
     assert "no BAM database" in bamkit("balance happy scary --db no.sqlite", cwd=tmp_path, code=1).output

@@ -238,3 +238,24 @@ def test_the_split_of_a_second_fetch_is_checked_as_it_is(tmp_path):
     write_split(workspace, "happy", happy)
     write_split(workspace, "scary", scary)
     assert check(workspace).clean
+
+
+@pytest.mark.parametrize("wrong", ["not a hash", "", "ffff", "0x00000000000000", "f" * 40])
+def test_a_hash_that_is_none_is_said_in_one_line(tmp_path, bamkit, wrong):
+    workspace = two_domains(tmp_path)
+    edit(workspace, "happy", "test", 1, phash=wrong)
+    mid = row(workspace, "happy", "test", 1)["mid"]
+    shown = bamkit("check", cwd=tmp_path, code=1).output
+    assert f"happy/test, image {mid}: {wrong!r} is no perceptual hash" in shown
+    assert "bamkit fetch happy --force" in shown
+    assert len(shown.splitlines()) == 2
+
+
+def test_what_to_do_about_leaks_is_said(tmp_path, bamkit):
+    workspace = two_domains(tmp_path)
+    both = row(workspace, "happy", "train", 0)
+    edit(workspace, "scary", "test", 0, mid=both["mid"], src=both["src"])
+    shown = bamkit("check", cwd=tmp_path, code=1).output
+    assert "next: bamkit select ... --name scary --force --disjoint-from happy, then bamkit fetch" in shown
+    assert " yes\n" in shown
+    assert "next:" not in bamkit("check happy", cwd=tmp_path).output

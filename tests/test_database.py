@@ -111,6 +111,15 @@ def test_info_from_the_command_line(bam, tmp_path, bamkit):
     assert len(values["attributes"]) == 20
 
 
+def test_info_says_the_same_with_and_without_an_index(bam, tmp_path, bamkit):
+    bamkit("index", cwd=tmp_path)
+    indexed = bamkit("info").output
+    (tmp_path / "index" / "images.parquet").unlink()
+    fresh = bamkit("info").output
+    assert indexed.replace(" (counted from the index)", "") == fresh
+    assert "positive  unsure  negative" in fresh
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -366,3 +366,21 @@ def test_a_row_without_a_picture_is_named(workspace):
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
     with pytest.raises(BamkitError, match="holds no picture for 107"):
         export(Workspace.open(workspace), ["happy"], workspace / "out", ExportConfig("imagefolder"))
+
+
+def test_without_names_a_judges_splits_stay_here(workspace, bamkit):
+    write_domain(workspace, "judge-happy", 300)
+    write_domain(workspace, "judge-scary", 400)
+    bamkit("export --to cyclegan --output out", cwd=workspace)
+    marked = json.loads((workspace / "out" / "bamkit-export.json").read_text())
+    assert [one["name"] for one in marked["domains"]] == ["happy", "scary"]
+    bamkit("export judge-happy --to csv --output named", cwd=workspace)
+    shown = json.loads(bamkit("report --no-database --json", cwd=workspace).output)
+    assert shown["domains"] == ["happy", "scary"]
+    shown = json.loads(bamkit("report judge-happy happy --no-database --json", cwd=workspace).output)
+    assert shown["domains"] == ["judge-happy", "happy"]
+
+
+def test_a_workspace_of_a_judge_only(tmp_path, bamkit):
+    write_domain(tmp_path, "judge-happy", 300)
+    assert "10 images" in bamkit("export --to csv --output out", cwd=tmp_path).output

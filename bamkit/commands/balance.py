@@ -17,8 +17,7 @@ from bamkit.workspace import Workspace
     ),
 )
 @pass_workspace
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("names", nargs=-1, metavar="[A B]")
 @click.option(
     "--split",
     type=click.Choice(["train", "test", "validation"]),
@@ -31,19 +30,26 @@ from bamkit.workspace import Workspace
 @click.option("--no-database", is_flag=True, help="Without the lift over the database.")
 @json_option
 def command(
-    workspace: Workspace, a: str, b: str, split: str, every: bool, db: str | None, no_database: bool, as_json: bool
+    workspace: Workspace,
+    names: tuple[str, ...],
+    split: str,
+    every: bool,
+    db: str | None,
+    no_database: bool,
+    as_json: bool,
 ) -> None:
     """Compare what two domains hold: the confounders a translator would learn.
 
     For every attribute:label the prevalence in both with 95 % Wilson intervals, the difference with Newcombe's
     interval, its standardised size (SMD; customarily balanced within 0.1) and the lift over the database; then the
     shift of every score, and how well a classifier that sees only content and media scores tells the two apart.
-    A and B are selections or splits; of a fetched one the obtained images count.
+    A and B are selections or splits (the two of the workspace, if it has just two); of a fetched one the obtained
+    images count.
     """
     from bamkit.console import print_json, print_table
-    from bamkit.curate.comparing import compare
+    from bamkit.curate.comparing import compare, pair_of
 
-    found = compare(workspace, a, b, split, db, with_database=not no_database)
+    found = compare(workspace, *pair_of(workspace, names), split, db, with_database=not no_database)
     if as_json:
         print_json(found.as_dict())
         return

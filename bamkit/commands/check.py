@@ -56,7 +56,7 @@ def command(
         places = ", ".join(f"{place} {n:,}" for place, n in found.images.items())
         click.echo(f"checked {sum(found.images.values()):,} images ({found.hashed:,} with pictures): {places}")
         if found.clusters:
-            print_table(found.rows())
+            print_table([{**row, "leak": "yes" if row["leak"] else "no"} for row in found.rows()])
         for cluster in found.leaks[:10]:
             members = ", ".join(f"{member.place} {member.mid} (rank {member.rank})" for member in cluster.members[:6])
             more = f" and {len(cluster.members) - 6} more" if len(cluster.members) > 6 else ""
@@ -64,6 +64,8 @@ def command(
         if len(found.leaks) > 10:
             click.echo(f"  ... {len(found.leaks) - 10:,} more: --json lists them all, --page shows them")
         click.echo("no leakage" if found.clean else f"leakage: {len(found.leaks):,} found")
+        if found.advice():
+            click.echo(f"next: {found.advice()}")
         if written:
             click.echo(f"open {written}")
     context.exit(0 if found.clean else 1)

@@ -70,8 +70,8 @@ def command(
     """Write a dataset or a trained run in another program's format.
 
     Datasets (splits of this workspace) come with a dataset card and attribution.csv; images whose licence does not
-    allow passing them on are not exported without a word from you. Without a NAME all splits are exported. A run's
-    networks take and give pictures as float32 [N, 3, H, W] in -1 .. 1.
+    allow passing them on are not exported without a word from you. Without a NAME all splits are exported, but those
+    of a judge. A run's networks take and give pictures as float32 [N, 3, H, W] in -1 .. 1.
     """
     if to == "run":
         _import(workspace, names, name, domains, force)
@@ -134,6 +134,7 @@ def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
             found = "dataset"
         else:
             known = "; ".join(filter(None, [_known("runs", runs), _known("splits", data)]))
+            known = known or "bamkit select --emotion happy --top 1000 and bamkit fetch make a split"
             raise BamkitError(f"there is no run, split or selection {name!r} in {workspace.root}", known)
         if found == "dataset" and to not in DATA:
             raise BamkitError(f"{name} is a dataset: it cannot be exported to {to}", f"--to {', '.join(DATA)}")

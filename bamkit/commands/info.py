@@ -29,7 +29,7 @@ def command(workspace: Workspace, db: str | None, as_json: bool) -> None:
     click.echo(f"{info.name}: {counts.images:,} images{release}" + (f", {size(info.size)}" if info.size else ""))
     click.echo(
         f"{counts.projects:,} projects, {counts.scored:,} scored, {counts.without_scores:,} without scores, "
-        f"{counts.duplicate_srcs:,} duplicate srcs, "
+        f"{counts.duplicate_srcs:,} with the src of another, "
         f"{counts.mature:,} mature ({counts.mature / max(counts.images, 1):.1%})"
     )
     licenses = [f"{text or 'none given'} {n:,}" for text, n in list(counts.licenses.items())[:10]]

@@ -11,7 +11,7 @@ from bamkit.workspace import Workspace
 @click.command(
     "report",
     epilog=example(
-        "bamkit report                        everything in this workspace, into reports/index.html",
+        "bamkit report                        all but a judge's pictures, into reports/index.html",
         "bamkit report happy scary            these two domains only",
         "bamkit report --no-database          without the database behind them",
     ),

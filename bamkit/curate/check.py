@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DISTANCE = 6
 """Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
+HASH = re.compile(r"[0-9a-fA-F]{16}")
 KINDS = {
     "mid": "the same image",
     "src": "the same address",
@@ -123,11 +125,31 @@ class Check:
             for kind, a, b in order
         ]
 
+    def advice(self) -> str:
+        """What to type against the leaks; "" where there are none."""
+        if self.clean:
+            return ""
+        kinds = {cluster.kind for cluster in self.leaks}
+        if not kinds & {"mid", "src", "project"}:
+            return "bamkit check --page shows them; bamkit select --group-by project keeps most look-alikes together"
+        pairs = [
+            pair for cluster in self.leaks for pair in cluster.borders if cluster.kind in ("mid", "src", "project")
+        ]
+        across = next((pair for pair in pairs if _domain(pair[0]) != _domain(pair[1])), None)
+        again = f"bamkit select ... --name {_domain((across or pairs[0])[1])} --force"
+        again += f" --disjoint-from {_domain(across[0])}" if across else ""
+        again += " --group-by project" if "project" in kinds else ""
+        return f"{again}, then bamkit fetch"
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         clusters = [{**asdict(c), "leak": c.leak, "members": [_plain(m) for m in c.members]} for c in self.clusters]
         head = {"clean": self.clean, "images": self.images, "hashed": self.hashed, "by_project": self.by_project}
         return {**head, "findings": self.rows(), "clusters": clusters}
+
+
+def _domain(place: str) -> str:
+    return place.partition("/")[0]
 
 
 def _plain(member: Member) -> dict[str, Any]:
@@ -219,7 +241,7 @@ def _near(
     known = [i for i, value in enumerate(hashes) if value is not None]
     if len(known) < 2:
         return []
-    numbers = np.array([int(hashes[i], 16) for i in known], dtype=np.uint64)
+    numbers = np.array([_hash(hashes[i], members[i]) for i in known], dtype=np.uint64)
     left, right, apart = near_pairs(numbers, distance)
     small = _small_copies(workspace, [members[known[i]] for i in np.unique(np.concatenate([left, right]))])
     links = [
@@ -231,6 +253,16 @@ def _near(
         Cluster("picture", tuple(members[i] for i in sorted(group)), f"{bits} bits of the hash differ")
         for group, bits in _components(links)
     ]
+
+
+def _hash(text: str | None, member: Member) -> int:
+    """The perceptual hash as a number. Raises BamkitError where it is not 16 hexadecimal digits."""
+    if not isinstance(text, str) or not HASH.fullmatch(text):
+        raise BamkitError(
+            f"{member.place}, image {member.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
+            f"was the split written by bamkit? bamkit fetch {member.domain} --force builds it anew",
+        )
+    return int(text, 16)
 
 
 def _small_copies(workspace: Workspace, wanted: Sequence[Member]) -> dict[Member, NDArray[np.uint8]]:

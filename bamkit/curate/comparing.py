@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bamkit.curate.balance import BALANCED, NOT_EMOTION, Balance, LabelCounts, balance
 from bamkit.curate.counts import count
 from bamkit.curate.database import Database
-from bamkit.curate.domain import read_domain
+from bamkit.curate.domain import domains_of, read_domain
 from bamkit.curate.matching import features, separability
 from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
@@ -96,6 +96,15 @@ class Comparison:
             "labels": self.balance.labels.to_pylist(),
             "scores": self.balance.scores.to_pylist(),
         }
+
+
+def pair_of(workspace: Workspace, names: Sequence[str]) -> tuple[str, str]:
+    """The two domains that are named; without names those of the workspace, if it has just two (a judge's apart)."""
+    found = list(names) or domains_of(workspace)
+    if len(found) != 2:
+        there = f"{len(found)} are named" if names else f"there are {len(found)} ({', '.join(found) or 'none'})"
+        raise BamkitError(f"two domains can be compared, and {there}", "bamkit balance happy scary")
+    return found[0], found[1]
 
 
 def compare(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bamkit.contract import SPLITS, missing_schema, selection_schema
+from bamkit.curate.query import making
 from bamkit.errors import BamkitError
 from bamkit.provenance import read_about, read_table
-from bamkit.workspace import Workspace
+from bamkit.workspace import Workspace, is_judges
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +84,7 @@ def read_domain(workspace: Workspace, name: str) -> Domain:
     shards = [path for split in SPLITS for path in workspace.shards(name, split)]
     if not manifest.is_file() and not shards:
         known = sorted({*workspace.selection_names(), *workspace.split_names()})
-        hint = f"there are {', '.join(known)}" if known else "bamkit select --emotion happy --top 1000 makes one"
+        hint = f"there are {', '.join(known)}" if known else making(name)
         raise BamkitError(f"no selection or split {name!r} in {workspace.root}", hint)
     about: dict[str, Any] = {}
     requested = obtained = missing = None
@@ -128,6 +129,12 @@ def _concatenate(tables: list[pa.Table]) -> pa.Table:
     import pyarrow as pa
 
     return pa.concat_tables(tables)
+
+
+def domains_of(workspace: Workspace) -> list[str]:
+    """The selections and splits that are domains: not those set apart for a judge, unless there are no others."""
+    every = sorted({*workspace.selection_names(), *workspace.split_names()})
+    return [name for name in every if not is_judges(name)] or every
 
 
 def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[Domain]:

@@ -53,7 +53,7 @@ class Info:
                     "least": scores.minimum if scores else None,
                     "mean": scores.mean if scores else None,
                     "best": scores.maximum if scores else None,
-                    **self.counts.labels[name],
+                    **{label: self.counts.labels[name].get(label, 0) for label in LABELS},
                     **{f"crowd {label}": self.counts.crowd.get(name, {}).get(label, 0) for label in LABELS},
                 }
             )

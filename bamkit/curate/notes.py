@@ -38,7 +38,7 @@ def split_notes(table: pa.Table, query: Query, dropped: Counter[str]) -> list[st
     shared = sum(len(found) > 1 for found in homes.values())
     if shared:
         notes.append(
-            f"{shared:,} projects have images in more than one split, and images of one project look alike: "
+            f"{_projects(shared)} images in more than one split, and images of one project look alike: "
             "--group-by project keeps them apart"
         )
     return notes
@@ -82,7 +82,11 @@ def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -
         shared = len(projects & set(rows.column("project_id").to_pylist()))
         if shared:
             notes.append(
-                f"{shared:,} projects are also in the selection {other}: --disjoint-from {other} --group-by project "
-                "keeps them apart"
+                f"{_projects(shared)} images in the selection {other} as well: --disjoint-from {other} "
+                "--group-by project keeps them apart"
             )
     return notes
+
+
+def _projects(n: int) -> str:
+    return "1 project has" if n == 1 else f"{n:,} projects have"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any
 
-from bamkit.contract import ATTRIBUTES, LABELS, attribute, emotion, short
+from bamkit.contract import ATTRIBUTES, EMOTION, LABELS, attribute, emotion, short
 from bamkit.errors import BamkitError
 from bamkit.workspace import checked_name
 
@@ -251,6 +251,15 @@ class Bound:
 
     def __str__(self) -> str:
         return f"{self.attribute}={self.value!r}"
+
+
+def making(name: str) -> str:
+    """What to type to make the selection `name`."""
+    if name in EMOTION:
+        return f"bamkit select --emotion {name} --top 1000"
+    if name in map(short, ATTRIBUTES):
+        return f"bamkit select --attribute {name} --top 1000"
+    return f"bamkit select --emotion happy --top 1000 --name {name}"
 
 
 def _emotion(name: str) -> str:

@@ -19,7 +19,7 @@ from bamkit.curate.deal import Dealer, Taken
 from bamkit.curate.filters import Condition, conditions, label_source
 from bamkit.curate.funnel import Step, funnel, shortage
 from bamkit.curate.notes import overlaps, source_notes, split_notes
-from bamkit.curate.query import Query
+from bamkit.curate.query import Query, making
 from bamkit.curate.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
 from bamkit.curate.rows import CHUNK, build_table
 from bamkit.errors import BamkitError
@@ -278,7 +278,7 @@ def read_selection(workspace: Workspace, name: str) -> Selection:
     path = workspace.selection(name)
     if not path.is_file():
         there = ", ".join(workspace.selection_names())
-        hint = f"the selections here are {there}" if there else f"bamkit select --emotion {name} --top 1000"
+        hint = f"the selections here are {there}" if there else making(name)
         raise BamkitError(f"there is no selection {name!r} in {workspace.selections}", hint)
     return Selection.read(path)
 

@@ -37,7 +37,7 @@ def licence(text: str | None) -> Licence:
     plain = re.sub(r"[\s_]+", " ", (text or "").strip().lower())
     shown = (text or "").strip()
     if not plain or plain in ("none", "null", "no license", "no licence"):
-        return Licence(shown, False, "no licence: all rights reserved")
+        return Licence(shown, False, "no licence")
     if "all rights" in plain or "no use" in plain or "copyright" in plain or plain == "arr":
         return Licence(shown, False, "all rights reserved")
     if plain in ("cc0", "cc 0", "cc-0", "cc zero") or plain.startswith(("cc0 ", "cc-zero")):
@@ -60,7 +60,7 @@ def _creative_commons(shown: str, parts: set[str], version: re.Match[str] | None
     names = {"nc": "non-commercial", "sa": "share alike"}
     conditions = ("attribution", *(names[part] for part in ("nc", "sa") if part in parts))
     if "nd" in parts:
-        return Licence(shown, False, "no derivatives: resized pictures may not be passed on", conditions, url)
+        return Licence(shown, False, "no derivatives", conditions, url)
     return Licence(shown, True, "", conditions, url, f"cc-{code}-{number}")
 
 

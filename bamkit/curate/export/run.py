@@ -118,15 +118,20 @@ def export(
 
 def _check_licences(found: Sequence[Source], config: ExportConfig) -> None:
     """Raises BamkitError where pictures would go out against their licence and nobody has said that this is fine."""
-    reasons: Counter[str] = sum((source.left_out for source in found), Counter())
-    if config.to == "csv" or config.licensed_only or config.license_ok or not reasons:
+    n, shown = _may_not(found)
+    if config.to == "csv" or config.licensed_only or config.license_ok or not n:
         return
     total = sum(sum(source.counts.values()) for source in found)
-    shown = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     raise BamkitError(
-        f"{sum(reasons.values()):,} of {total:,} images may not be passed on ({shown})",
+        f"{n:,} of {total:,} images may not be passed on, resized as they are ({shown})",
         "--licensed-only leaves them out; --license-ok exports them all the same, for your own use",
     )
+
+
+def _may_not(found: Sequence[Source]) -> tuple[int, str]:
+    """How many images may not be passed on, and why, in words."""
+    reasons: Counter[str] = sum((source.left_out for source in found), Counter())
+    return reasons.total(), ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
 def _may_write(output: Path, force: bool) -> None:
@@ -193,15 +198,14 @@ def _mark(found: Sequence[Source], config: ExportConfig) -> dict[str, Any]:
 
 
 def _notes(found: Sequence[Source], config: ExportConfig) -> list[str]:
-    reasons: Counter[str] = sum((source.left_out for source in found), Counter())
-    shown = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    n, shown = _may_not(found)
     notes = []
-    if reasons and config.licensed_only:
-        notes.append(f"left out for their licence: {shown}")
-    elif reasons and config.to == "csv":
-        notes.append(f"the table holds addresses, no pictures; of those pictures may not be passed on: {shown}")
-    elif reasons:
-        notes.append(f"exported though they may not be passed on: {shown}; keep the result to yourself")
+    if n and config.licensed_only:
+        notes.append(f"{n:,} images left out for their licence ({shown})")
+    elif n and config.to == "csv":
+        notes.append(f"the table holds addresses, no pictures; {n:,} of the pictures may not be passed on ({shown})")
+    elif n:
+        notes.append(f"exported though {n:,} of them may not be passed on ({shown}): keep the result to yourself")
     conditions = {c for source in found for one in source.allowed.values() if one.allowed for c in one.conditions}
     if "non-commercial" in conditions:
         notes.append("some licences allow non-commercial use only: see attribution.csv")

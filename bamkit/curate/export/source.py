@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bamkit.contract import SPLITS, split_schema
-from bamkit.curate.domain import Domain, read_domain
+from bamkit.curate.domain import Domain, domains_of, read_domain
 from bamkit.curate.export.licences import Licence, licence
 from bamkit.errors import BamkitError
 from bamkit.workspace import Workspace
@@ -86,13 +86,15 @@ class Source:
 
 
 def sources(workspace: Workspace, names: list[str], licensed_only: bool, pictures: bool) -> list[Source]:
-    """The named splits (all of the workspace by default), or selections where `pictures` are not needed.
+    """The named splits, or selections where `pictures` are not needed; by default all that are not a judge's.
 
     Raises BamkitError where there is none, where a selection was not fetched yet but pictures are needed, and where the
     licence filter leaves nothing.
     """
     if not names:
-        names = workspace.split_names() or ([] if pictures else workspace.selection_names())
+        there = domains_of(workspace)
+        names = [name for name in there if workspace.shards(name, "train") or workspace.shards(name, "test")]
+        names = names or ([] if pictures else there)
     if not names:
         raise BamkitError(f"there is no split in {workspace.splits} to export", "bamkit fetch")
     if len(set(names)) < len(names):

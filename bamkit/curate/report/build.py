@@ -13,7 +13,7 @@ from bamkit.curate.check import check
 from bamkit.curate.counts import Counts, count
 from bamkit.curate.crowd import Crowd, crowd_of
 from bamkit.curate.database import Database
-from bamkit.curate.domain import Domain, read_domains
+from bamkit.curate.domain import Domain, domains_of, read_domains
 from bamkit.curate.obtained import outcomes
 from bamkit.curate.report import contact, leakage, plots
 from bamkit.curate.report import database as on_database
@@ -46,10 +46,11 @@ def report(
 ) -> Report:
     """Write `reports/index.html`, `reports/figures` and `reports/tables` on the database and the domains.
 
-    `names` are selections or splits (all of the workspace by default). `database` is a path or URL; without one, that
-    of the workspace if it has one. Raises BamkitError where there is nothing to report on, or an input is unreadable.
+    `names` are selections or splits (by default all of the workspace but those set apart for a judge). `database` is
+    a path or URL; without one, that of the workspace if it has one. Raises BamkitError where there is nothing to report
+    on, or an input is unreadable.
     """
-    found = read_domains(workspace, list(names) or None)
+    found = read_domains(workspace, list(names) or domains_of(workspace))
     counts, crowd, fingerprint = None, None, None
     location = _location(workspace, database, required=not found) if with_database else None
     if location:
@@ -106,7 +107,7 @@ def write(
     if domains:
         on_domains.link_rot(book, domains)
     if domains:
-        _leakage(book, workspace, names)
+        _leakage(book, workspace, [domain.name for domain in domains])
     mature = (counts.mature, counts.images) if counts else None
     on_domains.licences(book, trained, counts.licenses if counts else None, mature)
     if counts:
