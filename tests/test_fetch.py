@@ -188,6 +188,27 @@ def test_placeholders_are_recognised_by_list_and_by_repetition(server, tmp_path)
     assert hashlib.sha256(sorry).hexdigest() not in {path.name for path in (tmp_path / "originals").rglob("*")}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_large_placeholder_is_recognised_by_its_md5_before_and_after_it_came(server, ten, when):
+    import hashlib
+
+    import numpy as np
+
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    sorry = encoded(Image.fromarray(noise), "PNG")
+    assert len(sorry) > 100_000
+    server["/1.jpg"] = file(sorry)
+    listed = (hashlib.md5(sorry).hexdigest(),)
+    if when == "after":
+        fetch(Workspace(ten), config=settings())
+        assert (ledger(ten)["1.jpg"]["outcome"], ledger(ten)["1.jpg"]["md5"]) == ("ok", None)
+        assert ledger(ten)["0.jpg"]["md5"] == hashlib.md5(jpeg(0)).hexdigest()
+    fetch(Workspace(ten), config=settings(placeholders=listed))
+    assert ledger(ten)["1.jpg"]["outcome"] == "placeholder"
+    assert server.counts["/1.jpg"] == 1
+    assert read(ten, "happy", "train")[-1]["replaces"] == 1001
+
+
 def test_incomplete_transfers_are_asked_again_and_cut_files_are_not(server, ten):
     cut = jpeg(3)[:-300]
     server["/2.jpg"] = first(2, announced(jpeg(2)[:500], len(jpeg(2))), file(jpeg(2)))

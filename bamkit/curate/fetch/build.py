@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import math
+import os
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -74,14 +76,25 @@ def fit(flat: Image.Image, how: Build, turn: int, scaled: tuple[int, int], reduc
 
 def encode(picture: Image.Image, how: Build) -> bytes:
     """The file as bytes: JPEG without colour subsampling, or lossless PNG or WebP; no metadata."""
-    file = io.BytesIO()
-    if how.format == "jpeg":
-        picture.save(file, "JPEG", quality=how.quality, subsampling=0)
-    elif how.format == "png":
-        picture.save(file, "PNG", compress_level=6)
-    else:
-        picture.save(file, "WEBP", lossless=True, quality=50, method=2, exact=True)
-    return file.getvalue()
+    with _file() as file:
+        if how.format == "jpeg":
+            picture.save(file, "JPEG", quality=how.quality, subsampling=0)
+        elif how.format == "png":
+            picture.save(file, "PNG", compress_level=6)
+        else:
+            picture.save(file, "WEBP", lossless=True, quality=50, method=2, exact=True)
+        file.seek(0)
+        return file.read()
+
+
+def _file() -> BinaryIO:
+    """A file in memory; where there is such a thing one of the system's.
+
+    Into a file that has a number Pillow encodes without holding up the interpreter's other threads.
+    """
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("bamkit"), "w+b", buffering=0)
+    return io.BytesIO()
 
 
 def phash(picture: Image.Image) -> str:

@@ -191,6 +191,11 @@ class Fetch:
         return self.threads or cores or 1
 
     @property
+    def lists_md5(self) -> bool:
+        """Whether the user lists a placeholder by MD5. (That of Behance is a small file: its MD5 is taken anyway.)"""
+        return any(len(text) == 32 for text in self.placeholders)
+
+    @property
     def known_placeholders(self) -> frozenset[str]:
         return frozenset({BEHANCE_PLACEHOLDER, *self.placeholders})
 

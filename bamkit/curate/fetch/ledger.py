@@ -41,7 +41,7 @@ class Row:
     sha256: str | None = None
     """Of the file as it came, also where it turned out to be no picture."""
     md5: str | None = None
-    """Lists of placeholders are often published as MD5."""
+    """Placeholders are often published as MD5. None for large files (it costs time), unless the user lists one."""
     bytes: int | None = None
     content_type: str | None = None
     """As the host said; never believed."""
@@ -151,6 +151,15 @@ class Ledger:
         """The SHA-256 of all files recognised as placeholders so far."""
         found = self.db.execute("select distinct sha256 from ledger where outcome = 'placeholder'")
         return frozenset(row[0] for row in found if row[0])
+
+    def without_md5(self) -> list[str]:
+        """The SHA-256 of pictures whose MD5 was not needed so far."""
+        return [row[0] for row in self.db.execute("select sha256 from ledger where outcome = 'ok' and md5 is null")]
+
+    def add_md5(self, found: Iterable[tuple[str, str]]) -> None:
+        """Note MD5s, given as (SHA-256, MD5)."""
+        with self.db:
+            self.db.executemany("update ledger set md5 = ? where sha256 = ?", ((md5, sha) for sha, md5 in found))
 
     def mark_repeated(self, times: int) -> set[str]:
         """Declare every file that answered at least `times` different URLs a placeholder; the SHA-256 of new ones."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ class Store:
 
     def recognise(self, hashes: Iterable[str], repeats: int) -> None:
         """Mark placeholders among what has arrived, and remove their files."""
+        hashes = list(hashes)
+        if any(len(text) == 32 for text in hashes):
+            kept = ((sha256, self.originals.intact(sha256)) for sha256 in self.ledger.without_md5())
+            self.ledger.add_md5((sha256, md5(data, usedforsecurity=False).hexdigest()) for sha256, data in kept if data)
         marked = self.ledger.mark_known(hashes)
         if repeats:
             marked |= self.ledger.mark_repeated(repeats)
