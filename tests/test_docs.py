@@ -1,0 +1,53 @@
+"""The front door: links lead somewhere, pages are reached, commands shown have their options."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from bamkit.cli import root
+
+HERE = Path(__file__).parents[1]
+PAGES = sorted([HERE / "README.md", *HERE.glob("docs/*.md")])
+
+
+def links(page):
+    return [target for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")) if "://" not in target]
+
+
+def shown(page):
+    """The bamkit commands in a page's code blocks, continuation lines joined, comments cut off."""
+    for block in re.findall(r"```[a-z]*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            found = re.match(r"\s*(?:\$ )?(?:[A-Z_]+=\S+ )*bamkit (?!\S*:)(.*)", line)
+            if found and not line.strip().startswith("bamkit:"):
+                yield re.split(r"\s{2,}[(#]|\s#\s|\s\|\s", found[1])[0].strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in links(page):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached = {Path(target).name for target in links(HERE / "README.md") if target.endswith(".md")}
+    assert {page.name for page in HERE.glob("docs/*.md")} <= reached
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
+def test_commands_shown_have_their_options(page):
+    for line in shown(page):
+        context, words = click.Context(root, info_name="bamkit"), shlex.split(line)
+        _, words, _ = root.make_parser(context).parse_args(words)
+        command = root
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            command = command.get_command(context, words.pop(0))
+            assert command is not None, line
+        command.make_parser(click.Context(command)).parse_args(words)
+
+
+def test_commands_are_found_in_the_pages():
+    assert sum(len(list(shown(page))) for page in PAGES if page.name != "cli.md") > 60
