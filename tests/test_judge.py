@@ -395,12 +395,12 @@ def test_finetuning_trains_the_whole_network(tmp_path, judged, kind):
     config = JudgeConfig(weights=path, finetune=True, size=32, epochs=4, learning_rate=0.02, device="cpu")
     judge = train_judge(workspace, config=config, folder=tmp_path / "judge")
     assert judge.card["weights"]["told"] == "pretrained weights, fine-tuned"
-    assert judge.card["epoch"] in range(1, 5)
+    assert judge.card["epoch"] in range(5)
     assert judge.card["config"]["finetune"]
     given = one.network.state_dict()
     for name in (first, last):
         after = judge.network.backbone.network.state_dict()[name]
-        assert not torch.equal(after, given[name.replace("convolution.", "")]), name
+        assert torch.equal(after, given[name.replace("convolution.", "")]) == (judge.card["epoch"] == 0), name
     if kind == "torch":
         assert judge.card["held_out"]["emotion_scary"]["average_precision"]["value"] > 0.9
     again = load_judge(tmp_path / "judge")
@@ -421,9 +421,26 @@ def test_finetuning_takes_a_tenth_of_the_rate(monkeypatch):
     pictures = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     labels, part = torch.tensor([[0.0], [1.0]] * 4), np.array([0, 0, 0, 0, 1, 1, 2, 2])
     for settings in ({}, {"finetune": True, "weights": "any"}):
-        config = JudgeConfig(epochs=1, batch=4, **settings)
-        fit.fit_network(Network(shape), pictures, labels, part, config, torch.device("cpu"))
+        config, network = JudgeConfig(epochs=1, batch=4, **settings), Network(shape)
+        with torch.no_grad():
+            negative, positive = network.eval().features(pictures[4:6])
+            network.head.weight.copy_((negative - positive)[None])  # as wrong as can be: epoch 1 cannot be worse
+        before = network.backbone.network.conv1.weight.clone()
+        assert fit.fit_network(network, pictures, labels, part, config, torch.device("cpu")) == 1
+        assert not torch.equal(before, network.backbone.network.conv1.weight)
     assert rates == pytest.approx([0.001, 0.0001])
+
+
+def test_finetuning_keeps_the_linear_head_where_no_epoch_is_as_good(monkeypatch):
+    scores = iter([0.9, 0.8, 0.7])
+    monkeypatch.setattr(fit, "mean_precision", lambda logits, labels: next(scores))
+    network = Network(Shape("resnet10", 32, *PLAIN, False, ("emotion_scary",)))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pictures = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    labels, part = torch.tensor([[0.0], [1.0]] * 4), np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    config = JudgeConfig(epochs=2, batch=4, finetune=True, weights="any")
+    assert fit.fit_network(network, pictures, labels, part, config, torch.device("cpu")) == 0
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("keras3", [True, False])

@@ -280,6 +280,9 @@ def _warnings_of(found: Evaluation, outcome: Outcome) -> list[str]:
         texts.append(
             f"{len(direction)} translations against {real} real pictures is few; read the intervals, not the figures."
         )
+    fid = found.find("fid", direction.name)
+    if fid is not None and fid.note:
+        texts.append(f"FID is {fid.note}; KID is the figure to read.")
     if direction.left_out:
         texts.append(
             f"{direction.left_out} translations were left out, as their sources are not among the {found.run.split} "

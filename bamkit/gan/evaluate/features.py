@@ -99,7 +99,7 @@ class Inception:
         found = []
         with torch.inference_mode():
             for picture in pictures:
-                one = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].to(self._device)
+                one = torch.tensor(picture).permute(2, 0, 1)[None].to(self._device)
                 found.append(self._network(one)[0].cpu().numpy())
         return np.concatenate(found)
 

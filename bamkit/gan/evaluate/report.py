@@ -20,7 +20,7 @@ from bamkit.gan.evaluate.measure import IDENTITY, TRANSFER, TRANSLATION, picture
 from bamkit.intervals import Estimate
 from bamkit.page import Page, Picture
 
-THUMB = 144
+THUMB = 120
 
 
 def write_page(found: Evaluation, path: Path) -> None:

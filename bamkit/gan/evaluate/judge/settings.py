@@ -21,7 +21,7 @@ class JudgeConfig:
     epochs: int = 20
     """Passes over the fitting pictures (not used where only the head is fitted)."""
     finetune: bool = False
-    """With pretrained weights: train the backbone too. Otherwise only a linear head is fitted to its features."""
+    """With pretrained weights: fit a linear head, then train the backbone too. Otherwise the head alone."""
     batch: int = 32
     """Pictures in a step."""
     learning_rate: float = 0.001

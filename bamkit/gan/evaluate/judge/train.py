@@ -63,13 +63,13 @@ def train_judge(
     torch.manual_seed(config.seed)
     network = _network(config, attributes).to(device)
     chosen = torch.from_numpy(labels)
-    if config.weights is not None and not config.finetune:
+    epoch = None
+    if config.weights is not None:
         features = _features(network, where, config.side, device)
         fit.fit_head(network, features, chosen, part)
         with torch.inference_mode():
             logits = network.head(features.to(device)).cpu().numpy()
-        epoch = None
-    else:
+    if config.weights is None or config.finetune:
         pictures = _pictures(where, config.side)
         epoch = fit.fit_network(network, pictures, chosen, part, config, device)
         logits = fit.logits_of(network, pictures, np.arange(len(part)), device)
