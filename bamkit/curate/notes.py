@@ -76,7 +76,7 @@ def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -
         both = sum(mid in mids or src in srcs for mid, src in pairs)
         if both:
             notes.append(
-                f"{both:,} images are also in the selection {other}, and training refuses an image in both domains: "
+                f"{_images(both)} also in the selection {other}, and training refuses an image in both domains: "
                 f"select again with --disjoint-from {other}"
             )
         shared = len(projects & set(rows.column("project_id").to_pylist()))
@@ -86,6 +86,10 @@ def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -
                 "--group-by project keeps them apart"
             )
     return notes
+
+
+def _images(n: int) -> str:
+    return "1 image is" if n == 1 else f"{n:,} images are"
 
 
 def _projects(n: int) -> str:

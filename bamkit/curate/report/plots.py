@@ -101,11 +101,13 @@ def histogram(
     axes.yaxis.set_major_formatter(lambda value, _: thousands(value))
     axes.yaxis.set_major_locator(_locator(4))
     axes.grid(axis="y", linewidth=0.6)
+    middle = sum(axes.get_xlim()) / 2
     for place, (score, text) in enumerate(marks):
+        side = -1 if score > middle else 1
         axes.axvline(score, color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
         axes.annotate(
-            text, (score, 0.94 - 0.12 * place), xycoords=("data", "axes fraction"), xytext=(-5, 0),
-            textcoords="offset points", ha="right", va="center", fontsize=8, color=INK,
+            text, (score, 0.94 - 0.12 * place), xycoords=("data", "axes fraction"), xytext=(5 * side, 0),
+            textcoords="offset points", ha="right" if side < 0 else "left", va="center", fontsize=8, color=INK,
         )  # fmt: skip
 
 
