@@ -101,9 +101,10 @@ def histogram(
     axes.yaxis.set_major_formatter(lambda value, _: thousands(value))
     axes.yaxis.set_major_locator(_locator(4))
     axes.grid(axis="y", linewidth=0.6)
-    middle = sum(axes.get_xlim()) / 2
+    left, right = axes.get_xlim()
     for place, (score, text) in enumerate(marks):
-        side = -1 if score > middle else 1
+        side = -1 if score > (left + right) / 2 else 1
+        score, text = (score, text) if score >= left else (left, f"← {text}")
         axes.axvline(score, color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
         axes.annotate(
             text, (score, 0.94 - 0.12 * place), xycoords=("data", "axes fraction"), xytext=(5 * side, 0),
@@ -140,6 +141,7 @@ def label_bars(axes: Axes, top: pa.Table, title: str) -> None:
     axes.barh(places, [100 * row["share"] for row in rows], height=0.68, color=tints, alpha=0.9)
     _whiskers(axes, places, [(100 * row["low"], 100 * row["high"]) for row in rows], INK, 1, capstyle="butt")
     axes.set_yticks(range(len(rows)), [pair_words(row["pair"]) for row in rows])
+    axes.set_ylim(len(rows) - 0.4 - max(len(rows), 8), len(rows) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_title(title)
