@@ -9,7 +9,7 @@ import click
 
 from bamkit.commands.options import example, json_option, pass_workspace
 from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
+from bamkit.workspace import Workspace, is_judges
 
 # As in curate/fetch/config.py, which is too slow to import for `bamkit --help`; a test compares them.
 FITS = ("squash", "crop", "pad", "short-side")
@@ -172,4 +172,5 @@ def _print_next(summary: Any) -> None:
     ]
     if passing:
         click.echo(f"  next: bamkit fetch --retry-failed {','.join(passing)}   (these may pass)")
-    click.echo("  next: bamkit report, then bamkit train")
+    judged = all(is_judges(one.name) for one in summary.selections)
+    click.echo("  next: bamkit judge train" if judged else "  next: bamkit report, then bamkit train")
