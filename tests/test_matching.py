@@ -153,15 +153,14 @@ def test_the_pool_grows_until_the_domains_are_balanced(pool, target):
 
 def test_without_balance_the_closest_pool_is_taken(pool, target):
     people = pool.filter(pc.greater(pool["content_people_score"], -2.0))
-    grown = match_widening([people.slice(0, 230), people], target, COUNTS)
+    grown = match_widening([people.slice(0, 230), people, people.slice(0, 900)], target, COUNTS)
     tries = grown.report["tries"]
-    assert len(tries) == 2
-    assert grown.report["auc"]["after"]["value"] == min(one["auc"] for one in tries) > 0.6
+    assert len(tries) == 3
+    assert round(grown.report["auc"]["after"]["value"], 2) == round(min(one["auc"] for one in tries), 2) > 0.6
     assert not worked(grown.report)
     lines = explain(grown.report, "happy")
     assert len(lines) == 6
     assert "ask for fewer images, or relax a filter" in lines[-1]
-    assert "--pool" not in lines[-1]
     with pytest.raises(BamkitError, match="no candidates"):
         match_widening([], target, COUNTS)
 

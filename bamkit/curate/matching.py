@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLDS = 5
+PATIENCE = 3
+"""How many ever larger pools are tried without coming closer to balance."""
 NEAR = 0.05
 """An AUC up to 0.5 + this is called near 0.5. It may fall below: where the means of two whole sets were made equal,
 what tells them apart in four folds by chance points the other way in the fifth."""
@@ -78,10 +80,11 @@ def match_widening(
 
     Balanced: the AUC is near 0.5 (see `worked`) and no |SMD| of a content or media score is above 0.1, or above what
     two random draws of this size differ by. A small pool is preferred, since a larger one costs score; if none gives
-    balance, the result is that of the pool which came closest. The report has one row a pool under `tries`.
+    balance, or PATIENCE pools in a row come no closer, it is that of the pool which came closest. The report has one
+    row a pool under `tries`.
     """
     tries: list[dict[str, Any]] = []
-    best, least = None, (math.inf, math.inf)
+    best, least, since = None, (math.inf, math.inf), 0
     for pool in pools:
         result = match(pool, target, counts, seed)
         report, lack = result.report, _lack(result.report)
@@ -94,8 +97,10 @@ def match_widening(
             }
         )
         if best is None or lack < least:
-            best, least = result, lack
-        if not any(lack):
+            best, least, since = result, lack, 0
+        else:
+            since += 1
+        if not any(lack) or since == PATIENCE:
             break
     if best is None:
         raise BamkitError("there are no candidates to match")
@@ -103,10 +108,13 @@ def match_widening(
 
 
 def _lack(report: Mapping[str, Any]) -> tuple[float, float]:
-    """How far a match is from balance, in AUC and in |SMD|; (0, 0) where it is balanced."""
+    """How far a match is from balance, in AUC or else in |SMD|, so coarsely that chance does not count as progress;
+    (0, 0) where it is balanced."""
+    if not worked(report):
+        return round(report["auc"]["after"]["value"] - 0.5, 2), math.inf
     tolerated = max(BALANCED, 2 * math.sqrt(2 / max(1, report["matched"])))
     beyond = (report["largest_smd"]["after"] or 0.0) - tolerated
-    return (0.0 if worked(report) else report["auc"]["after"]["value"] - 0.5, max(0.0, beyond))
+    return 0.0, math.ceil(50 * beyond) / 50 if beyond > 0 else 0.0
 
 
 def features(rows: pa.Table) -> NDArray[np.float64]:
@@ -290,19 +298,18 @@ def explain(report: Mapping[str, Any], name: str) -> list[str]:
     if len(tries) > 1:
         first, last = tries[0], tries[-1]
         taken = next(one for one in tries if one["candidates"] == report["candidates"])
-        widened = f"so the pool was widened to {taken['candidates']:,}"
+        line = f"{first['candidates']:,} candidates gave no balance (AUC {_text(first['auc'])}, largest |SMD| "
+        line += f"{_text(first['largest_smd'])})"
+        if taken is not first:
+            line += f", so the pool was widened to {taken['candidates']:,}: the mean score went from "
+            line += f"{_text(first['score'])} to {_text(taken['score'])}; --pool fixes their number"
         if taken is not last:
-            widened += f" (more, up to {last['candidates']:,}, came no closer)"
-        lines.append(
-            f"{first['candidates']:,} candidates gave no balance (AUC {_text(first['auc'])}, largest |SMD| "
-            f"{_text(first['largest_smd'])}), {widened}: the mean score went from {_text(first['score'])} to "
-            f"{_text(taken['score'])}; --pool fixes their number"
-        )
+            line += f"; more, up to {last['candidates']:,}, came no closer"
+        lines.append(line)
     if not worked(report):
-        larger = "" if len(tries) > 1 else "give a larger --pool, "
         lines.append(
             f"the two domains can still be told apart by content and media: among {report['candidates']:,} candidates "
-            f"there are too few like the target; {larger}ask for fewer images, or relax a filter"
+            "there are too few like the target; give a larger --pool, ask for fewer images, or relax a filter"
         )
     return lines
 

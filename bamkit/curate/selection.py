@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 POOL = 5
 """How many times the images wanted are looked at first to match another selection."""
-WIDEST = 400_000
-"""The most candidates that are looked at where fewer give no balance: what a few minutes and some 500 MB allow."""
+WIDEST = 200_000
+"""The most candidates that are looked at, unless `--pool` says more, where fewer give no balance."""
 
 
 @dataclass(frozen=True)
