@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,9 @@ def _pivoted(rows: list[dict[str, Any]]) -> Any:
 
 
 def _text(row: dict[str, Any]) -> str:
-    if row["value"] is None:
-        return ""
-    if row.get("low") is None or row.get("high") is None:
-        return f"{row['value']:.3g}"
-    return f"{row['value']:.3g} [{row['low']:.2g}, {row['high']:.2g}]"
+    from bamkit.gan.evaluate.findings import Figure
+
+    return str(Figure(**{name: math.nan if value is None else value for name, value in row.items()}))
 
 
 def _cases(page: Page, pairs: list[Pair], folder: Path, direction: str) -> None:

@@ -80,3 +80,16 @@ def test_command(compared, bamkit):
     assert "over seeds" in output
     assert "picture by picture" in output
     assert json.loads(bamkit("compare --json", cwd=compared.root).stdout)["kind"] == "comparison"
+
+
+def test_figures_are_told_in_few_digits():
+    from bamkit.gan.evaluate.findings import Figure
+
+    def told(*values, **more):
+        return str(Figure("m", "d", "translation", values[0], 9, *values[1:], **more))
+
+    assert told(1336.4) == "1,336"
+    assert told(0.012345, 0.0101, 0.0156) == "0.0123 [0.01, 0.016]"
+    assert told(636.2, 540.1, 700.9) == "636 [540, 701]"
+    assert told(0.5, 0.25, 0.75, interval="deviation") == "0.5 ± 0.25"
+    assert told(float("nan")) == ""

@@ -48,15 +48,20 @@ class Figure:
         if math.isnan(self.value):
             return ""
         if self.interval == "deviation":
-            return f"{self.value:.3g} ± {self.value - self.low:.2g}"
+            return f"{digits(self.value, 3)} ± {digits(self.value - self.low, 2)}"
         if math.isnan(self.low):
-            return f"{self.value:.3g}"
-        return f"{self.value:.3g} [{self.low:.2g}, {self.high:.2g}]"
+            return digits(self.value, 3)
+        return f"{digits(self.value, 3)} [{digits(self.low, 2)}, {digits(self.high, 2)}]"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values: nan becomes None, empty texts are left out."""
         plain = {key: value for key, value in asdict(self).items() if value != ""}
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in plain.items()}
+
+
+def digits(value: float, count: int) -> str:
+    """`count` significant digits, or all those before the point: `0.0123`, `1,336`."""
+    return f"{value:,.0f}" if abs(value) >= 10**count else f"{value:.{count}g}"
 
 
 def of(estimate: Estimate, metric: str, direction: str, method: str, **more: str) -> Figure:
