@@ -1,0 +1,226 @@
+"""How hosts are treated: pace, pauses, the circuit breaker, and what a host that is down costs."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import time
+from email.utils import format_datetime
+
+import pytest
+from fetching import jpeg, write_selection
+from misbehaving import Server, file, first, hang, reset, slow, status
+from test_fetch import ledger, read
+
+from bamkit.curate.fetch import Build, Fetch, Limits, Manners, fetch
+from bamkit.curate.fetch.client import retry_after
+from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.polite import Host, backoff
+from bamkit.curate.fetch.scheduler import Scheduler
+from bamkit.errors import BamkitError
+from bamkit.workspace import Workspace
+
+GOOD = jpeg(7)
+
+
+def test_retry_after_is_kept_to_and_the_rate_is_halved(tmp_path):
+    with Server() as server:
+        for index in range(8):
+            answer = file(jpeg(index))
+            server[f"/{index}"] = first(1, status(429, Retry_After=1), answer) if index == 0 else answer
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(8)], 8)
+        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=Manners(connections=1), allow_private=True))
+        times = [when for when, _ in server.log]
+        assert times[1] - times[0] > 0.95
+        assert len(times) == 9
+        assert ledger(tmp_path)["0"]["attempts"] == 2
+
+
+def test_retry_after_forms():
+    assert retry_after("12") == 12
+    in_a_minute = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
+    assert 55 < retry_after(format_datetime(in_a_minute, usegmt=True)) <= 60
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert [retry_after(text) for text in (None, "soon", "", "-1", "9" * 40)] == [None, None, None, None, 999999999]
+
+
+def test_a_host_that_asks_for_an_hour_is_left_alone(tmp_path, bamkit):
+    with Server(default=status(429, Retry_After=3600)) as server:
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(50)], 50)
+        result = bamkit("fetch --allow-private --connections 2", cwd=tmp_path, code=1)
+        assert "not one picture" in result.output
+        assert len(server.log) <= 2
+        server.default = file(GOOD)
+        bamkit("fetch --allow-private --placeholder-repeats 0 --retry-failed", cwd=tmp_path)
+        assert len(read(tmp_path, "happy", "train")) == 50
+
+
+def test_the_circuit_breaker_spares_a_host_that_is_down(tmp_path):
+    with Server(default=status(500)) as bad, Server() as good:
+        for index in range(5):
+            good[f"/{index}"] = file(jpeg(index))
+        urls = [bad.url(f"/{index}") for index in range(100)] + [good.url(f"/{index}") for index in range(5)]
+        write_selection(tmp_path, "happy", urls, 105)
+        manners = Manners(connections=4, backoff=0.01, breaker_after=8, breaker_pause=0.02, breaker_tries=3)
+        summary = fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        assert len(bad.log) < 25
+        assert len(read(tmp_path, "happy", "train")) == 5
+        assert len(summary.given_up) > 75
+        assert summary.selections[0].missing["host-down"] == len(summary.given_up)
+        # Nothing was recorded of what was not asked: the next run asks for it, without --retry-failed.
+        for index in range(100):
+            bad[f"/{index}"] = file(jpeg(100 + index))
+        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        recorded = summary.selections[0].missing["server-error"]
+        assert len(read(tmp_path, "happy", "train")) == 105 - recorded
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return unused.getsockname()[1]
+
+
+@pytest.mark.parametrize("way", ["refused", "no-name", "silent", "silent-tls"])
+def test_a_host_that_never_answers_is_known_soon_and_nothing_is_recorded(tmp_path, way):
+    with Server(default=hang) as silent:
+        url = {"refused": f"http://127.0.0.1:{closed_port()}", "no-name": "http://no-such-host.invalid",
+               "silent": silent.url(""), "silent-tls": silent.url("").replace("http", "https")}[way]  # fmt: skip
+        write_selection(tmp_path, "happy", [f"{url}/{index}" for index in range(100)], 60, 20)
+        limits = Limits(silent_seconds=0.5, connect_seconds=0.5)
+        config = Fetch(Build(size=48), limits, Manners(first_pause=0.1), allow_private=True)
+        started = time.monotonic()
+        with pytest.raises(BamkitError, match=r"100 host-down \(.* has not answered once, the last time: ") as error:
+            fetch(Workspace(tmp_path), config=config)
+        assert time.monotonic() - started < 30  # 1.5 where nothing else runs; it was 155 and more
+        assert ("once the host answers" if way == "no-name" else "start the server") in error.value.hint
+        # Those under way at first, what took their place until the breaker opened, one try; none more for the reserve.
+        assert len(silent.log) <= config.manners.connections + config.manners.breaker_after + 1
+    assert ledger(tmp_path) == {}
+
+
+def test_the_sample_server_that_was_not_started(tmp_path, bamkit):
+    port = closed_port()
+    write_selection(tmp_path, "happy", [f"http://127.0.0.1:{port}/{index}" for index in range(30)], 20)
+    started = time.monotonic()
+    said = bamkit("fetch --allow-private", cwd=tmp_path, code=1).output
+    assert time.monotonic() - started < 30  # 2.5 where nothing else runs
+    assert "12 times in a row (unreachable: Connection refused): asked again after 2 s" in said
+    assert "not one picture of 'happy' could be had: 30 host-down" in said
+    assert "bamkit sample DIR --serve" in said
+
+
+def test_a_host_that_was_down_is_asked_for_everything_by_the_next_run(tmp_path):
+    with Server(default=reset()) as server, Server() as other:
+        urls = [server.url(f"/{index}") for index in range(60)]
+        for index in range(60, 64):
+            other[f"/{index}"] = file(jpeg(index))
+        write_selection(tmp_path, "happy", urls + [other.url(f"/{index}") for index in range(60, 64)], 64)
+        config = Fetch(Build(size=48), manners=Manners(first_pause=0.1), allow_private=True)
+        summary = fetch(Workspace(tmp_path), config=config)
+        assert len(summary.given_up) == 60
+        assert len(read(tmp_path, "happy", "train")) == 4
+        for index in range(60):
+            server[f"/{index}"] = file(jpeg(index))
+        assert fetch(Workspace(tmp_path), config=config).given_up == {}
+        assert len(read(tmp_path, "happy", "train")) == 64
+
+
+def test_a_host_with_bad_files_first_is_not_given_up(tmp_path):
+    """Its breaker opens, but another file is tried, and that one comes."""
+    with Server() as server:
+        for index in range(40):
+            server[f"/{index}"] = reset() if index < 14 else file(jpeg(index))
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
+        manners = Manners(first_pause=0.1, breaker_pause=0.05, connections=4, backoff=0.05)
+        summary = fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        assert summary.given_up == {}
+        assert len(read(tmp_path, "happy", "train")) == 26
+
+
+@pytest.mark.parametrize("answer", [reset(), status(500)])
+def test_what_fails_at_a_host_that_answers_others_comes_to_an_end(tmp_path, answer):
+    """Fifty files fail for ever. Each run records those that it asked for, so that some run is the last."""
+    with Server(default=answer) as server:
+        server["/0"] = file(jpeg(0))
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(51)], 51)
+        manners = Manners(first_pause=0.02, breaker_pause=0.01, backoff=0.01)
+        config = Fetch(Build(size=48), manners=manners, allow_private=True)
+        left = [len(fetch(Workspace(tmp_path), config=config).given_up) for _ in range(4)]
+        assert left == sorted(left, reverse=True)
+        assert left[-1] == 0, left
+        assert len(ledger(tmp_path)) == 51
+
+
+def test_an_open_breaker_lets_one_through_whatever_else_is_under_way():
+    host = Host("127.0.0.1:80", Manners(connections=8, breaker_after=3))
+    for _ in range(8):
+        host.enter(0.0)
+    for _ in range(3):
+        host.leave(10.0, 0.0, Fault("timeout"))
+    assert host.open_at() == 12.0, "five old requests still hang: the try need not wait for them"
+    host.enter(12.0)
+    assert host.open_at() is None, "one at a time"
+    host.leave(20.0, 0.0, Fault("timeout"))
+    assert (host.open_at(), host.given_up) == (None, "")
+    host.leave(22.0, 12.0, Fault("timeout"))
+    assert "has not answered once" in host.given_up
+
+
+def test_backoff_doubles_with_jitter_up_to_a_cap():
+    manners = Manners(backoff=0.5, backoff_cap=4)
+    for attempt, middle in ((1, 0.5), (2, 1), (3, 2), (4, 4), (9, 4)):
+        waits = [backoff(manners, attempt) for _ in range(200)]
+        assert middle * 0.5 <= min(waits) < middle * 0.7 < middle * 1.3 < max(waits) <= middle * 1.5
+
+
+def test_a_host_that_complains_is_asked_half_as_often_and_slowly_more_again():
+    host = Host("host.example:80", Manners(rate=8))
+    host.enter(0.0)
+    host.leave(1.0, 0.0, Fault("throttled", retry_after=30.0))
+    assert (host.rate, host.open_at()) == (4.0, 31.0)
+    rates = []
+    for second in range(31, 91):
+        host.enter(second)
+        host.leave(second + 0.5, second, None)
+        rates.append(host.rate)
+    assert rates == sorted(rates)
+    assert rates[10] < 6 < rates[-1] == 8
+
+
+def test_connections_per_host_and_keep_alive(tmp_path):
+    with Server() as server:
+        for index in range(40):
+            server[f"/{index}"] = slow(0.02, file(jpeg(index)))
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
+        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=Manners(connections=3), allow_private=True))
+        assert server.most == 3
+        assert server.connections == 3
+
+
+def test_the_rate_limit(tmp_path):
+    with Server() as server:
+        for index in range(30):
+            server[f"/{index}"] = file(jpeg(index))
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(30)], 30)
+        manners = Manners(connections=2, rate=25)
+        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        times = [when for when, _ in server.log]
+        assert times[-1] - times[0] > (30 - 3) / 25 * 0.95
+
+
+def test_many_slow_hosts_do_not_hold_up_one_another():
+    """The scheduler alone, with a clock of its own: work is found wherever it may start."""
+    now = [0.0]
+    scheduler = Scheduler(Manners(connections=1, rate=1), clock=lambda: now[0])
+    for host in range(50):
+        for index in range(3):
+            scheduler.add(f"http://host{host}.example/{index}")
+    scheduler.close()
+    taken = []
+    for _ in range(50):
+        job = scheduler.take()
+        taken.append(job.url)
+        scheduler.finish(job, None)
+    assert len({url.split("/")[2] for url in taken}) == 50
+    now[0] = 1.0
+    assert scheduler.take().url.endswith("/1")
