@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,10 @@ def _figures_of_merit(page: Page, folder: Path) -> None:
     """The main figures of the evaluation, one row a metric, as in a paper's table."""
     found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     page.section("Figures", "Each beside its floors: no translation, a plain colour transfer, and real pictures.")
-    for text in [*found["missing"], *found["warnings"]]:
-        page.note(text)
+    if found["warnings"]:
+        page.note(" ".join(found["warnings"]))
+    if found["missing"]:
+        page.text(" ".join(found["missing"]))
     for direction in found["n"]:
         rows = [row for row in found["figures"] if row["direction"] == direction and not row.get("attribute")]
         rows += [row for row in found["figures"] if row["direction"] == direction and _pooled(row)]
@@ -83,12 +86,14 @@ def _pooled(row: dict[str, Any]) -> bool:
     return str(row.get("attribute", "")).startswith("emotion_")
 
 
-def _pivoted(rows: list[dict[str, Any]]) -> Any:
-    """One row a metric, one column a method."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    for metric in dict.fromkeys(row["metric"] for row in rows):
+def _pivoted(rows: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    """The evaluation's own table: one row a metric, one column a method."""
+    from bamkit.gan.evaluate.core import COLUMNS, NAMES
+
+    for metric, label in COLUMNS.items():
         line = {row["method"]: _text(row) for row in rows if row["metric"] == metric}
-        yield {"metric": metric, **{method: line.get(method, "") for method in methods}}
+        if line:
+            yield {"": label, **{told: line.get(method, "") for method, told in NAMES.items()}}
 
 
 def _text(row: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def _memorised(direction: str, space: Space, found: Failures) -> None:
     """
     if len(space.target_train) < 1 or len(space.target_test) < 20:
         found.warnings.append(
-            "memorisation is not judged: it takes 20 real test pictures of the target and some training ones"
+            "memorisation is not judged: it takes 20 real test pictures of the target and some training ones."
         )
         return
     usual = float(np.quantile(nearest(space.target_test, space.target_train)[0], 0.05))
@@ -76,7 +76,7 @@ def _far(direction: str, space: Space, change: np.ndarray | None, found: Failure
     domains = (space.source_train, space.target_train)
     if min(map(len, domains)) <= NEIGHBOURS:
         found.warnings.append(
-            f"far from both domains is not judged: it takes more than {NEIGHBOURS} training pictures a side"
+            f"far from both domains is not judged: it takes more than {NEIGHBOURS} training pictures a side."
         )
         return
     excess = []

@@ -99,10 +99,10 @@ def card_rows(card: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "attribute": name,
-                "held out": one["n"],
+                "n": one["n"],
                 "positive": one["counts"]["held out"]["positive"],
                 "average precision": _interval(one["average_precision"]),
-                "by chance": _round(one["prevalence"]),
+                "chance": _round(one["prevalence"]),
                 "AUC": _interval(one["auc"]),
                 "calibration error": _round(one["calibration_error"]),
             }
@@ -130,7 +130,10 @@ def write_card_page(judge: Judge, folder: Path) -> None:
     images = ", ".join(f"{count:,} {part}" for part, count in card["images"].items())
     page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
     page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
-    page.table(card_rows(card), caption="By chance: the average precision of a random order. Intervals are 95 %.")
+    page.table(
+        card_rows(card),
+        caption="n: held-out pictures with a label. Chance: the average precision of a random order.",
+    )
     if _emotions(card):
         told = "Predicted probability and observed share, by tenths; a calibrated judge is on the line."
         page.figure(_reliability(card), "Reliability of the emotions: the table above has the errors.", told, wide=True)
