@@ -158,7 +158,7 @@ def recipe_of(workspace: Workspace, config: StudyConfig) -> list[Step]:
         Step(
             ("fetch", *names, "--size", str(config.size)),
             "download the pictures and resize them",
-            lambda: all((workspace.split(name) / "missing.parquet").exists() for name in names),  # written last
+            lambda: all(_fetched(workspace, name) for name in names),
             lambda: _fetch_cost(workspace, names),
         ),
         Step(
@@ -234,6 +234,12 @@ def finished(run: Path) -> bool:
     from bamkit.gan import checkpoint
 
     return (run / "run.json").exists() and checkpoint.read_run(run).get("steps") in checkpoint.steps(run)
+
+
+def _fetched(workspace: Workspace, name: str) -> bool:
+    """Whether a split is whole: its last file is there, and none of its pictures waits for a host that was down."""
+    missing = workspace.split(name) / "missing.parquet"
+    return missing.exists() and "host-down" not in read_table(missing, ["outcome"])["outcome"].to_pylist()
 
 
 def _fetch_cost(workspace: Workspace, names: list[str]) -> str:

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 
+import pyarrow as pa
 import pytest
 
+from bamkit.contract import missing_schema
 from bamkit.errors import BamkitError
-from bamkit.study import StudyConfig, study
+from bamkit.provenance import write_table
+from bamkit.study import StudyConfig, _fetched, study
 from bamkit.workspace import Workspace
 
 QUICK = ("--scale", "0.04", "--preset", "quick", "--size", "40", "--steps", "30")
@@ -73,3 +76,13 @@ def test_a_rehearsal_is_not_taken_for_the_study(sample_factory, bamkit):
     mark.write_text('{"scale": 0.02}')
     with pytest.raises(BamkitError, match=r"other settings: bamkit study --scale 0\.02"):
         study(Workspace.open(root), config, print)
+
+
+def test_a_fetch_that_met_a_dead_host_is_not_done(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    path = workspace.split("happy") / "missing.parquet"
+    assert not _fetched(workspace, "happy")
+    for outcome, done in (("host-down", False), ("gone", True)):
+        row = {"mid": 1, "split": "train", "outcome": outcome}
+        write_table(pa.Table.from_pylist([row], schema=missing_schema()), path, {})
+        assert _fetched(workspace, "happy") is done
