@@ -51,3 +51,18 @@ def test_commands_shown_have_their_options(page):
 
 def test_commands_are_found_in_the_pages():
     assert sum(len(list(shown(page))) for page in PAGES if page.name != "cli.md") > 60
+
+
+def test_commands_in_messages_have_their_options():
+    """A hint that cannot be typed is worse than none."""
+    names = "|".join(root.list_commands(click.Context(root)))
+    found = 0
+    for path in sorted((HERE / "bamkit").rglob("*.py")):
+        for line in re.finditer(rf"bamkit ({names})\b([^\"`;,:()\n]*)", path.read_text(encoding="utf-8")):
+            command = root.get_command(click.Context(root), line[1])
+            inner = command.commands.values() if isinstance(command, click.Group) else [command]
+            known = {name for one in inner for option in one.params for name in option.opts + option.secondary_opts}
+            options = set(re.findall(r"(?<=\s)--[a-z][a-z-]*", line[2])) - {"--help"}
+            assert options <= known, f"{path.name}: {line[0]}"
+            found += bool(options)
+    assert found > 40

@@ -260,7 +260,7 @@ def _hash(text: str | None, member: Member) -> int:
     if not isinstance(text, str) or not HASH.fullmatch(text):
         raise BamkitError(
             f"{member.place}, image {member.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
-            f"was the split written by bamkit? bamkit fetch {member.domain} --force builds it anew",
+            f"delete splits/{member.domain}, and bamkit fetch {member.domain} builds it anew",
         )
     return int(text, 16)
 

@@ -49,7 +49,7 @@ def _decoded(data: bytes, side: int) -> Image.Image:
             return picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BamkitError(
-            f"a picture of a split cannot be decoded: {error}", "bamkit fetch --force builds it anew"
+            f"a picture of a split cannot be decoded: {error}", "delete its folder, then: bamkit fetch"
         ) from error
 
 

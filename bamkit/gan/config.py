@@ -182,7 +182,7 @@ class TrainConfig:
         if crop < SMALLEST_CROP:
             raise BamkitError(
                 f"pictures of {size} px are too small to train on: the discriminator needs {SMALLEST_CROP} px",
-                "--size 64 to enlarge them, or bamkit fetch --size 286 --force",
+                "--size 64 to enlarge them, or bamkit fetch --size 286",
             )
         return replace(self, size=size, crop=crop)
 

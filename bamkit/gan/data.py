@@ -203,7 +203,7 @@ def refuse_shared(first: Domain, second: Domain) -> None:
     many = "1 picture" if len(shared) == 1 else f"{len(shared):,} pictures"
     fix = "remove them from one folder"
     if second.about["kind"] == "split":
-        fix = f"bamkit select --emotion {second.name} --disjoint-from {first.name} --force, then bamkit fetch --force"
+        fix = f"bamkit select --emotion {second.name} --disjoint-from {first.name} --force, then bamkit fetch"
     raise BamkitError(
         f"{first.name} and {second.name} share {many} ({some}): the generators would learn that these are both",
         f"{fix}; or give --allow-shared",
@@ -251,7 +251,7 @@ def _fill(array: np.ndarray, entries: list[Entry], size: int, tick: Tick | None)
         except BadPictureError as error:
             raise BamkitError(
                 f"{entry.path} holds a picture that cannot be decoded ({entry.key}): {error}",
-                "bamkit fetch --force writes the split again" if entry.row >= 0 else "remove the file",
+                "delete the shard, and bamkit fetch writes it again" if entry.row >= 0 else "remove the file",
             ) from error
 
     # Pillow decodes outside Python's lock, so that threads suffice.

@@ -73,7 +73,7 @@ class Source:
                     if not self.kept(row):
                         continue
                     if not (row["image"] or {}).get("bytes"):
-                        raise BamkitError(f"{path} holds no picture for {row['mid']}", "bamkit fetch --force")
+                        raise BamkitError(f"{path} holds no picture for {row['mid']}", "delete it, then: bamkit fetch")
                     yield row
 
     def tables(self, split: str) -> Iterator[pa.Table]:
