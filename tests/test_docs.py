@@ -13,6 +13,11 @@ HERE = Path(__file__).parents[1]
 PAGES = sorted([HERE / "README.md", *HERE.glob("docs/*.md")])
 
 
+def context_of(command):
+    """With the root's settings: click remembers the help option of the first context that asks a command for it."""
+    return click.Context(command, **root.context_settings)
+
+
 def links(page):
     return [target for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")) if "://" not in target]
 
@@ -40,13 +45,13 @@ def test_every_page_is_reached_from_the_readme():
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
 def test_commands_shown_have_their_options(page):
     for line in shown(page):
-        context, words = click.Context(root, info_name="bamkit"), shlex.split(line)
+        context, words = context_of(root), shlex.split(line)
         _, words, _ = root.make_parser(context).parse_args(words)
         command = root
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
             command = command.get_command(context, words.pop(0))
             assert command is not None, line
-        command.make_parser(click.Context(command)).parse_args(words)
+        command.make_parser(context_of(command)).parse_args(words)
 
 
 def test_commands_are_found_in_the_pages():
@@ -55,11 +60,11 @@ def test_commands_are_found_in_the_pages():
 
 def test_commands_in_messages_have_their_options():
     """A hint that cannot be typed is worse than none."""
-    names = "|".join(root.list_commands(click.Context(root)))
+    names = "|".join(root.list_commands(context_of(root)))
     found = 0
     for path in sorted((HERE / "bamkit").rglob("*.py")):
         for line in re.finditer(rf"bamkit ({names})\b([^\"`;,:()\n]*)", path.read_text(encoding="utf-8")):
-            command = root.get_command(click.Context(root), line[1])
+            command = root.get_command(context_of(root), line[1])
             inner = command.commands.values() if isinstance(command, click.Group) else [command]
             known = {name for one in inner for option in one.params for name in option.opts + option.secondary_opts}
             options = set(re.findall(r"(?<=\s)--[a-z][a-z-]*", line[2])) - {"--help"}
