@@ -126,4 +126,6 @@ def test_the_first_line_is_from_a_measured_step(monkeypatch):
     assert "200,000 steps of 20 s" in line
     assert "46 d" in line
     assert "--preset quick" in line
+    quick = slow.sentence(config.build("quick", given={"steps": 90_000}), cpu, 90_000, 1000)
+    assert "--preset quick" not in quick, "it is that already"
     assert "a GPU" in line

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from bamkit.gan.config import TrainConfig
+from bamkit.gan.config import PRESETS, TrainConfig
 from bamkit.gan.engine import device_name
 from bamkit.progress import duration
 
@@ -122,7 +122,7 @@ class Pace:
 def _advice(config: TrainConfig, device: torch.device, seconds: float) -> str:
     if seconds > 3600 and device.type == "cpu":
         ways = ["a GPU", "--minutes 60 (a shorter schedule)"]
-        if config.width > 16:
+        if config.width > PRESETS["quick"]["width"] or config.crop > PRESETS["quick"]["crop"]:
             ways.append("--preset quick (small pictures, a narrow network)")
         return f"Sooner: {', '.join(ways)}."
     if seconds > 3600:
