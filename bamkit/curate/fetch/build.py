@@ -110,7 +110,8 @@ def phash(picture: Image.Image) -> str:
     low = np.einsum("il,jl->ij", half, basis)
     # Rounded, so that a flat picture's noise in the last binary digit does not decide a bit.
     flat = np.round(low.ravel(), 6)
-    bits = flat > np.median(flat[1:])
+    # The middle of 63 values is their median; `np.median` comes to the same in five times the time.
+    bits = flat > np.sort(flat[1:])[31]
     bits[0] = False
     return np.packbits(bits).tobytes().hex()
 
