@@ -1,6 +1,7 @@
 """Fixtures shared by all tests. Everything is made in code; nothing is downloaded."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,9 @@ from click.testing import CliRunner
 # A bug must fail a test with its traceback, not look like a tidy error.
 os.environ.setdefault("BAMKIT_DEBUG", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Shells start background jobs with Ctrl-C ignored, and programs that the tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
