@@ -57,11 +57,11 @@ class Root(click.Group):
         return importlib.import_module(f"bamkit.commands.{name}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        import difflib
+        if args and args[0] not in COMMANDS:
+            import difflib
 
-        near = difflib.get_close_matches(args[0], COMMANDS, 1) if args else []
-        if near and args[0] not in COMMANDS:
-            ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")
+            if near := difflib.get_close_matches(args[0], COMMANDS, 1):
+                ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
