@@ -202,9 +202,7 @@ class Client:
             num_pools=256,
             maxsize=config.manners.connections,
             ssl_context=trust(config.ca_file),
-            timeout=urllib3.Timeout(
-                connect=config.limits.connect_seconds, read=min(config.limits.seconds, config.limits.silent_seconds)
-            ),
+            timeout=urllib3.Timeout(connect=config.limits.connect_seconds, read=config.limits.silence),
         )
         self.pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
 
@@ -227,7 +225,7 @@ class Client:
         except Fault as found:
             fault = found
         except (HTTPError, LocationParseError) as error:
-            fault = _translate(error, min(limits.seconds, limits.silent_seconds))
+            fault = _translate(error, limits.silence)
         except ValueError as error:
             # What http.client and urllib3 raise for answers that are no HTTP at all (UnicodeError is one, too).
             fault = Fault("bad-answer", _said(error))

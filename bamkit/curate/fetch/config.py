@@ -89,6 +89,11 @@ class Limits:
         for name in self.decoders:
             _one_of("--accept", name, DECODERS)
 
+    @property
+    def silence(self) -> float:
+        """The longest silence that a request outlives, in seconds: no longer than the whole of it."""
+        return min(self.seconds, self.silent_seconds)
+
 
 @dataclass(frozen=True)
 class Manners:
