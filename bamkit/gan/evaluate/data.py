@@ -259,9 +259,7 @@ def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
         have = ", ".join(_values(after.column("split"))) or "none"
         again = f"bamkit translate {name}"
         if split != "test":
-            beside = f"{name}-{split}"
-            again += f" --split {split} --output {path.parent.with_name(beside)}"
-            again += f"; bamkit evaluate {beside} --split {split}"
+            again += f" --split {split}; bamkit evaluate {name}-{split} --split {split}"
         raise BamkitError(
             f"{path} holds no translation of a {split} picture of this workspace (splits in it: {have})", again
         )
