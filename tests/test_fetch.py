@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image
 
 from bamkit.contract import missing_schema, split_schema
 from bamkit.curate.fetch import Build, Fetch, Manners, fetch
+from bamkit.curate.fetch.download import GATHER
+from bamkit.curate.fetch.store import Store
 from bamkit.errors import BamkitError
 from bamkit.provenance import read_about
 from bamkit.workspace import Workspace
@@ -86,6 +89,20 @@ def test_plain_fetch_writes_the_contract(server, ten):
     assert sorted(path.name for path in (ten / "originals").iterdir() if path.is_file()) == [
         "ledger.sqlite", "lock.sqlite",
     ]  # fmt: skip
+
+
+def test_results_are_written_down_in_groups(server, tmp_path, monkeypatch):
+    # Each group is flushed to the disk and committed, which costs the same for one picture as for many.
+    for index in range(150):
+        server[f"/{index}.jpg"] = file(jpeg(index))
+    write_selection(tmp_path, "many", [server.url(f"/{index}.jpg") for index in range(150)], 150)
+    sizes = []
+    keep = Store.keep
+    monkeypatch.setattr(Store, "keep", lambda store, results: (sizes.append(len(results)), keep(store, results)))
+    started = time.monotonic()
+    fetch(Workspace(tmp_path), config=settings())
+    assert sum(sizes) == 150
+    assert len(sizes) <= 2 + (time.monotonic() - started) / GATHER
 
 
 def test_a_second_fetch_asks_nothing_and_changes_nothing(server, ten):
