@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sqlite3
@@ -15,6 +16,7 @@ from PIL import Image
 
 from bamkit.contract import missing_schema, split_schema
 from bamkit.curate.fetch import Build, Fetch, Manners, fetch
+from bamkit.curate.fetch.body import IN_MEMORY
 from bamkit.curate.fetch.download import GATHER
 from bamkit.curate.fetch.store import Store
 from bamkit.errors import BamkitError
@@ -265,6 +267,21 @@ def test_without_originals_everything_but_another_size_still_works(server, ten):
     fetch(Workspace(ten), config=settings(originals=False, build=Build(size=32), again=True))
     assert len(server.log) == before + 10
     assert read(ten, "happy", "train")[0]["width"] == 32
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "not kept"])
+def test_files_on_both_sides_of_what_stays_in_memory(server, tmp_path, keep):
+    files = [jpeg(seed).ljust(IN_MEMORY - 1 + seed, b"x") for seed in range(3)]
+    for index, data in enumerate(files):
+        server[f"/{index}.jpg"] = file(data)
+    write_selection(tmp_path, "large", [server.url(f"/{index}.jpg") for index in range(3)], 3)
+    fetch(Workspace(tmp_path), config=settings(originals=keep))
+    rows = read(tmp_path, "large", "train")
+    assert [row["original_sha256"] for row in rows] == [hashlib.sha256(data).hexdigest() for data in files]
+    assert [ledger(tmp_path)[f"{index}.jpg"]["bytes"] for index in range(3)] == [len(data) for data in files]
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "originals").rglob("*") if len(path.name) == 64}
+    assert kept == ({row["original_sha256"]: data for row, data in zip(rows, files, strict=True)} if keep else {})
+    assert list((tmp_path / "originals" / "incoming").iterdir()) == []
 
 
 def test_a_damaged_original_is_noticed(server, ten):

@@ -196,7 +196,7 @@ def test_a_redirect_to_a_private_address_is_not_followed(monkeypatch, tmp_path, 
     with Server() as server:
         server["/start"] = redirect(target.format(port=server.port))
         server["/direct"] = file(GOOD)
-        assert one(server, "/direct", tmp_path, allow_private=False).bytes == len(GOOD)
+        assert one(server, "/direct", tmp_path, allow_private=False).size == len(GOOD)
         with pytest.raises(Fault, match="private-address"):
             one(server, "/start", tmp_path, allow_private=False)
         assert [path for _, path in server.log] == ["/direct", "/start"]
@@ -219,7 +219,7 @@ def test_a_name_that_changes_its_address_is_not_asked_twice(monkeypatch, tmp_pat
     with Server() as server:
         server["/x"] = file(GOOD)
         answer = one(server, f"http://rebind.test:{server.port}/x", tmp_path, allow_private=False)
-        assert answer.bytes == len(GOOD)
+        assert answer.size == len(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_tls_is_verified(tmp_path):
         server["/drip"] = drip(GOOD)
         with pytest.raises(Fault, match=r"tls.*self.signed"):
             one(server, "/a", tmp_path)
-        assert one(server, "/a", tmp_path, ca_file=str(pem)).bytes == len(GOOD)
+        assert one(server, "/a", tmp_path, ca_file=str(pem)).size == len(GOOD)
         with pytest.raises(Fault, match="tls"):
             one(server, f"https://localhost:{server.port}/a", tmp_path, ca_file=str(pem))
         started = time.monotonic()

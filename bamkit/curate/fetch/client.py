@@ -8,9 +8,6 @@ import socket
 import ssl
 import threading
 import time
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -30,29 +27,15 @@ from urllib3.exceptions import (
 )
 
 from bamkit.curate.fetch.addresses import Resolver, checked_url, follow
+from bamkit.curate.fetch.body import Answer, Body, plain
 from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.faults import Fault, of_status
 from bamkit.errors import BamkitError
 
-CHUNK = 1 << 17
 DRAIN = 1 << 16
 SMALL = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
 _here = threading.local()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A file that arrived whole and lies under a temporary name."""
-
-    path: Path
-    sha256: str
-    md5: str | None
-    """Of small files, and of all while the user lists MD5s of placeholders."""
-    bytes: int
-    content_type: str | None
-    status: int
-    final_url: str
 
 
 class Guard:
@@ -212,9 +195,10 @@ class Client:
         self.pools.clear()
 
     def get(self, url: str, path: Path) -> Answer:
-        """Fetch `url` into the new file `path`. Raises Fault for everything that goes wrong with it.
+        """Fetch `url`; a file that is large or to be kept is written to the new file `path`.
 
-        An OSError is a fault of this machine's disk and not of the image.
+        Raises Fault for everything that goes wrong with it. An OSError is a fault of this machine's disk and not of
+        the image.
         """
         _here.client = self
         limits = self.config.limits
@@ -277,20 +261,22 @@ class Client:
             raise Fault("too-many-bytes", f"{int(announced):,} bytes announced", 200)
         sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
-        size = 0
-        with open(path, "wb") as file:
-            for chunk in _plain(response):
-                size += len(chunk)
-                if size > limit:
+        with Body(path) as body:
+            for chunk in plain(response):
+                body.write(chunk)
+                if body.size > limit:
                     raise Fault("too-many-bytes", f"more than {limit:,} bytes", 200)
                 sha256.update(chunk)
-                if wanted := self.config.lists_md5 or size <= SMALL:
+                if wanted := self.config.lists_md5 or body.size <= SMALL:
                     md5.update(chunk)
-                file.write(chunk)
-        if size == 0:
-            raise Fault("not-a-picture", "an empty file", 200)
+            if body.size == 0:
+                raise Fault("not-a-picture", "an empty file", 200)
+            data = body.data()
+        if data is not None and self.config.originals:
+            path.write_bytes(data)
         kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()[:80] or None
-        return Answer(path, sha256.hexdigest(), md5.hexdigest() if wanted else None, size, kind, 200, final_url)
+        hashes = sha256.hexdigest(), md5.hexdigest() if wanted else None
+        return Answer(path, data, *hashes, body.size, kind, 200, final_url)
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:
@@ -318,27 +304,6 @@ def retry_after(value: str | None) -> float | None:
         return max(0.0, when.timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _plain(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The body in pieces of at most CHUNK bytes; compressed ones unpacked piece by piece, never all at once."""
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding in ("", "identity"):
-        while chunk := response.read(CHUNK, decode_content=False):
-            yield chunk
-        return
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        raise Fault("bad-answer", f"Content-Encoding: {coding[:40]}, although identity was asked for", 200)
-    unpack = zlib.decompressobj(wbits=47 if coding != "deflate" else 15)
-    try:
-        while chunk := response.read(CHUNK, decode_content=False):
-            while chunk:
-                yield unpack.decompress(chunk, CHUNK)
-                chunk = unpack.unconsumed_tail
-    except zlib.error as error:
-        raise Fault("bad-answer", f"the {coding} encoding is broken", 200) from error
-    if not unpack.eof:
-        raise Fault("incomplete", f"the {coding} encoding ends too early", 200)
 
 
 def _drained(response: urllib3.BaseHTTPResponse) -> bool:

@@ -221,13 +221,13 @@ class Download:
         while item := self._arrived.get():
             row, answer = item
             try:
-                made, header = build(answer.path.read_bytes(), self.config.build, self.config.limits)
+                made, header = build(answer.read(), self.config.build, self.config.limits)
             except Fault as fault:
-                answer.path.unlink()
+                answer.path.unlink(missing_ok=True)
                 self._judged.put(Result(_failed(row.url, fault, row.attempts, answer)))
                 continue
             if not self.config.originals:
-                answer.path.unlink()
+                answer.path.unlink(missing_ok=True)
             self._judged.put(Result(_measured(row, header), answer.path if self.config.originals else None, made))
 
     def _record(self) -> None:
@@ -264,7 +264,7 @@ def _failed(url: str, fault: Fault, attempts: int, answer: Answer | None) -> Row
 def _described(row: Row, answer: Answer) -> Row:
     """The row with what is known of the file that came."""
     moved = answer.final_url if answer.final_url != row.url else None
-    what = {"sha256": answer.sha256, "md5": answer.md5, "bytes": answer.bytes, "content_type": answer.content_type}
+    what = {"sha256": answer.sha256, "md5": answer.md5, "bytes": answer.size, "content_type": answer.content_type}
     return replace(row, **what, final_url=moved)
 
 
