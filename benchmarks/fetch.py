@@ -276,6 +276,8 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
                 found[f"{scheme} {name}"] = {"pictures_s": rate, "peak_mb": memory, "cpu_ms": cpu}
         finally:
             server.kill()
+            # Waited for, or its processor time would be counted with that of the next program.
+            server.wait()
     return found
 
 
