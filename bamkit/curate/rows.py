@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bamkit.contract import selection_schema
 from bamkit.curate.database import Database, quote, truth
@@ -13,6 +12,7 @@ from bamkit.curate.labels import labels_of
 from bamkit.curate.queries import query as named
 from bamkit.curate.query import Query
 from bamkit.curate.ranking import Candidate, row_key
+from bamkit.curate.tables import from_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,13 +38,11 @@ def _part(
     database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], before: int, source: str
 ) -> pa.Table:
     """The rows of some dealt candidates, the first of which has the rank `before` + 1."""
-    import pyarrow as pa
-    from pyarrow.json import ParseOptions, ReadOptions, read_json
-
+    schema = selection_schema()
     chosen = [one for one, _ in dealt]
     scores = scores_of(database, chosen)
     labels = labels_of(database, query, chosen, scores, source)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for rank, (one, split) in enumerate(dealt, before + 1):
         row = {
             "mid": one.mid,
@@ -58,11 +56,8 @@ def _part(
             **labels[one.mid],
             **scores[one.key],
         }
-        rows.append(json.dumps(row))
-    # Through JSON, because pa.array and pa.table import pandas, which takes longer than all the rest of this.
-    text = "\n".join(rows).encode()
-    options = ParseOptions(explicit_schema=selection_schema(), unexpected_field_behavior="error")
-    return read_json(pa.BufferReader(text), ReadOptions(block_size=len(text) + 1), options)
+        rows.append(row)
+    return from_columns({name: [row.get(name) for row in rows] for name in schema.names}).cast(schema)
 
 
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
