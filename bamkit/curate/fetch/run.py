@@ -143,7 +143,9 @@ class _Run:
             summary.bytes += tally.bytes
             summary.failed += tally.failed
             summary.given_up |= tally.skipped
-            self.down |= {host_key(url): why for why, url in {why: url for url, why in tally.skipped.items()}.items()}
+            # A reason names its host, so one address of each will do; there may be millions.
+            one_each = {why: url for url, why in tally.skipped.items()}
+            self.down |= {host_key(url): why for why, url in one_each.items()}
 
     def _build(self, publication: Publication) -> bool:
         """Build what the split needs and is not built yet; False if some of it could not be."""
