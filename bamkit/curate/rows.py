@@ -42,22 +42,23 @@ def _part(
     chosen = [one for one, _ in dealt]
     scores = scores_of(database, chosen)
     labels = labels_of(database, query, chosen, scores, source)
-    rows: list[dict[str, Any]] = []
-    for rank, (one, split) in enumerate(dealt, before + 1):
+    columns: dict[str, list[Any]] = {name: [None] * len(dealt) for name in schema.names}
+    for index, (one, split) in enumerate(dealt):
         row = {
             "mid": one.mid,
             "project_id": one.project_id if isinstance(one.project_id, int) else None,
             "src": one.src,
             "license": None if one.license is None else str(one.license),
             "mature": truth(one.mature),
-            "rank": rank,
+            "rank": before + 1 + index,
             "score": float(one.score),
             "split": split,
             **labels[one.mid],
             **scores[one.key],
         }
-        rows.append(row)
-    return from_columns({name: [row.get(name) for row in rows] for name in schema.names}).cast(schema)
+        for name, value in row.items():
+            columns[name][index] = value
+    return from_columns(columns).cast(schema)
 
 
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
