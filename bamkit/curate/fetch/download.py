@@ -103,7 +103,6 @@ class Download:
         self._client = Client(self.config)
         self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
         self._judged: queue.Queue[Result | None] = queue.Queue(self.config.build.at_once(2 * GROUP))
-        self._ending = threading.Event()
         self._error: BaseException | None = None
         workers, decoders, recorder = self._threads(urls)
         try:
@@ -154,7 +153,6 @@ class Download:
         for job in self._scheduler.failed if self._error is None else ():
             self._judged.put(Result(_failed(job.url, job.fault, job.attempts, None)))
         self._judged.put(None)
-        self._ending.set()
         recorder.join()
         self.tally.skipped.update(self._scheduler.given_up)
 
@@ -231,14 +229,15 @@ class Download:
             self._judged.put(Result(_measured(row, header), answer.path if self.config.originals else None, made))
 
     def _record(self) -> None:
-        """Write down what was judged, as much at a time as has gathered meanwhile: files first, then the ledger."""
+        """Write down what was judged, as much at a time as gathers in a moment: files first, then the ledger."""
         ended, most = False, self.config.build.at_once(GROUP)
         while not ended:
             group = [self._judged.get()]
-            self._gather(most)
+            # To flush and to commit takes as long for one result as for many.
+            limit = time.monotonic() + GATHER
             while len(group) < most and group[-1] is not None:
                 try:
-                    group.append(self._judged.get_nowait())
+                    group.append(self._judged.get(timeout=max(0.0, limit - time.monotonic())))
                 except queue.Empty:
                     break
             ended = group[-1] is None
@@ -246,13 +245,6 @@ class Download:
             if results:
                 self.keep(results)
                 self.tally.add(result.row for result in results)
-
-    def _gather(self, most: int) -> None:
-        """Wait a moment for more results: to flush and to commit takes as long for one as for many."""
-        limit = time.monotonic() + GATHER
-        while self._judged.qsize() < most and time.monotonic() < limit:
-            if self._ending.wait(GATHER / 8):
-                return
 
 
 def _failed(url: str, fault: Fault, attempts: int, answer: Answer | None) -> Row:
