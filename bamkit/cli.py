@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import bamkit
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
 
 # In the order of the work, which is also the order of `bamkit --help`.
 SECTIONS = {
@@ -22,6 +22,8 @@ SECTIONS = {
     "Train and judge": ("train", "translate", "judge", "evaluate", "compare"),
 }
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
+GAN = ("train", "translate", "judge", "evaluate", "compare")
+WHOLE_WAY = ("sample", "demo", "study")
 
 
 class Shown(click.ClickException):
@@ -54,7 +56,8 @@ class Root(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"bamkit.commands.{name}").command
+        room = "" if name in WHOLE_WAY else "gan." if name in GAN else "curate."
+        return importlib.import_module(f"bamkit.commands.{room}{name}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:

@@ -14,10 +14,10 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from bamkit.contract import ATTRIBUTES, selection_schema
-from bamkit.curate.balance import NOT_EMOTION
-from bamkit.curate.check import DISTANCE, near_pairs, popcount
-from bamkit.curate.matching import match
+from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.curate.audit.balance import NOT_EMOTION
+from bamkit.curate.audit.leaks import DISTANCE, near_pairs, popcount
+from bamkit.curate.select.matching.match import match
 
 
 def hashes(n: int) -> np.ndarray:

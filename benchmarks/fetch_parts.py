@@ -27,8 +27,8 @@ import urllib3
 from PIL import Image
 
 from bamkit.curate.fetch import Build, Fetch, Limits
-from bamkit.curate.fetch.build import build, encode, phash
-from bamkit.curate.fetch.client import Client
+from bamkit.curate.fetch.http.client import Client
+from bamkit.curate.fetch.splits.picture import build, encode, phash
 
 
 def clients(port: int, gets: int, folder: Path) -> None:

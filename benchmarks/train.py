@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from baseline import Baseline
 
-from bamkit.gan.config import TrainConfig
-from bamkit.gan.distributed import Group
-from bamkit.gan.engine import Levers, can_compile
-from bamkit.gan.learner import Learner
-from bamkit.gan.step import LOSSES
-from bamkit.provenance import versions
+from bamkit.common.provenance import versions
+from bamkit.gan.train.device.acceleration import Levers, can_compile
+from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.train.state import Learner
+from bamkit.gan.train.step import LOSSES
 
 
 class Pictures:
@@ -258,7 +258,7 @@ def curves(config, device, pair, count, out):
     for name, rows in found.items():
         means = {key: statistics.fmean(row[key] for row in rows[-last:]) for key in LOSSES[:8]}
         print(f"{name:20} " + "  ".join(f"{key} {value:.3f}" for key, value in means.items()))
-    from bamkit import figures
+    from bamkit.common import figures
 
     figure = figures.new(9, 3.5)
     with figures.style():
@@ -281,8 +281,8 @@ def loader(device):
 
     from PIL import Image
 
-    from bamkit.gan.feed import Feed
-    from bamkit.gan.plan import Plan
+    from bamkit.gan.train.data.loader import Feed
+    from bamkit.gan.train.random_draws import Plan
 
     for side in (512, 2048):
         array = Pictures("a", 1, side, 0).array[0]

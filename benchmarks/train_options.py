@@ -3,7 +3,7 @@
     python benchmarks/train_options.py --from DIR --to DIR --seeds 3 --steps 2000
 
 Each seed is trained twice, without and with augmentation; in both, the generators as they end and their moving average
-are measured on the test split (bamkit.gan.validate: style is 1 as far from the target as the untouched pictures, 0 at
+are measured on the test split (validation.py: style is 1 as far from the target as the untouched pictures, 0 at
 no difference; cycle is the mean absolute error of coming back). Lower is better. Differences are paired by seed, with a
 bootstrap interval over the seeds.
 """
@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bamkit.gan import data, samples
-from bamkit.gan.config import build
-from bamkit.gan.distributed import Group
-from bamkit.gan.learner import Learner
-from bamkit.gan.schedule import Schedule
-from bamkit.gan.validate import Validator
-from bamkit.provenance import versions
-from bamkit.workspace import Workspace
+from bamkit.common.provenance import versions
+from bamkit.common.workspace import Workspace
+from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.monitor import samples
+from bamkit.gan.train.monitor.validation import Validator
+from bamkit.gan.train.schedule import Schedule
+from bamkit.gan.train.settings import build
+from bamkit.gan.train.state import Learner
 
 
 def measure(validator, networks, device):

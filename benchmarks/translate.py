@@ -42,7 +42,7 @@ def picture(side: int) -> np.ndarray:
 
 def given(path: Path) -> np.ndarray:
     """A file's picture, cut to sides that the network takes."""
-    from bamkit.gan.pictures import open_picture
+    from bamkit.common.images import open_picture
 
     pixels = open_picture(path).rgb
     return pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4]
@@ -52,9 +52,9 @@ def network(width: int, blocks: int, weights: Path | None):
     """A generator read from public weights, or drawn at random and made strong enough to show."""
     import torch
 
-    from bamkit.gan import public
-    from bamkit.gan.config import TrainConfig
-    from bamkit.gan.networks import generator, initialise
+    from bamkit.gan.train.networks import public_layout as public
+    from bamkit.gan.train.networks.cyclegan import generator, initialise
+    from bamkit.gan.train.settings import TrainConfig
 
     if weights is not None:
         return public.read(weights)
@@ -84,8 +84,8 @@ def exact(translator, pixels: np.ndarray, tile: int) -> np.ndarray:
     """The same network in float64: what the other ways are measured against."""
     import torch
 
-    from bamkit.gan import public
-    from bamkit.gan.tiling import Store, run_resnet
+    from bamkit.gan.train.networks import public_layout as public
+    from bamkit.gan.translate.tiling import Store, run_resnet
 
     store = Store(translator.device, 8_000_000_000, torch.float64)
     return run_resnet(pixels, public.weights(translator.network), store, tile)
@@ -95,7 +95,7 @@ def one(args: argparse.Namespace) -> None:
     """Run one way and print its figures as JSON."""
     import torch
 
-    from bamkit.gan.translator import Translator
+    from bamkit.gan.translate.generator import Translator
 
     device = torch.device(args.device)
     translator = Translator(network(args.width, args.blocks, args.weights), device, args.tile, int(args.memory * 1e6))

@@ -57,7 +57,7 @@ def free_port():
 @pytest.fixture(scope="session")
 def sample_factory(tmp_path_factory):
     """`sample_factory(rows=400, seed=0)` makes a fresh sample workspace on a free port and gives its folder."""
-    from bamkit.curate.sample import make_sample
+    from bamkit.sample import make_sample
 
     def make(rows=400, **options):
         return make_sample(tmp_path_factory.mktemp("sample"), rows, **{"port": free_port(), **options})
@@ -82,7 +82,7 @@ def sample_workspace(sample_template, tmp_path):
 @pytest.fixture(scope="session")
 def sample_server(sample_template):
     """The misbehaving server of `sample_template` and of every `sample_workspace`, running for the whole session."""
-    from bamkit.curate.sample import SampleServer
+    from bamkit.sample import SampleServer
 
     with SampleServer(sample_template) as server:
         yield server

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from bamkit.contract import ATTRIBUTES, split_schema, translation_schema
-from bamkit.provenance import write_table
-from bamkit.workspace import Workspace
+from bamkit.common.contract import ATTRIBUTES, split_schema, translation_schema
+from bamkit.common.provenance import write_table
+from bamkit.common.workspace import Workspace
 
 SIZE = 48
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from bamkit.contract import ATTRIBUTES, selection_schema
-from bamkit.provenance import digest, write_table
+from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.common.provenance import digest, write_table
 
 
 def write_selection(

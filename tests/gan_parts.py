@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from bamkit import contract, provenance
-from bamkit.gan.config import TrainConfig
-from bamkit.gan.networks import convolutions
-from bamkit.workspace import Workspace
+from bamkit.common import contract, provenance
+from bamkit.common.workspace import Workspace
+from bamkit.gan.train.networks.cyclegan import convolutions
+from bamkit.gan.train.settings import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 TINY = {"width": 4, "blocks": 1, "log_every": 1, "samples": 2, "sample_pictures": 1, "tensorboard": False}

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 from domains import bam, manifest, two_domains, write_selection
 
-from bamkit.contract import ATTRIBUTES, LABELS
-from bamkit.curate import statistics
-from bamkit.curate.balance import balance, prevalence, score_shift, top_labels
-from bamkit.curate.domain import read_domain, read_domains
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
+from bamkit.common import statistics
+from bamkit.common.contract import ATTRIBUTES, LABELS
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.balance import balance, prevalence, score_shift, top_labels
+from bamkit.curate.audit.domain import read_domain, read_domains
 
 
 def row(table: pa.Table, attribute: str, label: str | None = None) -> dict:

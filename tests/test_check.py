@@ -10,12 +10,12 @@ import pytest
 from domains import manifest, two_domains, write_selection, write_split
 from PIL import Image, ImageEnhance
 
-from bamkit.curate.check import check, near_pairs, popcount
-from bamkit.curate.fetch.build import phash
-from bamkit.curate.pictures import alike, fingerprint
-from bamkit.errors import BamkitError
-from bamkit.provenance import read_about, write_table
-from bamkit.workspace import Workspace
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import read_about, write_table
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.leaks import check, near_pairs, popcount
+from bamkit.curate.audit.similarity import alike, fingerprint
+from bamkit.curate.fetch.splits.picture import phash
 
 
 def edit(workspace: Workspace, name: str, split: str, position: int, **values) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bamkit.cli import COMMANDS, root
-from bamkit.workspace import Workspace
+from bamkit.common.workspace import Workspace
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -126,8 +126,8 @@ def test_bamkit_toml_spells_options_as_the_command_line_does(bamkit, sample_work
 
 
 def test_negative_spellings_switch_off(tmp_path):
-    from bamkit.commands.train import command
-    from bamkit.defaults import defaults
+    from bamkit.commands.defaults import defaults
+    from bamkit.commands.gan.train import command
 
     context = click.Context(command, info_name="train")
     assert defaults(context, Workspace(tmp_path, {"train": {"no-flip": True}}))["flip"] is False
@@ -152,7 +152,7 @@ def test_ctrl_c_is_said_in_a_line_or_two(monkeypatch, tmp_path, stop):
     def stopped(*_):
         raise stop
 
-    monkeypatch.setattr("bamkit.workspace.Workspace.database", stopped)
+    monkeypatch.setattr("bamkit.common.workspace.Workspace.database", stopped)
     result = CliRunner().invoke(root, ["-w", str(tmp_path), "info"])
     assert result.exit_code == 130
     assert result.output.strip().splitlines()[0] == "bamkit: interrupted"
@@ -177,7 +177,7 @@ def test_no_color_is_honoured(monkeypatch):
 
 def test_bugs_are_one_line_too(monkeypatch, tmp_path):
     monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
-    monkeypatch.setattr("bamkit.workspace.Workspace.database", lambda *_: 1 / 0)
+    monkeypatch.setattr("bamkit.common.workspace.Workspace.database", lambda *_: 1 / 0)
     result = CliRunner().invoke(root, ["-w", str(tmp_path), "info"])
     assert result.exit_code == 1
     assert "internal error" in result.output
@@ -202,7 +202,7 @@ def test_a_reader_that_leaves_is_no_error():
 def test_progress_fits_the_terminal(monkeypatch):
     import io
 
-    from bamkit.progress import Progress
+    from bamkit.common.progress import Progress
 
     class Terminal(io.StringIO):
         def isatty(self):

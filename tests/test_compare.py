@@ -6,10 +6,10 @@ import evaluation_world as w
 import numpy as np
 import pytest
 
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace, write_text
 from bamkit.gan.evaluate.compare import compare, compare_and_write
-from bamkit.gan.evaluate.core import evaluate_and_write
-from bamkit.workspace import Workspace, write_text
+from bamkit.gan.evaluate.run import evaluate_and_write
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_command(compared, bamkit):
 
 
 def test_figures_are_told_in_few_digits():
-    from bamkit.gan.evaluate.findings import Figure
+    from bamkit.gan.evaluate.figures import Figure
 
     def told(*values, **more):
         return str(Figure("m", "d", "translation", values[0], 9, *values[1:], **more))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from bamfile import ATTRIBUTES, make_bam
 
-from bamkit.curate.counts import HISTOGRAM_EDGES, count
-from bamkit.curate.database import Database, truth
-from bamkit.curate.fingerprint import EDGE, SAMPLES, sampled_pages
-from bamkit.curate.info import describe
-from bamkit.curate.query import Query
-from bamkit.curate.selection import select
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.curate.database.connection import Database, truth
+from bamkit.curate.database.counts import HISTOGRAM_EDGES, count
+from bamkit.curate.database.fingerprint import EDGE, SAMPLES, sampled_pages
+from bamkit.curate.database.info import describe
+from bamkit.curate.select.manifest import select
+from bamkit.curate.select.query import Query
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_no_file_and_a_folder(tmp_path, bamkit):
 
 def test_a_locked_database(bam, monkeypatch):
     path, _ = bam
-    monkeypatch.setattr("bamkit.curate.database.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("bamkit.curate.database.connection.BUSY_SECONDS", 0.1)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("begin exclusive")
     with pytest.raises(BamkitError, match="locked by another program"):

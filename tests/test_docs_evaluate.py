@@ -49,7 +49,8 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_every_option_named_exists():
-    from bamkit.commands import compare, evaluate, fetch, judge, select
+    from bamkit.commands.curate import fetch, select
+    from bamkit.commands.gan import compare, evaluate, judge
 
     commands = [evaluate.command, compare.command, fetch.command, select.command, *judge.command.commands.values()]
     known = {flag for command in commands for option in command.params for flag in option.opts}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bamkit.curate.sample import make_sample
+from bamkit.sample import make_sample
 
 PAGE = Path(__file__).parents[1] / "docs" / "select.md"
 BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
@@ -43,7 +43,7 @@ def test_python_runs(workspace, monkeypatch, capsys):
 
 
 def test_every_option_named_exists():
-    from bamkit.commands.select import command
+    from bamkit.commands.curate.select import command
 
     known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
     known |= {"--db", "--csv", "--json", "--rows", "--force", "--without-pandas"}

@@ -37,7 +37,8 @@ def test_the_examples_run(name, tmp_path, bamkit, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", ["translate", "export"])
 def test_every_option_named_exists(name):
-    from bamkit.commands import export, train, translate
+    from bamkit.commands.curate import export
+    from bamkit.commands.gan import train, translate
 
     commands = (translate.command, export.command, train.command)
     known = {flag for command in commands for option in command.params for flag in option.opts}

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bamkit.errors import BamkitError
-from bamkit.gan.evaluate.core import EvaluateOptions, evaluate, evaluate_and_write
-from bamkit.gan.evaluate.data import open_run
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate.features import Colours
-from bamkit.gan.evaluate.measure import IDENTITY, TRANSFER, Probe, measure, see
-from bamkit.workspace import Workspace
+from bamkit.gan.evaluate.inputs import open_run
+from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, Probe, measure, see
+from bamkit.gan.evaluate.run import EvaluateOptions, evaluate, evaluate_and_write
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 import evaluation_world as w
 import pytest
 
-from bamkit.workspace import Workspace
+from bamkit.common.workspace import Workspace
 
 CODE = """
 import resource, sys

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bamkit import contract
+from bamkit.common import contract
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import write_table
+from bamkit.common.workspace import Workspace
 from bamkit.curate.export import ExportConfig, export
 from bamkit.curate.export.licences import licence
-from bamkit.errors import BamkitError
-from bamkit.provenance import write_table
-from bamkit.workspace import Workspace
 
 FREE = ("cc by", "cc by-nc", "cc0", "cc by-sa")
 

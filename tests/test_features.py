@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
 from bamkit.gan.evaluate.features import Colours, Inception, Scaled, Store, inception_weights, unit_scale
-from bamkit.gan.evaluate.perceptual import Lpips, alexnet_weights
+from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
 from bamkit.gan.vision import torchvision
 
 
@@ -146,8 +146,8 @@ def test_missing_packages_are_named(tmp_path, monkeypatch):
 @pytest.mark.timeout(1200)
 def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, monkeypatch):
     """The whole way: `evaluate` with both weight files, against calculate_metrics on folders of the same pictures."""
-    from bamkit.gan.evaluate.core import EvaluateOptions, evaluate
     from bamkit.gan.evaluate.metrics.distribution import polynomial_mmd
+    from bamkit.gan.evaluate.run import EvaluateOptions, evaluate
 
     torchvision()
     fidelity = pytest.importorskip("torch_fidelity")

@@ -14,14 +14,14 @@ from fetching import encoded, jpeg, picture, write_selection
 from misbehaving import Server, announced, file, first, status
 from PIL import Image
 
-from bamkit.contract import missing_schema, split_schema
+from bamkit.common.contract import missing_schema, split_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import read_about
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import Build, Fetch, Manners, fetch
-from bamkit.curate.fetch.body import IN_MEMORY
 from bamkit.curate.fetch.download import GATHER
+from bamkit.curate.fetch.http.body import IN_MEMORY
 from bamkit.curate.fetch.store import Store
-from bamkit.errors import BamkitError
-from bamkit.provenance import read_about
-from bamkit.workspace import Workspace
 
 QUICK = Manners(backoff=0.02, breaker_pause=0.1)
 
@@ -353,8 +353,8 @@ def test_the_next_step_of_a_judges_pictures(bamkit, server, ten):
 
 
 def test_choices_are_those_of_the_settings(bamkit, ten):
-    from bamkit.commands import fetch as command
-    from bamkit.curate.fetch import config
+    from bamkit.commands.curate import fetch as command
+    from bamkit.curate.fetch import settings as config
 
     assert (command.FITS, command.FORMATS, command.ENGINES) == (config.FITS, config.FORMATS, config.ENGINES)
     assert "'squeeze' is not one of 'squash'" in bamkit("fetch --fit squeeze", cwd=ten, code=2).output

@@ -33,11 +33,12 @@ from misbehaving import (
 )
 from test_fetch import read
 
-from bamkit.curate.fetch import Build, Fetch, Limits, Manners, addresses, fetch
-from bamkit.curate.fetch.addresses import is_public
-from bamkit.curate.fetch.client import Client
+from bamkit.common.workspace import Workspace
+from bamkit.curate.fetch import Build, Fetch, Limits, Manners, fetch
 from bamkit.curate.fetch.faults import Fault
-from bamkit.workspace import Workspace
+from bamkit.curate.fetch.http import addresses
+from bamkit.curate.fetch.http.addresses import is_public
+from bamkit.curate.fetch.http.client import Client
 
 QUICK = Manners(backoff=0.02, breaker_after=1000, attempts=2)
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bamkit.curate.fetch import Build, Fetch, Limits
-from bamkit.curate.fetch.build import build
-from bamkit.curate.fetch.client import Client
-from bamkit.curate.fetch.decode import quiet_decoders
 from bamkit.curate.fetch.faults import FAULTS, Fault
+from bamkit.curate.fetch.http.client import Client
+from bamkit.curate.fetch.splits.decode import quiet_decoders
+from bamkit.curate.fetch.splits.picture import build
 
 LIMITS = Limits(max_pixels=4_000_000, min_side=8, decoders=("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"))
 

@@ -12,13 +12,13 @@ from fetching import jpeg, write_selection
 from misbehaving import Server, file, first, hang, reset, slow, status
 from test_fetch import ledger, read
 
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import Build, Fetch, Limits, Manners, fetch
-from bamkit.curate.fetch.client import retry_after
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.polite import Host, backoff
-from bamkit.curate.fetch.scheduler import Scheduler
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
+from bamkit.curate.fetch.http.client import retry_after
+from bamkit.curate.fetch.http.politeness import Host, backoff
+from bamkit.curate.fetch.http.scheduler import Scheduler
 
 GOOD = jpeg(7)
 

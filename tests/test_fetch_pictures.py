@@ -13,12 +13,12 @@ from fetching import encoded, jpeg, picture, write_selection
 from misbehaving import Server, file
 from PIL import Image, PngImagePlugin
 
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import Fetch, fetch
-from bamkit.curate.fetch.build import build, phash
-from bamkit.curate.fetch.config import Build, Limits
-from bamkit.curate.fetch.decode import quiet_decoders
 from bamkit.curate.fetch.faults import Fault
-from bamkit.workspace import Workspace
+from bamkit.curate.fetch.settings import Build, Limits
+from bamkit.curate.fetch.splits.decode import quiet_decoders
+from bamkit.curate.fetch.splits.picture import build, phash
 
 PNG = Build(size=64, format="png")
 LIMITS = Limits(min_side=8)

@@ -10,10 +10,10 @@ from fetching import jpeg, write_selection
 from misbehaving import Server, file, first, slow, status
 from test_fetch import contents, ledger
 
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import Build, Fetch, Manners, fetch
 from bamkit.curate.fetch.cluster import Gate
-from bamkit.curate.fetch.config import Limits
-from bamkit.workspace import Workspace
+from bamkit.curate.fetch.settings import Limits
 
 MANNERS = Manners(connections=4, backoff=0.05)
 LOCAL = Fetch(Build(size=48), manners=MANNERS, allow_private=True)
@@ -109,7 +109,7 @@ def test_the_gate_keeps_to_retry_after_and_gives_up():
 def test_without_ray_the_extra_is_named(monkeypatch, eighty):
     import sys
 
-    from bamkit.errors import BamkitError
+    from bamkit.common.errors import BamkitError
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BamkitError, match="not installed") as error:

@@ -21,11 +21,11 @@ from fetching import jpeg, write_selection
 from misbehaving import Server, file, first, slow, status
 from test_fetch import contents
 
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import Build, Fetch, Manners, fetch
 from bamkit.curate.fetch import originals as originals_module
 from bamkit.curate.fetch.ledger import Ledger, locked
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
 
 COMMAND = [sys.executable, "-m", "bamkit", "fetch", "--allow-private", "--size", "64", "--connections", "4"]
 

@@ -5,11 +5,11 @@ from dataclasses import fields
 import pytest
 import torch
 
-from bamkit.commands.train import command
-from bamkit.errors import BamkitError
-from bamkit.gan import config
-from bamkit.gan.config import PRESETS, TrainConfig
-from bamkit.gan.schedule import Pace, Schedule
+from bamkit.commands.gan.train import command
+from bamkit.common.errors import BamkitError
+from bamkit.gan.train import settings as config
+from bamkit.gan.train.schedule import Pace, Schedule
+from bamkit.gan.train.settings import PRESETS, TrainConfig
 
 
 def test_defaults_are_the_study():
@@ -110,7 +110,7 @@ def test_a_resumed_run_keeps_what_is_learned():
 
 def test_the_first_line_is_from_a_measured_step(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("bamkit.gan.schedule.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("bamkit.gan.train.schedule.time.monotonic", lambda: clock[0])
     cpu = torch.device("cpu")
     pace = Pace(cpu, 1, 1, 0, 0.0)
     for seconds, told in ((3.0, False), (0.5, False), (0.5, True), (0.5, False)):

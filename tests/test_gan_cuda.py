@@ -4,13 +4,14 @@ import gan_parts
 import pytest
 import torch
 
-from bamkit.gan import checkpoint, data, trainer
-from bamkit.gan.distributed import Group
-from bamkit.gan.engine import Levers, can_compile
-from bamkit.gan.feed import Feed
-from bamkit.gan.learner import Learner
-from bamkit.gan.plan import Draws, Plan
-from bamkit.gan.step import LOSSES, Networks, Step
+from bamkit.gan.train import checkpoint, trainer
+from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.data.loader import Feed
+from bamkit.gan.train.device.acceleration import Levers, can_compile
+from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.random_draws import Draws, Plan
+from bamkit.gan.train.state import Learner
+from bamkit.gan.train.step import LOSSES, Networks, Step
 
 NO_DRAWS = Draws(*[None] * 11)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bamkit.errors import BamkitError
-from bamkit.gan import data
-from bamkit.gan.feed import Feed, cut, gather, unit
-from bamkit.gan.plan import Plan
-from bamkit.gan.validate import Validator, describe, mmd2
+from bamkit.common.errors import BamkitError
+from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.data.loader import Feed, cut, gather, unit
+from bamkit.gan.train.monitor.validation import Validator, describe, mmd2
+from bamkit.gan.train.random_draws import Plan
 
 
 def test_split_pictures_come_back_as_they_were_written(tmp_path):

@@ -11,7 +11,8 @@ import gan_parts
 import pytest
 import torch
 
-from bamkit.gan import checkpoint, data, trainer
+from bamkit.gan.train import checkpoint, trainer
+from bamkit.gan.train.data import domains as data
 
 
 def torchrun(root, *words, processes=2):
@@ -32,7 +33,7 @@ def rows(run):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("bamkit.gan.observer.Observer.pages", lambda self: None)
+    monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Observer.pages", lambda self: None)
     workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))
     process = torchrun(tmp_path, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
     output = process.communicate(timeout=280)[0]

@@ -7,9 +7,10 @@ import pytest
 import torch
 from tape import Tape, TapedStep
 
-from bamkit.gan import feed, learner
-from bamkit.gan.distributed import Group
-from bamkit.gan.engine import Levers
+from bamkit.gan.train import state as learner
+from bamkit.gan.train.data import loader as feed
+from bamkit.gan.train.device.acceleration import Levers
+from bamkit.gan.train.device.distributed import Group
 
 
 def trained(monkeypatch, graph, levers, settings, steps=12):

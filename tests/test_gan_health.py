@@ -1,7 +1,7 @@
 """Warnings in words: a discriminator that wins, translations that are all the same."""
 
-from bamkit.gan.health import Health
-from bamkit.gan.validate import Validation
+from bamkit.gan.train.monitor.health import Health
+from bamkit.gan.train.monitor.validation import Validation
 
 
 def accuracies(a, b):

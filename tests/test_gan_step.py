@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from bamkit.gan import losses, networks
-from bamkit.gan.augment import augment
-from bamkit.gan.config import TrainConfig
-from bamkit.gan.engine import Levers
-from bamkit.gan.normalise import normalise
-from bamkit.gan.plan import Draws, Plan
-from bamkit.gan.pool import ImagePool
-from bamkit.gan.schedule import Schedule, rate_factor
-from bamkit.gan.step import LOSSES, Networks, Step
+from bamkit.gan.train import losses
+from bamkit.gan.train.augment import augment
+from bamkit.gan.train.device.acceleration import Levers
+from bamkit.gan.train.image_pool import ImagePool
+from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.networks.normalisation import normalise
+from bamkit.gan.train.random_draws import Draws, Plan
+from bamkit.gan.train.schedule import Schedule, rate_factor
+from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.train.step import LOSSES, Networks, Step
 
 PARITY = Path(os.environ.get("BAMKIT_PARITY", gan_parts.ROOT.parent / "shared" / "parity"))
 NUMBERS = Path(__file__).parent / "data" / "gan_steps.json"

@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bamkit.errors import BamkitError
-from bamkit.gan import checkpoint, data, trainer
-from bamkit.gan.config import TrainConfig
+from bamkit.common.errors import BamkitError
+from bamkit.gan.train import checkpoint, trainer
+from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.settings import TrainConfig
 
 BASE = f"train {gan_parts.FLAGS}"
 
@@ -29,7 +30,7 @@ def workspace(tmp_path):
 def no_page(request, monkeypatch):
     """The run's page has tests of its own, and takes longer than a tiny training."""
     if "with_page" not in request.keywords:
-        monkeypatch.setattr("bamkit.gan.observer.Observer.pages", lambda self: None)
+        monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Observer.pages", lambda self: None)
 
 
 def rows(run):
@@ -263,7 +264,7 @@ def test_checkpoint_of_another_width_is_refused(workspace, bamkit):
 
 
 def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
-    from bamkit.gan import learner
+    from bamkit.gan.train import state as learner
 
     original = learner.Learner.train_step
     bad = {7}
@@ -299,7 +300,7 @@ def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
 
 
 def test_a_page_that_fails_does_not_cost_the_training(workspace, monkeypatch):
-    from bamkit.gan import runpage
+    from bamkit.gan.train.monitor import run_page as runpage
 
     def broken(folder):
         raise RuntimeError("the page is broken")
@@ -326,7 +327,7 @@ def test_a_full_disk_is_said_and_fatal_only_at_the_end(workspace, monkeypatch):
 
 
 def test_run_folder_in_use_is_refused(workspace):
-    from bamkit.gan.runfolder import RunFolder
+    from bamkit.gan.train.monitor.run_folder import RunFolder
 
     held = RunFolder(workspace.run("run"))
     with pytest.raises(BamkitError, match="in use"):
@@ -347,7 +348,8 @@ def test_length_in_minutes_follows_from_a_measured_step(workspace):
 
 
 def test_out_of_memory_names_what_would_fit(workspace, monkeypatch):
-    from bamkit.gan import learner, memory
+    from bamkit.gan.train import memory
+    from bamkit.gan.train import state as learner
 
     def exhausted(self, step):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")

@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from bamkit.errors import BamkitError
-from bamkit.gan import checkpoint, interop, public
-from bamkit.gan.config import TrainConfig
-from bamkit.gan.networks import PatchDiscriminator, ResnetGenerator, initialise
-from bamkit.gan.translator import weights_id
+from bamkit.common.errors import BamkitError
+from bamkit.gan.exchange import export as interop
+from bamkit.gan.train import checkpoint
+from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, initialise
+from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.translate.generator import weights_id
 
 RESNET = TrainConfig(width=4, blocks=2)
 UNET = TrainConfig(generator="unet", width=4, halvings=4)

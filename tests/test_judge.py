@@ -8,20 +8,20 @@ import pyarrow as pa
 import pytest
 import torch
 
-from bamkit.contract import CONTENT
-from bamkit.errors import BamkitError
-from bamkit.gan.evaluate import findings
-from bamkit.gan.evaluate.core import evaluate, evaluate_and_write
-from bamkit.gan.evaluate.data import Domain, open_run
+from bamkit.common.contract import CONTENT
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.gan.evaluate import figures as findings
 from bamkit.gan.evaluate.features import Store
-from bamkit.gan.evaluate.judge import fit
-from bamkit.gan.evaluate.judge.backbone import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
-from bamkit.gan.evaluate.judge.identity import near_duplicates, parts, shared
-from bamkit.gan.evaluate.judge.model import Network, Shape, load_judge
-from bamkit.gan.evaluate.judge.settings import JudgeConfig
-from bamkit.gan.evaluate.judge.train import train_judge
-from bamkit.gan.evaluate.measure import Measured, Seen
-from bamkit.workspace import Workspace
+from bamkit.gan.evaluate.inputs import Domain, open_run
+from bamkit.gan.evaluate.measures import Measured, Seen
+from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
+from bamkit.gan.judge import fit
+from bamkit.gan.judge.backbones import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
+from bamkit.gan.judge.identity import near_duplicates, parts, shared
+from bamkit.gan.judge.model import Network, Shape, load_judge
+from bamkit.gan.judge.settings import JudgeConfig
+from bamkit.gan.judge.train import train_judge
 
 QUICK = JudgeConfig(size=32, epochs=6, device="cpu")
 
@@ -359,7 +359,7 @@ def write_keras(path, network, keras3=True):
     """Keras' file layout, from a torchvision MobileNetV2 with random numbers in it."""
     import h5py
 
-    from bamkit.gan.evaluate.judge.keras import _keras_layers, _torch_layers
+    from bamkit.gan.judge.keras import _keras_layers, _torch_layers
 
     with h5py.File(path, "w") as file:
         for (convolution, norm), (kernel, batch_norm) in zip(_torch_layers(network), _keras_layers(), strict=True):

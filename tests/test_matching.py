@@ -10,16 +10,24 @@ import pytest
 from bamfile import make_bam
 from domains import labels_of, manifest, scores
 
-from bamkit.contract import ATTRIBUTES, selection_schema
-from bamkit.curate.balance import NOT_EMOTION, score_shift
-from bamkit.curate.database import Database
-from bamkit.curate.matching import coarse_labels, explain, features, match, match_widening, separability, worked
-from bamkit.curate.query import Query
-from bamkit.curate.search import Search
-from bamkit.curate.selection import explain as explain_query
-from bamkit.curate.selection import read_selection, select, select_into
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
+from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.balance import NOT_EMOTION, score_shift
+from bamkit.curate.database.connection import Database
+from bamkit.curate.select.manifest import explain as explain_query
+from bamkit.curate.select.manifest import read_selection, select, select_into
+from bamkit.curate.select.matching.match import (
+    coarse_labels,
+    explain,
+    features,
+    match,
+    match_widening,
+    separability,
+    worked,
+)
+from bamkit.curate.select.matching.search import Search
+from bamkit.curate.select.query import Query
 
 COUNTS = {"train": 150, "test": 30, "validation": 10, "reserve": 30}
 

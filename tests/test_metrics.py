@@ -6,6 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from bamkit.common.intervals import bootstrap_mean, wilson
 from bamkit.gan.evaluate.metrics.agreement import binomial_test, fleiss_kappa, krippendorff_alpha
 from bamkit.gan.evaluate.metrics.classification import (
     auc,
@@ -19,7 +20,6 @@ from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance, nearest
 from bamkit.gan.evaluate.metrics.similarity import edge_agreement, edges, light_correlation, ssim
-from bamkit.intervals import bootstrap_mean, wilson
 
 
 def picture(seed=0, size=64):

@@ -9,9 +9,9 @@ import evaluation_world as w
 import numpy as np
 import pytest
 
-from bamkit.errors import BamkitError
-from bamkit.gan.evaluate.people.answers import analyse, analyse_answers, read_answers, read_key
-from bamkit.gan.evaluate.people.study import StudyOptions, make_study
+from bamkit.common.errors import BamkitError
+from bamkit.gan.user_study.answers import analyse, analyse_answers, read_answers, read_key
+from bamkit.gan.user_study.page import StudyOptions, make_study
 
 COLUMNS = ["study", "rater", "position", "trial", "repeat", "left", "right", "chosen", "seconds"]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bamkit.curate.filters import like
-from bamkit.curate.query import Bound, LabelFilter, Query
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.curate.select.filters import like
+from bamkit.curate.select.query import Bound, LabelFilter, Query
 
 
 def test_two_ways_of_writing_one_question_are_equal():

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bamkit.demo import MARK, DemoConfig
-from bamkit.demo import run as run_demo
-from bamkit.errors import BamkitError
-from bamkit.recipe import Step, run
-from bamkit.study import StudyConfig, measured_step, recipe_of
-from bamkit.workspace import Workspace
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.experiment.demo import MARK, DemoConfig
+from bamkit.experiment.demo import run as run_demo
+from bamkit.experiment.recipe import Step, run
+from bamkit.experiment.study import StudyConfig, measured_step, recipe_of
 
 
 def test_done_steps_are_skipped_and_costs_are_not_counted(tmp_path, capfd):
@@ -40,7 +40,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bamkit.recipe._call", stopped)
+    monkeypatch.setattr("bamkit.experiment.recipe._call", stopped)
     with pytest.raises(KeyboardInterrupt, match="bamkit demo"):
         run([Step(("info",), "look", lambda: False)], tmp_path, "bamkit demo")
 
@@ -82,11 +82,13 @@ def test_a_damaged_mark_is_a_demo_to_make_anew(tmp_path, mark):
 def test_the_demo_runs_in_the_folder_it_is_called_in(tmp_path, monkeypatch):
     """`bamkit demo .`: the sample is named by the folder's own name, one folder above it."""
     seen = []
-    monkeypatch.setattr("bamkit.recipe.run", lambda steps, root, *_, **__: seen.append((root, steps[0].words[:2])))
-    monkeypatch.setattr("bamkit.demopage.write", lambda *_: "page")
-    monkeypatch.setattr("bamkit.curate.sample.SampleServer.start", lambda self: None)
-    monkeypatch.setattr("bamkit.curate.sample.SampleServer.__init__", lambda self, *_, **__: None)
-    monkeypatch.setattr("bamkit.curate.sample.SampleServer.stop", lambda self: None)
+    monkeypatch.setattr(
+        "bamkit.experiment.recipe.run", lambda steps, root, *_, **__: seen.append((root, steps[0].words[:2]))
+    )
+    monkeypatch.setattr("bamkit.experiment.demo_page.write", lambda *_: "page")
+    monkeypatch.setattr("bamkit.sample.SampleServer.start", lambda self: None)
+    monkeypatch.setattr("bamkit.sample.SampleServer.__init__", lambda self, *_, **__: None)
+    monkeypatch.setattr("bamkit.sample.SampleServer.stop", lambda self: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert run_demo(Path()) == "page"
@@ -95,18 +97,18 @@ def test_the_demo_runs_in_the_folder_it_is_called_in(tmp_path, monkeypatch):
 
 
 def test_a_second_demo_in_the_folder_is_told_from_a_foreign_server(sample_template, monkeypatch):
-    from bamkit.curate.sample import SampleServer
-    from bamkit.curate.sample.database import sample_of
+    from bamkit.sample import SampleServer
+    from bamkit.sample.database import sample_of
 
-    monkeypatch.setattr("bamkit.demo._claim", lambda *_: sample_of(sample_template).port)
-    monkeypatch.setattr("bamkit.recipe.run", lambda *_, **__: None)
+    monkeypatch.setattr("bamkit.experiment.demo._claim", lambda *_: sample_of(sample_template).port)
+    monkeypatch.setattr("bamkit.experiment.recipe.run", lambda *_, **__: None)
     with SampleServer(sample_template), pytest.raises(BamkitError, match="cannot be opened") as error:
         run_demo(sample_template)
     assert "--force" in error.value.hint
 
 
 def test_making_a_demo_anew_leaves_what_is_not_its_own(tmp_path):
-    from bamkit.demo import FOLDERS, _remove
+    from bamkit.experiment.demo import FOLDERS, _remove
 
     for folder in (*FOLDERS, "mine"):
         (tmp_path / folder).mkdir()
@@ -143,7 +145,7 @@ def test_a_study_that_cannot_be_is_refused(values, says):
 
 
 def test_a_step_is_measured_on_this_machine():
-    from bamkit.gan.config import build
+    from bamkit.gan.train.settings import build
 
     assert 0 < measured_step(build("quick", None, {"width": 4}), 40, steps=1) < 60
 
@@ -166,7 +168,7 @@ def test_a_small_demo_ends_with_a_page_and_goes_on_where_it_stopped(tmp_path, ca
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_rehearsal_of_the_study(sample_factory, bamkit):
-    from bamkit.curate.sample import SampleServer
+    from bamkit.sample import SampleServer
 
     workspace = sample_factory(rows=2000)
     with SampleServer(workspace):

@@ -14,16 +14,16 @@ import pytest
 from domains import bam, two_domains
 from PIL import Image
 
-from bamkit.contract import ATTRIBUTES
-from bamkit.curate import crowd
-from bamkit.curate.balance import prevalence
-from bamkit.curate.counts import count
-from bamkit.curate.database import Database
-from bamkit.curate.domain import read_domain
-from bamkit.curate.obtained import changed, outcomes, replaced
+from bamkit.common.contract import ATTRIBUTES
+from bamkit.common.provenance import read_about
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.balance import prevalence
+from bamkit.curate.audit.domain import read_domain
+from bamkit.curate.audit.link_rot import changed, outcomes, replaced
+from bamkit.curate.database import crowd
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.counts import count
 from bamkit.curate.report import report
-from bamkit.provenance import read_about
-from bamkit.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from bamkit.errors import BamkitError
-from bamkit.gan import runpage, samples, strip
-from bamkit.gan.config import TrainConfig
-from bamkit.gan.runfolder import COLUMNS, VALIDATION_COLUMNS, _append
+from bamkit.common.errors import BamkitError
+from bamkit.gan.train.monitor import run_page as runpage
+from bamkit.gan.train.monitor import sample_strip as strip
+from bamkit.gan.train.monitor import samples
+from bamkit.gan.train.monitor.run_folder import COLUMNS, VALIDATION_COLUMNS, _append
+from bamkit.gan.train.settings import TrainConfig
 
 
 def make_run(root, rows=40, frames=3, name="happy-scary"):

@@ -19,13 +19,13 @@ import requests
 from conftest import free_port
 from PIL import Image
 
-from bamkit.contract import ATTRIBUTES, CONTENT, EMOTION, LABELS, MEDIA
-from bamkit.curate.sample import make_sample, paint, paint_scene, placeholder, truth
-from bamkit.curate.sample.addresses import mid_of, path_of
-from bamkit.curate.sample.database import LABEL_COLUMNS, SCORE_COLUMNS, draw_mids, sample_of
-from bamkit.curate.sample.encode import content_type, form_of, picture_bytes
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
+from bamkit.common.contract import ATTRIBUTES, CONTENT, EMOTION, LABELS, MEDIA
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.sample import make_sample, paint, paint_scene, placeholder, truth
+from bamkit.sample.addresses import mid_of, path_of
+from bamkit.sample.database import LABEL_COLUMNS, SCORE_COLUMNS, draw_mids, sample_of
+from bamkit.sample.encode import content_type, form_of, picture_bytes
 
 TABLES = {
     "modules": ["mid", "project_id", "src", "mature_content", "license"],
@@ -202,7 +202,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path, monkeypatch):
     with pytest.raises(BamkitError, match="already there"):
         make_sample(tmp_path, 100, seed=1)
     with monkeypatch.context() as patch:
-        patch.setattr("bamkit.curate.sample.database.ask_crowd", lambda *_: 1 / 0)
+        patch.setattr("bamkit.sample.database.ask_crowd", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             make_sample(tmp_path, 100, seed=1, force=True)
     assert (folder / "bam.sqlite").read_bytes() == before

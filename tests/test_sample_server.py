@@ -13,11 +13,11 @@ import pytest
 import requests
 from PIL import Image
 
-from bamkit.curate.sample import SampleServer, make_sample, placeholder
-from bamkit.curate.sample.addresses import mid_of
-from bamkit.curate.sample.encode import picture_bytes
-from bamkit.curate.sample.faults import FAULTS, fault_of
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.sample import SampleServer, make_sample, placeholder
+from bamkit.sample.addresses import mid_of
+from bamkit.sample.encode import picture_bytes
+from bamkit.sample.faults import FAULTS, fault_of
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_only_a_sample_can_be_served(tmp_path):
 
 
 def test_painters_closed_in_the_middle_start_no_new_process():
-    from bamkit.curate.sample.pool import Painters
+    from bamkit.sample.pool import Painters
 
     painters = Painters(0, 1)
     painters.paint(489)

@@ -8,13 +8,13 @@ from bamfile import make_bam, ranked, word
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bamkit.contract import ATTRIBUTES, LABELS, selection_schema
-from bamkit.curate.database import Database
-from bamkit.curate.query import Query
-from bamkit.curate.selection import Selection, select, select_into
-from bamkit.errors import BamkitError
-from bamkit.provenance import digest
-from bamkit.workspace import Workspace
+from bamkit.common.contract import ATTRIBUTES, LABELS, selection_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import digest
+from bamkit.common.workspace import Workspace
+from bamkit.curate.database.connection import Database
+from bamkit.curate.select.manifest import Selection, select, select_into
+from bamkit.curate.select.query import Query
 
 SMALL = {"top": 30, "test": 10, "validation": 5, "reserve": 8}
 
@@ -127,7 +127,7 @@ def test_selection_id_is_the_digest_of_query_inputs_and_rows_whatever_the_pieces
     whole = answer(path)
     rows = {name: whole.table[name].to_pylist() for name in whole.table.column_names}
     assert whole.selection_id == digest({"query": whole.query.as_dict(), "inputs": {}, "rows": rows})
-    monkeypatch.setattr("bamkit.curate.selection.CHUNK", 7)
+    monkeypatch.setattr("bamkit.curate.select.manifest.CHUNK", 7)
     pieces = answer(path)
     assert pieces.table == whole.table
     assert pieces.selection_id == whole.selection_id

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from bamfile import make_bam, word
 
-from bamkit.contract import ATTRIBUTES
-from bamkit.curate.counts import count
-from bamkit.curate.database import Database
-from bamkit.curate.sidecar import build, counts_path, find, index_path
-from bamkit.workspace import Workspace
+from bamkit.common.contract import ATTRIBUTES
+from bamkit.common.workspace import Workspace
+from bamkit.curate.database.columnar_index import build, counts_path, find, index_path
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.counts import count
 
 
 @pytest.fixture(params=["view", "table", None])
@@ -92,7 +92,7 @@ def test_a_build_that_fails_leaves_the_old_index_and_nothing_else(world, monkeyp
         def fail(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("bamkit.curate.sidecar._table", fail)
+        monkeypatch.setattr("bamkit.curate.database.columnar_index._table", fail)
         with pytest.raises(KeyboardInterrupt):
             build(database, workspace, force=True)
     assert "images.parquet" in before

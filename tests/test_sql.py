@@ -8,9 +8,9 @@ import sqlite3
 import pytest
 from bamfile import make_bam
 
-from bamkit.curate.database import Database
-from bamkit.curate.sqlwindow import ask
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.sql_window import ask
 
 
 @pytest.fixture

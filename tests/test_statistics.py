@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bamkit.curate import statistics as s
+from bamkit.common import statistics as s
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import time
 import pyarrow as pa
 import pytest
 
-from bamkit.contract import missing_schema
-from bamkit.errors import BamkitError
-from bamkit.provenance import write_table
-from bamkit.study import StudyConfig, _fetched, study
-from bamkit.workspace import Workspace
+from bamkit.common.contract import missing_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import write_table
+from bamkit.common.workspace import Workspace
+from bamkit.experiment.study import StudyConfig, _fetched, study
 
 QUICK = ("--scale", "0.04", "--preset", "quick", "--size", "40", "--steps", "30")
 
@@ -40,7 +40,7 @@ def killed_at(step, root):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_a_study_killed_at_every_step_goes_on(sample_factory):
-    from bamkit.curate.sample import SampleServer
+    from bamkit.sample import SampleServer
 
     workspace = sample_factory(rows=2000)
     with SampleServer(workspace):

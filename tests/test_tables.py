@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bamkit.curate.tables import from_columns, from_rows
+from bamkit.common.tables import from_columns, from_rows
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_rows():
 def test_the_report_of_an_indexed_database_needs_no_pandas(sample_workspace, bamkit):
     bamkit("index", cwd=sample_workspace)
     program = (
-        "import sys; from bamkit.curate.report import report; from bamkit.workspace import Workspace\n"
+        "import sys; from bamkit.curate.report import report; from bamkit.common.workspace import Workspace\n"
         "report(Workspace.open('.'), progress=False); print('pandas' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", program], cwd=sample_workspace, capture_output=True, text=True)

@@ -14,16 +14,18 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from bamkit import contract
-from bamkit.errors import BamkitError
-from bamkit.gan import checkpoint, public, tiling
-from bamkit.gan.config import TrainConfig
-from bamkit.gan.networks import generator, initialise
-from bamkit.gan.pictures import BadPictureError, before_after, evenly, open_picture, png_bytes, read_about
-from bamkit.gan.sources import Targets, from_list, from_paths
-from bamkit.gan.translator import Translator
-from bamkit.provenance import write_table
-from bamkit.workspace import Workspace
+from bamkit.common import contract
+from bamkit.common.errors import BamkitError
+from bamkit.common.images import BadPictureError, before_after, evenly, open_picture, png_bytes, read_about
+from bamkit.common.provenance import write_table
+from bamkit.common.workspace import Workspace
+from bamkit.gan.train import checkpoint
+from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.networks.cyclegan import generator, initialise
+from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.translate import tiling
+from bamkit.gan.translate.generator import Translator
+from bamkit.gan.translate.sources import Targets, from_list, from_paths
 
 RNG = np.random.default_rng(7)
 
@@ -600,7 +602,7 @@ def test_open_picture_says_what_is_wrong():
 
 
 def test_from_python(workspace):
-    from bamkit.gan.translate import translate_run
+    from bamkit.gan.translate.run import translate_run
 
     result = translate_run(Workspace.open(workspace), limit=1)
     assert [one.translated for one in result.directions] == [1, 1]

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from bamfile import make_bam, ranked
 
-from bamkit.contract import ATTRIBUTES, selection_schema
-from bamkit.curate.database import Database
-from bamkit.curate.diff import diff, diff_named
-from bamkit.curate.query import Query
-from bamkit.curate.selection import select_into
-from bamkit.curate.verify import verify
-from bamkit.errors import BamkitError
-from bamkit.provenance import read_about, write_table
-from bamkit.workspace import Workspace
+from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import read_about, write_table
+from bamkit.common.workspace import Workspace
+from bamkit.curate.database.connection import Database
+from bamkit.curate.select.diff import diff, diff_named
+from bamkit.curate.select.manifest import select_into
+from bamkit.curate.select.query import Query
+from bamkit.curate.select.verify import verify
 
 SMALL = {"top": 30, "test": 10, "validation": 5, "reserve": 8}
 

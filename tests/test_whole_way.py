@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bamkit import provenance
-from bamkit.contract import missing_schema, selection_schema, split_schema, translation_schema
+from bamkit.common import provenance
+from bamkit.common.contract import missing_schema, selection_schema, split_schema, translation_schema
 
 
 @pytest.fixture(scope="module")

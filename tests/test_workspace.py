@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from bamkit import contract, provenance
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace, atomic_path, checked_name, write_text
+from bamkit.common import contract, provenance
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-flag", "a\0b", "x" * 200, "å"])
@@ -33,7 +33,7 @@ def test_a_killed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")
     code = (
-        "import sys, time; from pathlib import Path; from bamkit.workspace import atomic_path\n"
+        "import sys, time; from pathlib import Path; from bamkit.common.workspace import atomic_path\n"
         f"with atomic_path(Path({str(path)!r})) as temporary:\n"
         "    temporary.write_text('half'); print('ready', flush=True); time.sleep(60)"
     )
@@ -59,7 +59,7 @@ def test_defaults_come_from_the_file_then_the_environment_then_the_line(tmp_path
     def probe(workspace, some_size):
         click.echo(f"{workspace.root} {some_size}")
 
-    monkeypatch.setitem(sys.modules, "bamkit.commands.probe", type("M", (), {"command": probe}))
+    monkeypatch.setitem(sys.modules, "bamkit.commands.curate.probe", type("M", (), {"command": probe}))
     monkeypatch.setattr("bamkit.cli.COMMANDS", ("probe",))
     from click.testing import CliRunner
 

@@ -26,7 +26,7 @@ def command(directory: Path, force: bool, **numbers: int | None) -> None:
     server that misbehaves as real hosts do, trains, and translates the test pictures. Takes some minutes on two CPU
     cores; uses the GPU if there is one. Interrupted, it goes on where it stopped.
     """
-    from bamkit.demo import DemoConfig, run
+    from bamkit.experiment.demo import DemoConfig, run
 
     page = run(directory, DemoConfig(**{name: value for name, value in numbers.items() if value}), force)
     click.echo(f"\nLook at the pictures: {page.resolve().as_uri()}")

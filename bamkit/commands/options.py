@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from bamkit.defaults import defaults
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
+from bamkit.commands.defaults import defaults
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
 
 Command = Callable[..., Any]
 

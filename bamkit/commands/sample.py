@@ -59,7 +59,7 @@ def command(
     a server on this machine, from the very attributes that the database scores, so that every label is known to be
     true. A few addresses are dead, slow or cut short, as at the real host.
     """
-    from bamkit.curate.sample.database import DEFAULT_ROWS, keep_or_make, make_sample
+    from bamkit.sample.database import DEFAULT_ROWS, keep_or_make, make_sample
 
     if serve:
         made = keep_or_make(directory, rows, seed, port, force)
@@ -90,7 +90,7 @@ def _given(**options: int | None) -> dict[str, int]:
 
 
 def _serve(directory: Path, faults: float, processes: int | None) -> None:
-    from bamkit.curate.sample.server import serve_until_stopped
+    from bamkit.sample.server import serve_until_stopped
 
     def ready(url: str, pictures: int) -> None:
         click.echo(f"serving {pictures:,} pictures of {directory} at {url} (Ctrl-C stops)")

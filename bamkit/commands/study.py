@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bamkit.commands.options import example, pass_workspace
-from bamkit.workspace import Workspace
+from bamkit.common.workspace import Workspace
 
 
 @click.command(
@@ -41,7 +41,7 @@ def command(
     their distributions, trains, translates the test ranks, evaluates, and writes one page whose figures correspond to
     the study's. Each step is shown before it runs, with its cost; an interrupted study goes on where it stopped.
     """
-    from bamkit.study import StudyConfig, study
+    from bamkit.experiment.study import StudyConfig, study
 
     page = study(workspace, StudyConfig(source, target, scale, preset, size, judge, device, steps), click.echo)
     click.echo(f"the study's page: {page}")

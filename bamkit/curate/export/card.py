@@ -11,9 +11,9 @@ import jinja2
 import pyarrow as pa
 
 import bamkit
-from bamkit.curate.balance import prevalence
+from bamkit.common.pages import TEMPLATES
+from bamkit.curate.audit.balance import prevalence
 from bamkit.curate.export.source import Source
-from bamkit.page import TEMPLATES
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 COMMON = 12

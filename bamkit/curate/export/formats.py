@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bamkit.contract import split_schema
+from bamkit.common.contract import split_schema
+from bamkit.common.provenance import KEY, canonical
 from bamkit.curate.export.source import BATCH, USED, Source
-from bamkit.provenance import KEY, canonical
 
 if TYPE_CHECKING:
     from bamkit.curate.export.run import ExportConfig

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import bamkit
+from bamkit.common.errors import BamkitError
+from bamkit.common.progress import Progress
+from bamkit.common.provenance import canonical
+from bamkit.common.workspace import Workspace, flush
 from bamkit.curate.export import formats
 from bamkit.curate.export.card import card
 from bamkit.curate.export.licences import project_url
 from bamkit.curate.export.source import Source, sources
-from bamkit.errors import BamkitError
-from bamkit.progress import Progress
-from bamkit.provenance import canonical
-from bamkit.workspace import Workspace, flush
 
 FORMATS = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
 MARK = "bamkit-export.json"

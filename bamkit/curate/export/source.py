@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bamkit.contract import SPLITS, split_schema
-from bamkit.curate.domain import Domain, domains_of, read_domain
+from bamkit.common.contract import SPLITS, split_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.domain import Domain, domains_of, read_domain
 from bamkit.curate.export.licences import Licence, licence
-from bamkit.errors import BamkitError
-from bamkit.workspace import Workspace
 
 USED = ("train", "test", "validation")
 """Reserve images have taken other images' places or are not used: with pictures they are no split of their own."""

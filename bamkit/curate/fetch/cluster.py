@@ -17,17 +17,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bamkit.curate.fetch.addresses import host_key
-from bamkit.curate.fetch.config import Fetch, Limits, Manners
-from bamkit.curate.fetch.decode import quiet_decoders
+from bamkit.common.errors import BamkitError
 from bamkit.curate.fetch.download import Download, Tally
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.http.addresses import host_key
+from bamkit.curate.fetch.http.politeness import Host
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
-from bamkit.curate.fetch.polite import Host
 from bamkit.curate.fetch.rebuild import keep_built, tried
+from bamkit.curate.fetch.settings import Fetch, Limits, Manners
+from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.store import Result, Store
-from bamkit.errors import BamkitError
 
 RETRIES = 5
 BUSY = 0.05

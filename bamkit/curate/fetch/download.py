@@ -17,16 +17,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from bamkit.curate.fetch.addresses import host_key
-from bamkit.curate.fetch.build import build
-from bamkit.curate.fetch.client import Answer, Client
-from bamkit.curate.fetch.config import Fetch
-from bamkit.curate.fetch.decode import Header
+from bamkit.common.errors import BamkitError
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.http.addresses import host_key
+from bamkit.curate.fetch.http.client import Answer, Client
+from bamkit.curate.fetch.http.scheduler import Job, Scheduler
 from bamkit.curate.fetch.ledger import Row, now
-from bamkit.curate.fetch.scheduler import Job, Scheduler
+from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.splits.decode import Header
+from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Result
-from bamkit.errors import BamkitError
 
 GROUP = 256
 GATHER = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
 
 
 @dataclass(frozen=True)

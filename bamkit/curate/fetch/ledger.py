@@ -12,8 +12,8 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bamkit.curate.fetch.addresses import host_key
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.curate.fetch.http.addresses import host_key
 
 VERSION = 1
 SCHEMA = """

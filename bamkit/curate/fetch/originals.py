@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bamkit.provenance import digest
-from bamkit.workspace import flush
+from bamkit.common.provenance import digest
+from bamkit.common.workspace import flush
 
 
 @dataclass(frozen=True)

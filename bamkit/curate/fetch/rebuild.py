@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
-from bamkit.curate.fetch.build import build
-from bamkit.curate.fetch.config import Fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.originals import Picture
+from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Store
 
 

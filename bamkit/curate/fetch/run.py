@@ -9,20 +9,20 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TextIO
 
-from bamkit.curate.fetch.addresses import host_key
-from bamkit.curate.fetch.config import Fetch
-from bamkit.curate.fetch.decode import quiet_decoders
+from bamkit.common.errors import BamkitError
+from bamkit.common.progress import Progress, size
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.download import Tally, explained
-from bamkit.curate.fetch.engine import engine
+from bamkit.curate.fetch.executor import engine
+from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.ledger import Row, locked
-from bamkit.curate.fetch.plan import Manifest, assign, wanted
-from bamkit.curate.fetch.publish import Publication
-from bamkit.curate.fetch.shards import built_pictures
+from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
+from bamkit.curate.fetch.splits.decode import quiet_decoders
+from bamkit.curate.fetch.splits.publish import Publication
+from bamkit.curate.fetch.splits.shards import built_pictures
 from bamkit.curate.fetch.store import Store, opened
 from bamkit.curate.fetch.summary import Summary
-from bamkit.errors import BamkitError
-from bamkit.progress import Progress, size
-from bamkit.workspace import Workspace
 
 
 def fetch(

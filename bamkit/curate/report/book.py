@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamkit import figures
-from bamkit.page import Page
-from bamkit.provenance import write_table
-from bamkit.workspace import write_bytes
+from bamkit.common import figures
+from bamkit.common.pages import Page
+from bamkit.common.provenance import write_table
+from bamkit.common.workspace import write_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

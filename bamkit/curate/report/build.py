@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import bamkit
-from bamkit.curate.balance import NOT_EMOTION, balance
-from bamkit.curate.check import check
-from bamkit.curate.counts import Counts, count
-from bamkit.curate.crowd import Crowd, crowd_of
-from bamkit.curate.database import Database
-from bamkit.curate.domain import Domain, domains_of, read_domains
-from bamkit.curate.obtained import outcomes
+from bamkit.common.errors import BamkitError
+from bamkit.common.pages import Page
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.balance import NOT_EMOTION, balance
+from bamkit.curate.audit.domain import Domain, domains_of, read_domains
+from bamkit.curate.audit.leaks import check
+from bamkit.curate.audit.link_rot import outcomes
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.counts import Counts, count
+from bamkit.curate.database.crowd import Crowd, crowd_of
 from bamkit.curate.report import contact, leakage, plots
 from bamkit.curate.report import database as on_database
 from bamkit.curate.report import domains as on_domains
 from bamkit.curate.report.book import Book, percent, signed
-from bamkit.errors import BamkitError
-from bamkit.page import Page
-from bamkit.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.curate.domain import Domain, read_pictures
-from bamkit.curate.pictures import thumbnail
+from bamkit.common.pages import Picture
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.domain import Domain, read_pictures
+from bamkit.curate.audit.similarity import thumbnail
 from bamkit.curate.report.book import Book
-from bamkit.page import Picture
-from bamkit.workspace import Workspace
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bamkit.contract import ATTRIBUTES, EMOTION, LABELS, short
-from bamkit.curate import statistics, tables
-from bamkit.curate.counts import HISTOGRAM_EDGES, Counts
-from bamkit.curate.crowd import CAVEAT, Crowd
-from bamkit.curate.domain import Domain
+from bamkit.common import statistics, tables
+from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, short
+from bamkit.common.figures import EMOTION_COLOURS
+from bamkit.curate.audit.domain import Domain
+from bamkit.curate.database.counts import HISTOGRAM_EDGES, Counts
+from bamkit.curate.database.crowd import CAVEAT, Crowd
 from bamkit.curate.report import plots
 from bamkit.curate.report.book import Book, number_interval, percent
 from bamkit.curate.report.domains import emotions_of
-from bamkit.figures import EMOTION_COLOURS
 
 if TYPE_CHECKING:
     import pyarrow as pa

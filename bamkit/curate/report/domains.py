@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bamkit import intervals
-from bamkit.contract import EMOTION
-from bamkit.curate import obtained, tables
-from bamkit.curate.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
-from bamkit.curate.domain import Domain
-from bamkit.curate.matching import explain, features, separability, worked
+from bamkit.common import intervals, tables
+from bamkit.common.contract import EMOTION
+from bamkit.curate.audit import link_rot as obtained
+from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
+from bamkit.curate.audit.domain import Domain
 from bamkit.curate.report import plots
 from bamkit.curate.report.book import Book, number_interval, percent, percent_interval, signed
+from bamkit.curate.select.matching.match import explain, features, separability, worked
 
 if TYPE_CHECKING:
     import pyarrow as pa

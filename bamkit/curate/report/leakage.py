@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bamkit.curate.check import KINDS, Check, Cluster, Member
-from bamkit.curate.domain import read_pictures
-from bamkit.curate.pictures import thumbnail
-from bamkit.page import Page, Picture
-from bamkit.workspace import Workspace
+from bamkit.common.pages import Page, Picture
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.domain import read_pictures
+from bamkit.curate.audit.leaks import KINDS, Check, Cluster, Member
+from bamkit.curate.audit.similarity import thumbnail
 
 SHOWN = 40
 """How many clusters are shown with their pictures; the tables count all."""

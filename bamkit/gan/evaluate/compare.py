@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from bamkit.console import cell
-from bamkit.errors import BamkitError
-from bamkit.gan.evaluate.core import COLUMNS, NAMES, write_csv
-from bamkit.gan.evaluate.findings import Figure
-from bamkit.gan.evaluate.measure import TRANSLATION
-from bamkit.intervals import bootstrap_mean
-from bamkit.provenance import canonical
-from bamkit.workspace import Workspace, write_text
+from bamkit.common.console import cell
+from bamkit.common.errors import BamkitError
+from bamkit.common.intervals import bootstrap_mean
+from bamkit.common.provenance import canonical
+from bamkit.common.workspace import Workspace, write_text
+from bamkit.gan.evaluate.figures import Figure
+from bamkit.gan.evaluate.measures import TRANSLATION
+from bamkit.gan.evaluate.run import COLUMNS, NAMES, write_csv
 
 PAIRED = {"translation ssim": "SSIM", "translation edges": "edges kept", "translation lpips": "LPIPS",
           "translation probability": "target's probability"}  # fmt: skip
@@ -227,7 +227,7 @@ def write(found: Comparison, folder: Path) -> None:
     write_csv(folder / "compare.csv", list(found.rows[0]), found.rows)
     if importlib.util.find_spec("jinja2") is None:
         return
-    from bamkit.page import Page
+    from bamkit.common.pages import Page
 
     page = Page("Runs side by side", ", ".join(run.name for run in found.runs))
     for text in found.warnings:

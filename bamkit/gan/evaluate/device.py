@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
 
 
 def device_of(name: str) -> torch.device:

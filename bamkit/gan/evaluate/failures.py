@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bamkit.gan.evaluate.findings import Figure, Space, mean_of, share_of
-from bamkit.gan.evaluate.measure import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured
+from bamkit.gan.evaluate.figures import Figure, Space, mean_of, share_of
+from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured
 from bamkit.gan.evaluate.metrics.neighbours import nearest
 
 INVERTED = -0.2

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bamkit.errors import BamkitError
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import digest, sha256_file
 from bamkit.gan.evaluate.metrics.colour import lab
-from bamkit.provenance import digest, sha256_file
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 """The file torch-fidelity uses: TensorFlow's Inception of 2015-12-05, which published FIDs are made with."""

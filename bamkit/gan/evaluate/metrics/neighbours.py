@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from bamkit.intervals import Estimate
+from bamkit.common.intervals import Estimate
 
 BLOCK = 256
 

@@ -1,0 +1,1 @@
+"""The commands of curation, one module each."""

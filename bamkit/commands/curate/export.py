@@ -1,0 +1,160 @@
+"""`bamkit export`: a trained run or a chosen dataset in the form that another program reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.common.console import print_json, print_table
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+
+DATA = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
+NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
+
+
+@click.command(
+    epilog=example(
+        "bamkit export happy scary --to cyclegan",
+        "bamkit export happy --to hf --licensed-only",
+        "bamkit export happy scary --to webdataset --output shards",
+        "bamkit export happy-scary --to onnx --direction happy-to-scary",
+        "bamkit export happy-scary --to cyclegan",
+        "bamkit export checkpoints/horse2zebra --to run --name horses --domains horse,zebra",
+    )
+)
+@click.argument("names", nargs=-1, metavar="NAME [NAME ...]")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Choice([*DATA, *NETWORKS[1:], "run"]),
+    help="Datasets: cyclegan, imagefolder, webdataset, csv, hf. Runs: cyclegan, onnx, safetensors, torchscript. "
+    "run: makes a run of the public implementation's latest_net_G_A.pth and latest_net_G_B.pth.",
+)
+@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: exports/NAME-FORMAT.")
+@click.option("--licensed-only", is_flag=True, help="Leave out images whose licence does not allow passing them on.")
+@click.option(
+    "--license-ok", is_flag=True, help="Export them too: you have the right to, or keep the result to yourself."
+)
+@click.option(
+    "--shard", type=click.IntRange(min=1), default=1000, show_default=True, help="Images a shard (webdataset)."
+)
+@click.option("--direction", metavar="A-to-B", help="One generator of a run only (default: both).")
+@click.option("--checkpoint", default="best-or-last", show_default=True, help="Which checkpoint of a run.")
+@click.option("--old", is_flag=True, help="cyclegan: with the running statistics of files from before torch 0.4.")
+@click.option("--dropout", is_flag=True, help="cyclegan: numbered as in networks with dropout.")
+@click.option("--name", help="run: what the new run is called.")
+@click.option("--domains", metavar="A,B", default="A,B", show_default=True, help="run: the names of the two domains.")
+@force_option
+@json_option
+@pass_workspace
+def command(
+    workspace: Workspace,
+    names: tuple[str, ...],
+    to: str,
+    output: Path | None,
+    licensed_only: bool,
+    license_ok: bool,
+    shard: int,
+    direction: str | None,
+    checkpoint: str,
+    old: bool,
+    dropout: bool,
+    name: str | None,
+    domains: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write a dataset or a trained run in another program's format.
+
+    Datasets (splits of this workspace) come with a dataset card and attribution.csv; images whose licence does not
+    allow passing them on are not exported without a word from you. Without a NAME all splits are exported, but those
+    of a judge. A run's networks take and give pictures as float32 [N, 3, H, W] in -1 .. 1.
+    """
+    if to == "run":
+        _import(workspace, names, name, domains, force)
+        return
+    kind = _kind(workspace, names, to)
+    target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
+    if kind == "dataset":
+        from bamkit.curate.export import ExportConfig, export
+
+        config = ExportConfig(to, licensed_only=licensed_only, license_ok=license_ok, shard=shard)
+        made = export(workspace, list(names), target, config, force=force)
+        if as_json:
+            print_json(made.as_dict())
+            return
+        print_table(made.rows)
+        for note in made.notes:
+            click.echo(f"note: {note}")
+        click.echo(f"{made.images:,} images -> {made.output}")
+        return
+    from bamkit.gan.exchange import export as interop
+
+    if len(names) > 1:
+        raise click.UsageError("one run, or one file of weights, at a time")
+    if kind == "weights":
+        result = interop.export_weights(Path(names[0]), to, target, old=old, dropout=dropout, force=force)
+    else:
+        result = interop.export_run(
+            workspace.run(names[0]),
+            to,
+            target,
+            which=checkpoint,
+            direction=direction,
+            old=old,
+            dropout=dropout,
+            force=force,
+        )
+    if as_json:
+        print_json({"output": str(target), "files": [str(path) for path in result.files], "notes": result.notes})
+        return
+    for path in result.files:
+        click.echo(str(path))
+    for note in result.notes:
+        click.echo(f"note: {note}")
+
+
+def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
+    """`run`, `weights` or `dataset`: decided by what the names are, then checked against the format."""
+    data = {*workspace.split_names(), *workspace.selection_names()}
+    runs = set(workspace.run_names())
+    if not names:
+        if to not in DATA:
+            raise BamkitError(f"--to {to} needs the name of a run", _known("runs", runs) or "bamkit train makes one")
+        return "dataset"
+    for name in names:
+        if Path(name).suffix in (".pth", ".safetensors") and name not in data | runs:
+            found = "weights"
+        elif name in runs and not (name in data and to in DATA):
+            found = "run"
+        elif name in data:
+            found = "dataset"
+        else:
+            known = "; ".join(filter(None, [_known("runs", runs), _known("splits", data)]))
+            known = known or "bamkit select --emotion happy --top 1000 and bamkit fetch make a split"
+            raise BamkitError(f"there is no run, split or selection {name!r} in {workspace.root}", known)
+        if found == "dataset" and to not in DATA:
+            raise BamkitError(f"{name} is a dataset: it cannot be exported to {to}", f"--to {', '.join(DATA)}")
+        if found != "dataset" and to not in NETWORKS:
+            what = "a training run" if found == "run" else "a network"
+            raise BamkitError(f"{name} is {what}: it cannot be exported to {to}", f"--to {', '.join(NETWORKS)}")
+    return found
+
+
+def _known(what: str, names: set[str]) -> str:
+    return f"{what}: {', '.join(sorted(names))}" if names else ""
+
+
+def _import(workspace: Workspace, names: tuple[str, ...], name: str | None, domains: str, force: bool) -> None:
+    from bamkit.gan.exchange import export as interop
+
+    if not names or not name:
+        raise BamkitError("--to run needs the weights and a name", "bamkit export FOLDER --to run --name NAME")
+    pair = domains.split(",")
+    if len(pair) != 2 or not all(pair) or pair[0] == pair[1]:
+        raise BamkitError(f"--domains {domains!r} does not name two domains", "--domains happy,scary")
+    run = interop.import_public([Path(one) for one in names], workspace.run(name), (pair[0], pair[1]), force)
+    click.echo(f"{run}\nnext: bamkit translate {name} --input PICTURES")

@@ -1,0 +1,55 @@
+"""bamkit report: a page about the database, the selections and the splits."""
+
+from __future__ import annotations
+
+import click
+
+from bamkit.commands.options import database_option, example, json_option, pass_workspace
+from bamkit.common.workspace import Workspace
+
+
+@click.command(
+    "report",
+    epilog=example(
+        "bamkit report                        all but a judge's pictures, into reports/index.html",
+        "bamkit report happy scary            these two domains only",
+        "bamkit report --no-database          without the database behind them",
+    ),
+)
+@pass_workspace
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@database_option
+@click.option(
+    "--database/--no-database",
+    "with_database",
+    default=True,
+    help="Whether to report on the database too (default: yes).",
+)
+@json_option
+def command(workspace: Workspace, names: tuple[str, ...], db: str | None, with_database: bool, as_json: bool) -> None:
+    """Write a page about the database, the selections and the splits.
+
+    Score distributions, what each domain holds, what tells two domains apart besides the emotion, labels that occur
+    together, the crowd beside the scores, licences, link rot and contact sheets: one self-contained page that works
+    offline, the figures beside it as SVG and PNG, the tables as CSV and Parquet. Works with whatever is there.
+    """
+    from bamkit.common.console import print_json
+    from bamkit.curate.report import report
+
+    made = report(workspace, names, db, with_database)
+    if as_json:
+        print_json(
+            {
+                "path": str(made.path),
+                "figures": made.figures,
+                "tables": made.tables,
+                "domains": made.domains,
+                "database": made.database,
+            }
+        )
+        return
+    subject = ", ".join(made.domains) or "no domains yet"
+    click.echo(f"report on {subject}{' and the database' if made.database else ''}")
+    click.echo(f"  {made.figures} figure files in {made.path.parent / 'figures'}")
+    click.echo(f"  {made.tables} tables in {made.path.parent / 'tables'}")
+    click.echo(f"  open {made.path}")

@@ -1,0 +1,31 @@
+"""bamkit verify"""
+
+from __future__ import annotations
+
+import click
+
+from bamkit.commands.options import database_option, example, json_option, pass_workspace
+from bamkit.common.console import print_json, print_table
+from bamkit.common.workspace import Workspace
+
+
+@click.command(epilog=example("bamkit verify", "bamkit verify happy --db 20170509-bam-2.2m.sqlite"))
+@pass_workspace
+@database_option
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, workspace: Workspace, db: str | None, names: tuple[str, ...], as_json: bool) -> None:
+    """Re-run the query of each selection and compare: exits 1 where anything differs."""
+    from bamkit.curate.database.connection import Database
+    from bamkit.curate.select.verify import verify
+
+    with Database.open(workspace.database(db)) as database:
+        verdicts = verify(workspace, database, names)
+    if as_json:
+        print_json([verdict.as_dict() for verdict in verdicts])
+    else:
+        columns = ["name", "state", "images", "database", "added", "removed", "moved", "changed", "reason"]
+        print_table([verdict.as_dict() for verdict in verdicts], columns)
+    if not all(verdict.ok for verdict in verdicts):
+        ctx.exit(1)

@@ -1,0 +1,1 @@
+"""The commands of training, translation and evaluation, one module each."""

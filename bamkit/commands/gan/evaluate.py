@@ -1,0 +1,147 @@
+"""`bamkit evaluate`: did the mood change, did the picture survive, would a reviewer believe it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.common.console import print_json, print_table
+from bamkit.common.workspace import Workspace
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog=example(
+        "bamkit evaluate",
+        "bamkit evaluate happy-scary --inception weights-inception-2015-12-05-6726825d.pth",
+        "bamkit evaluate happy-scary-validation --split validation",
+        "bamkit evaluate happy-scary --user-study",
+        "bamkit evaluate happy-scary --user-study --against second-run",
+        "bamkit evaluate happy-scary --answers answers/",
+    )
+)
+@click.argument("run", required=False)
+@click.option(
+    "--split", default="test", show_default=True, help="Whose translations: test, or validation while tuning."
+)
+@click.option("--judge", metavar="DIR", type=FILE, help="Default: the workspace's own, if it has one.")
+@click.option(
+    "--features",
+    default="auto",
+    show_default=True,
+    help="What KID, FID and distances rest on: inception, judge or colours; auto takes the first that is at hand.",
+)
+@click.option("--inception", metavar="FILE", type=FILE, help="Inception's weights (default: torch's cache).")
+@click.option("--alexnet", metavar="FILE", type=FILE, help="AlexNet's weights, for LPIPS (default: torch's cache).")
+@click.option(
+    "--pictures", type=click.IntRange(min=1), default=12, show_default=True, help="Pairs in the uncurated grid."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of KID's subsets, the grid, and the study.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--user-study", is_flag=True, help="Write a page for a blind test with people instead.")
+@click.option(
+    "--against",
+    default="source",
+    show_default=True,
+    help="In the user study, what stands beside the translation: source, 'colour transfer', or another run.",
+)
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Pairs a direction in the study."
+)
+@click.option("--repeats", type=click.IntRange(min=0), default=4, show_default=True, help="Pairs shown a second time.")
+@click.option(
+    "--answers", metavar="PATH", type=FILE, multiple=True, help="Analyse these answers (CSV files or folders of them)."
+)
+@force_option
+@json_option
+@pass_workspace
+def command(
+    workspace: Workspace,
+    run: str | None,
+    split: str,
+    judge: Path | None,
+    features: str,
+    inception: Path | None,
+    alexnet: Path | None,
+    pictures: int,
+    seed: int,
+    device: str,
+    user_study: bool,
+    against: str,
+    trials: int,
+    repeats: int,
+    answers: tuple[Path, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Evaluate a run's translations of the test split.
+
+    Emotion reached (with a judge), content kept, realism and failure modes, each beside its floors: real pictures, no
+    translation, and a plain colour transfer. Writes reports/evaluate-RUN/: index.html, metrics.json, metrics.csv,
+    pictures.csv. Nothing is downloaded.
+
+    --user-study writes a page on which people choose between two pictures, blind; --answers analyses what they saved.
+    """
+    if user_study and answers:
+        raise click.UsageError("--user-study makes a study, --answers analyses one: give one of them")
+    if user_study:
+        _make_study(
+            workspace,
+            run,
+            {"against": against, "trials": trials, "repeats": repeats, "split": split, "seed": seed},
+            force,
+        )
+        return
+    if answers:
+        _analyse(workspace, run, answers, as_json)
+        return
+    from bamkit.gan.evaluate.run import EvaluateOptions, evaluate_and_write
+
+    options = EvaluateOptions(split, judge, features, inception, alexnet, device, seed, pictures)
+    found, folder, notes = evaluate_and_write(workspace, run, options)
+    if as_json:
+        print_json(found.about())
+        return
+    for outcome in found.outcomes:
+        click.echo(f"{outcome.direction.name}: {len(outcome.direction)} pictures")
+        print_table(found.summary(outcome.direction.name))
+        click.echo()
+    for text in [*found.missing, *found.warnings, *notes]:
+        click.echo(f"note: {text}")
+    click.echo(f"-> {folder / 'index.html' if (folder / 'index.html').is_file() else folder / 'metrics.json'}")
+
+
+def _make_study(workspace: Workspace, run: str | None, settings: dict[str, Any], force: bool) -> None:
+    from bamkit.gan.user_study.page import StudyOptions, make_study
+
+    study = make_study(workspace, run, StudyOptions(**settings), force)
+    click.echo(f"{study.trials} pairs in study {study.study_id}")
+    click.echo(f"give this page to the raters:  {study.page}")
+    click.echo(f"keep this to yourself:         {study.key}")
+    click.echo(f"then: bamkit evaluate {study.run} --answers FOLDER-OF-CSV-FILES")
+
+
+def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], as_json: bool) -> None:
+    from bamkit.gan.evaluate.inputs import choose_run
+    from bamkit.gan.user_study.answers import analyse_answers, told
+
+    results, path = analyse_answers(workspace, choose_run(workspace, run), answers)
+    if as_json:
+        print_json([result.as_dict() for result in results])
+        return
+    for result in results:
+        click.echo(f"{result.direction}: {result.question}")
+        print_table([{"": name, "value": str(value)} for name, value in told(result).items() if value is not None][2:])
+        print_table(result.per_rater)
+        click.echo()
+    click.echo(f"-> {path}")

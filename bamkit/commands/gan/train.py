@@ -1,0 +1,94 @@
+"""`bamkit train`: CycleGAN between two domains."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bamkit.commands.options import example, force_option, pass_workspace
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.gan.train import settings
+
+
+def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds a flag for every field of TrainConfig, with its docstring as help; not given means None."""
+    for setting in reversed(settings.settings()):
+        flag = "--" + setting.name.replace("_", "-")
+        kind: Any = click.Choice(setting.choices) if setting.choices else setting.kind
+        name = f"{flag}/--no-{flag[2:]}" if setting.kind is bool else flag
+        shown = ("yes" if setting.default else "no") if setting.kind is bool else setting.default
+        extra: dict[str, Any] = {} if setting.kind is bool else {"type": kind}
+        function = click.option(name, setting.name, default=None, help=f"{setting.help} [default: {shown}]", **extra)(
+            function
+        )
+    return function
+
+
+@click.command(
+    epilog=example(
+        "bamkit train",
+        "bamkit train --from happy --to scary --preset quick",
+        "bamkit train --from photos/day --to photos/night --minutes 60",
+        "bamkit train --resume",
+        "torchrun --nproc-per-node 2 -m bamkit train",
+    )
+)
+@click.option("--from", "first", metavar="NAME", help="Domain A: a fetched split, or a folder of pictures.")
+@click.option("--to", "second", metavar="NAME", help="Domain B. With exactly two fetched splits no names are needed.")
+@click.option("--name", help="The run's name under runs/ (default: such as happy-scary).")
+@click.option("--device", help="cuda, cuda:1, mps or cpu (default: a GPU if there is one).")
+@click.option("--preset", type=click.Choice(list(settings.PRESETS)), help=settings.preset_help())
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a TOML file or a run.json.")
+@click.option("--resume", is_flag=True, help="Go on with a run from its last checkpoint.")
+@click.option("--allow-shared", is_flag=True, help="Train although the domains share pictures.")
+@force_option
+@settings_options
+@pass_workspace
+def command(
+    workspace: Workspace,
+    first: str | None,
+    second: str | None,
+    name: str | None,
+    device: str | None,
+    preset: str | None,
+    file: Path | None,
+    resume: bool,
+    allow_shared: bool,
+    force: bool,
+    **given: Any,
+) -> None:
+    """Train CycleGAN between two domains. Without flags this is the study's training.
+
+    Ctrl-C and SIGTERM end it after the step in hand, with a checkpoint; --resume goes on from there.
+    """
+    if resume and force:
+        raise click.UsageError("--resume goes on with a run, --force replaces it: give one of them")
+    try:
+        from bamkit.gan.train import launch
+    except ModuleNotFoundError as error:
+        raise BamkitError(f"training needs {error.name}", f"pip install {error.name}") from error
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    result = launch.launch(
+        workspace, first, second, name=name, device=device, preset=preset, file=file, given=given, resume=resume,
+        allow_shared=allow_shared, force=force, say=say,
+    )  # fmt: skip
+    if result is None:
+        return
+    again = f"bamkit train --resume --name {result.run.name}"
+    if result.stopped:
+        click.echo(f"stopped after step {result.step:,} of {result.total:,}; a checkpoint is written. Go on: {again}")
+        sys.exit(128 + result.stopped)
+    chosen = f", best by validation after step {result.best:,}" if result.best else ""
+    click.echo(f"{result.run}: {result.step:,} steps in {result.duration}{chosen}")
+    for what in ("index.html", "samples", "metrics.csv"):
+        if (result.run / what).exists():
+            click.echo(f"  {result.run / what}")
+    click.echo(f"next: bamkit translate {result.run.name}")

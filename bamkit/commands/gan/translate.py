@@ -1,0 +1,161 @@
+"""`bamkit translate`: pictures through a trained generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.common.console import print_json, print_table
+from bamkit.common.errors import BamkitError
+from bamkit.common.progress import duration
+from bamkit.common.workspace import Workspace
+
+
+@click.command(
+    epilog=example(
+        "bamkit translate",
+        "bamkit translate happy-scary --split validation",
+        "bamkit translate --input cat.jpg --direction happy-to-scary",
+        "bamkit translate --input holiday/ --output dark-holiday --direction happy-to-scary",
+        "find . -name '*.jpg' | bamkit translate --input - --output out",
+        "bamkit translate --weights latest_net_G_A.pth --input cat.jpg --output out",
+    )
+)
+@click.argument("run", required=False)
+@click.option(
+    "--input",
+    "inputs",
+    metavar="PATH",
+    multiple=True,
+    help="A picture or a folder of pictures (repeatable), or - for a list of paths on standard input.",
+)
+@click.option("--direction", metavar="A-to-B", help="One direction, such as happy-to-scary (default: both).")
+@click.option("--split", default="test", show_default=True, help="Which split, where no --input is given.")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most so many pictures of the split (0: all).")
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Default: translations/RUN for test pictures, else RUN-validation or such.",
+)
+@click.option(
+    "--checkpoint",
+    default="best-or-last",
+    show_default=True,
+    help="best (by validation), last, best-or-last, or a name such as step-00012000.",
+)
+@click.option(
+    "--weights",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Instead of a run: a generator saved by the public CycleGAN code (.pth) or as .safetensors.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Pictures in one pass (default: 8 on a GPU, 1 on a CPU).",
+)
+@click.option("--tile", type=click.IntRange(min=32), default=512, show_default=True, help="Side of a tile in pixels.")
+@click.option(
+    "--memory",
+    metavar="GB",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="What one pass may take; larger pictures are translated in tiles, with the same result.",
+)
+@click.option(
+    "--size",
+    default="auto",
+    metavar="PX",
+    help="Shorter side of what the network sees: pixels, trained, or own (default: trained for splits, own for files).",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@force_option
+@json_option
+@pass_workspace
+def command(
+    workspace: Workspace,
+    run: str | None,
+    inputs: tuple[str, ...],
+    direction: str | None,
+    split: str,
+    limit: int,
+    output: Path | None,
+    checkpoint: str,
+    weights: Path | None,
+    batch: int,
+    tile: int,
+    memory: float,
+    size: str,
+    device: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Translate pictures with a trained run.
+
+    With no flag: the test pictures of the newest run, in both directions, to translations/RUN as PNG files, a
+    before/after grid each, and translations.parquet. Pictures may have any size; alpha is kept; what cannot be read is
+    skipped and listed in skipped.csv. A call that was interrupted goes on where it stopped.
+    """
+    from bamkit.gan.translate.run import TranslateConfig, translate_run, translate_weights
+
+    if "-" in inputs and len(inputs) > 1:
+        raise click.UsageError("--input - reads all paths from standard input: give it alone")
+    listed = click.get_text_stream("stdin", errors="surrogateescape") if inputs == ("-",) else None
+    paths = [Path(path) for path in inputs] if listed is None else []
+    config = TranslateConfig(checkpoint, device, size, batch, tile, memory)
+    if weights is not None:
+        if run:
+            raise click.UsageError("give a RUN or --weights, not both")
+        if not inputs or output is None:
+            raise BamkitError("--weights needs pictures and a place for the results", "--input PATH --output DIR")
+        result = translate_weights(
+            weights, paths, output, listed=listed, direction=direction or "a-to-b", config=config, force=force
+        )
+    else:
+        result = translate_run(
+            workspace,
+            run,
+            inputs=paths,
+            listed=listed,
+            direction=direction,
+            split=split,
+            limit=limit,
+            output=output,
+            config=config,
+            force=force,
+        )
+    rows = [
+        {
+            "direction": one.direction,
+            "translated": one.translated,
+            "there already": one.kept,
+            "skipped": len(one.skipped),
+            "in tiles": one.in_tiles,
+            "grid": str(one.grid) if one.grid else None,
+        }
+        for one in result.directions
+    ]
+    if as_json:
+        skipped = [row for one in result.directions for row in one.skipped]
+        print_json({"table": str(result.table), "directions": rows, "skipped": skipped, "notes": result.notes})
+        return
+    print_table(rows)
+    for one in result.directions:
+        for row in one.skipped[:5]:
+            click.echo(f"skipped {row['source']}: {row['reason']}")
+        if len(one.skipped) > 5:
+            click.echo(f"... {len(one.skipped) - 5} more in {result.output / 'skipped.csv'}")
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    made = sum(one.translated for one in result.directions)
+    before = f", {result.pictures - made:,} were there already" if result.pictures > made else ""
+    pictures = "picture" if made == 1 else "pictures"
+    click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")
+    if not inputs and output is None:
+        name = result.output.name
+        click.echo(f"next: bamkit evaluate {name}" + ("" if split == "test" else f" --split {split}"))

@@ -1,0 +1,176 @@
+"""Where things lie in a workspace, and how they are written: to a temporary name, flushed, renamed."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bamkit.common.errors import BamkitError
+
+DATABASE = "bam.sqlite"
+CONFIG = "bamkit.toml"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder of plain files. Nothing is created until something is written."""
+
+    root: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    """The parsed `bamkit.toml`: top-level keys are options of every command, `[fetch]` and so on those of one."""
+
+    @classmethod
+    def open(cls, root: Path | str = ".") -> Workspace:
+        """The workspace at `root` with its bamkit.toml, if there is one. Raises BamkitError if that cannot be read."""
+        root = Path(root)
+        path = root / CONFIG
+        try:
+            return cls(root, tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return cls(root)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BamkitError(f"{path} is not valid TOML: {error}") from error
+        except NotADirectoryError as error:
+            raise BamkitError(f"{root} is a file; a workspace is a folder", f"-w {root.parent}") from error
+        except OSError as error:
+            raise BamkitError(f"{path} cannot be read: {error.strerror}") from error
+
+    def database(self, given: str | None = None) -> str:
+        """The path or SQLAlchemy URL of the BAM file: `given`, else `db` of bamkit.toml, else bam.sqlite here.
+
+        A relative path in bamkit.toml is relative to the workspace. Raises BamkitError if there is no such file.
+        """
+        chosen = given or self.located(self.config.get("db", DATABASE))
+        if "://" in chosen:
+            return chosen
+        path = Path(chosen).expanduser()
+        if not path.is_file():
+            raise BamkitError(
+                f"no BAM database at {path}: ask its authors (bam-dataset.org) and put it there, or give --db PATH",
+                "bamkit sample DIR makes a workspace with a stand-in to try everything on",
+            )
+        return str(path)
+
+    def located(self, place: Any) -> str:
+        """A path that bamkit.toml names, relative to the workspace; `~` is the home folder, a URL stays as it is."""
+        if not isinstance(place, str) or not place:
+            raise BamkitError(f"db = {place!r} is no path", f'write db = "PATH" into {self.root / CONFIG}')
+        return place if "://" in place else str(self.root / Path(place).expanduser())
+
+    @property
+    def selections(self) -> Path:
+        return self.root / "selections"
+
+    @property
+    def originals(self) -> Path:
+        return self.root / "originals"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "splits"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def translations(self) -> Path:
+        return self.root / "translations"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def selection(self, name: str) -> Path:
+        return self.selections / f"{checked_name(name)}.parquet"
+
+    def split(self, name: str) -> Path:
+        return self.splits / checked_name(name)
+
+    def run(self, name: str) -> Path:
+        return self.runs / checked_name(name)
+
+    def selection_names(self) -> list[str]:
+        return sorted(path.stem for path in self.selections.glob("*.parquet") if NAME.fullmatch(path.stem))
+
+    def split_names(self) -> list[str]:
+        """Names under splits/ that hold at least one shard."""
+        return sorted({path.parent.name for path in self.splits.glob("*/*-*-of-*.parquet")})
+
+    def domain_names(self) -> list[str]:
+        """The splits to translate between: all but those set apart for a judge, `judge` and `judge-...`."""
+        return [name for name in self.split_names() if not is_judges(name)]
+
+    def run_names(self) -> list[str]:
+        return sorted(path.parent.name for path in self.runs.glob("*/run.json"))
+
+    def shards(self, name: str, split: str) -> list[Path]:
+        """The parquet shards of one split, in order; empty if it was not fetched."""
+        return sorted(self.split(name).glob(f"{split}-*-of-*.parquet"))
+
+
+def checked_name(name: str) -> str:
+    """`name` itself, if it can safely be a file name everywhere. Raises BamkitError otherwise."""
+    if not NAME.fullmatch(name):
+        raise BamkitError(f"{name!r} cannot be a name here: use letters, digits, '.', '_' and '-', at most 128")
+    return name
+
+
+def is_judges(name: str) -> bool:
+    """Whether a selection or split of this name is for training a judge, not for translating between."""
+    return name == "judge" or name.startswith("judge-")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder that becomes `path` when the block ends well, flushed to disk.
+
+    A kill at any moment leaves either the old file or the new one, never a part. On an error the temporary is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, path)
+        flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """fsync a file or a folder, so that what was written or renamed there survives a power loss."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        # Windows cannot open folders; there the rename itself is journaled.
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def refuse_overwrite(path: Path, force: bool) -> None:
+    """Raises BamkitError if `path` exists and `force` is not given."""
+    if path.exists() and not force:
+        raise BamkitError(f"{path} is already there", "give --force to replace it, or another --name")

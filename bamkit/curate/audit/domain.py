@@ -1,0 +1,160 @@
+"""A domain as balance, check and report see it: what was asked for, what was had, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bamkit.common.contract import SPLITS, missing_schema, selection_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import read_about, read_table
+from bamkit.common.workspace import Workspace, is_judges
+from bamkit.curate.select.query import making
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One name of the workspace: its selection manifest, its fetched split, or both."""
+
+    name: str
+    requested: pa.Table | None = None
+    """The selection manifest; None where only a split is here."""
+    obtained: pa.Table | None = None
+    """The rows of the fetched shards in the order of their files, without `image`; None where nothing was fetched."""
+    missing: pa.Table | None = None
+    """contract.missing_schema(): what could not be had."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Provenance of the manifest, else of the first shard."""
+
+    @property
+    def fetched(self) -> bool:
+        return self.obtained is not None
+
+    @property
+    def rows(self) -> pa.Table:
+        """What was had if it was fetched, else what was asked for."""
+        found = self.obtained if self.obtained is not None else self.requested
+        assert found is not None
+        return found
+
+    def split(self, name: str) -> pa.Table:
+        """The rows of one split (`train`, `test` ...) of `rows`."""
+        return of_split(self.rows, name)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images a split of `rows`, in the order train, test, validation, reserve; empty splits left out."""
+        return split_counts(self.rows)
+
+    @property
+    def ranked_by(self) -> str | None:
+        """The attribute that ranked this domain: its score column equals `score`. None if none does."""
+        return _ranked_by(self.rows)
+
+
+def of_split(rows: pa.Table, name: str) -> pa.Table:
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.equal(rows["split"], name))
+
+
+def split_counts(rows: pa.Table) -> dict[str, int]:
+    found = {one["values"]: one["counts"] for one in rows["split"].value_counts().to_pylist()}
+    return {name: found[name] for name in SPLITS if name in found}
+
+
+def _ranked_by(rows: pa.Table) -> str | None:
+    from bamkit.common.contract import ATTRIBUTES
+
+    head = rows.slice(0, 50)
+    score = head["score"].to_pylist()
+    if not score or None in score:
+        return None
+    return next((name for name in ATTRIBUTES if head[f"{name}_score"].to_pylist() == score), None)
+
+
+def read_domain(workspace: Workspace, name: str) -> Domain:
+    """The domain called `name`. Raises BamkitError if the workspace has neither selection nor split of that name."""
+    manifest, folder = workspace.selection(name), workspace.split(name)
+    shards = [path for split in SPLITS for path in workspace.shards(name, split)]
+    if not manifest.is_file() and not shards:
+        known = sorted({*workspace.selection_names(), *workspace.split_names()})
+        hint = f"there are {', '.join(known)}" if known else making(name)
+        raise BamkitError(f"no selection or split {name!r} in {workspace.root}", hint)
+    about: dict[str, Any] = {}
+    requested = obtained = missing = None
+    if manifest.is_file():
+        about, requested = read_about(manifest), read_manifest(manifest)
+    if shards:
+        about = about or read_about(shards[0])
+        obtained = _concatenate([_read_shard(path) for path in shards])
+        lost = folder / "missing.parquet"
+        missing = read_table(lost, columns=missing_schema().names) if lost.is_file() else missing_schema().empty_table()
+    return Domain(name, requested, obtained, missing, about)
+
+
+def read_manifest(path: Path) -> pa.Table:
+    """A selection manifest. Raises BamkitError where it cannot be read or lacks a column of the contract."""
+    return _checked(path, selection_schema())
+
+
+def _read_shard(path: Path) -> pa.Table:
+    from bamkit.common.contract import split_schema
+
+    schema = split_schema()
+    return _checked(path, schema.remove(schema.get_field_index("image")))
+
+
+def _checked(path: Path, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read_about(path)  # the same one-line error for whatever cannot be read
+    there = set(pq.read_schema(path).names)
+    lacking = [name for name in schema.names if name not in there]
+    if lacking:
+        raise BamkitError(f"{path} has no column {lacking[0]!r}: it was not written by bamkit select or fetch")
+    try:
+        return read_table(path, columns=schema.names).cast(pa.schema(list(schema)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BamkitError(f"{path} has a column of another type: {str(error).splitlines()[0]}") from error
+
+
+def _concatenate(tables: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def domains_of(workspace: Workspace) -> list[str]:
+    """The selections and splits that are domains: not those set apart for a judge, unless there are no others."""
+    every = sorted({*workspace.selection_names(), *workspace.split_names()})
+    return [name for name in every if not is_judges(name)] or every
+
+
+def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[Domain]:
+    """The named domains, or all of the workspace in the order of their names."""
+    wanted = names or sorted({*workspace.selection_names(), *workspace.split_names()})
+    return [read_domain(workspace, name) for name in wanted]
+
+
+def read_pictures(workspace: Workspace, name: str, split: str, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows (image, mid, rank, score) at `positions` (increasing) of a split, reading only their row groups."""
+    import pyarrow.parquet as pq
+
+    wanted = list(positions)
+    found, start = [], 0
+    for path in workspace.shards(name, split):
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            n = file.metadata.row_group(group).num_rows
+            inside = [place - start for place in wanted if start <= place < start + n]
+            if inside:
+                found += file.read_row_group(group, columns=["image", "mid", "rank", "score"]).take(inside).to_pylist()
+            start += n
+    return found

@@ -1,0 +1,341 @@
+"""Leakage: what train, test, validation and the domains must not share, and near-duplicate pictures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.curate.audit.domain import Domain, read_domains, read_pictures
+from bamkit.curate.audit.similarity import alike, fingerprint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DISTANCE = 6
+"""Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
+HASH = re.compile(r"[0-9a-fA-F]{16}")
+KINDS = {
+    "mid": "the same image",
+    "src": "the same address",
+    "file": "the same file",
+    "picture": "near-duplicate pictures",
+    "project": "images of one project",
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One image of a cluster."""
+
+    domain: str
+    side: str
+    """The domain, or the attribute that ranked it: selections for one emotion are alternatives, not two domains."""
+    split: str
+    mid: int
+    rank: int
+    position: int = field(repr=False)
+    """Its row in the split."""
+
+    @property
+    def place(self) -> str:
+        """`happy/train`."""
+        return f"{self.domain}/{self.split}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Images that share something."""
+
+    kind: str
+    """A key of KINDS."""
+    members: tuple[Member, ...]
+    shared: str
+    """What they share; for pictures the largest distance between two linked hashes."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(member.place for member in self.members))
+
+    @property
+    def borders(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of places that must not share anything and do."""
+        pairs = combinations(self.members, 2)
+        return tuple(dict.fromkeys((a.place, b.place) for a, b in pairs if _apart(a, b)))
+
+    @property
+    def leak(self) -> bool:
+        """Whether it reaches over a border; else it is a repetition inside one split, or between alternatives."""
+        return any(_apart(a, b) for a, b in combinations(self.members, 2))
+
+
+def _apart(a: Member, b: Member) -> bool:
+    """Whether two images belong to what must not share anything: two splits of one domain, or two domains."""
+    return a.split != b.split if a.domain == b.domain else a.side != b.side
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at and what was found."""
+
+    images: dict[str, int]
+    """Place -> images."""
+    hashed: int
+    """How many of them have a perceptual hash, that is, were fetched."""
+    by_project: bool
+    """Whether shared projects count as leakage."""
+    clusters: tuple[Cluster, ...]
+    """Leaks first, larger ones first."""
+
+    @property
+    def leaks(self) -> tuple[Cluster, ...]:
+        return tuple(cluster for cluster in self.clusters if cluster.leak)
+
+    @property
+    def clean(self) -> bool:
+        """Whether no two splits or domains share anything."""
+        return not self.leaks
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each kind and pair of places: kind, a, b, clusters, images, leak."""
+        found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+        leaks: set[tuple[str, str, str]] = set()
+        for cluster in self.clusters:
+            inside = [(cluster.places[0], cluster.places[-1])]
+            for a, b in cluster.borders or inside:
+                found[cluster.kind, a, b]["clusters"] += 1
+                found[cluster.kind, a, b]["images"] += sum(m.place in (a, b) for m in cluster.members)
+            leaks |= {(cluster.kind, a, b) for a, b in cluster.borders}
+        order = sorted(found, key=lambda key: (key not in leaks, list(KINDS).index(key[0]), key[1:]))
+        return [
+            {
+                "what": KINDS[kind],
+                "between": a,
+                "and": b if a != b else "itself",
+                **found[kind, a, b],
+                "leak": (kind, a, b) in leaks,
+            }
+            for kind, a, b in order
+        ]
+
+    def advice(self) -> str:
+        """What to type against the leaks; "" where there are none."""
+        if self.clean:
+            return ""
+        kinds = {cluster.kind for cluster in self.leaks}
+        if not kinds & {"mid", "src", "project"}:
+            return "bamkit check --page shows them; bamkit select --group-by project keeps most look-alikes together"
+        pairs = [
+            pair for cluster in self.leaks for pair in cluster.borders if cluster.kind in ("mid", "src", "project")
+        ]
+        across = next((pair for pair in pairs if _domain(pair[0]) != _domain(pair[1])), None)
+        again = f"bamkit select ... --name {_domain((across or pairs[0])[1])} --force"
+        again += f" --disjoint-from {_domain(across[0])}" if across else ""
+        again += " --group-by project" if "project" in kinds else ""
+        return f"{again}, then bamkit fetch"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        clusters = [{**asdict(c), "leak": c.leak, "members": [_plain(m) for m in c.members]} for c in self.clusters]
+        head = {"clean": self.clean, "images": self.images, "hashed": self.hashed, "by_project": self.by_project}
+        return {**head, "findings": self.rows(), "clusters": clusters}
+
+
+def _domain(place: str) -> str:
+    return place.partition("/")[0]
+
+
+def _plain(member: Member) -> dict[str, Any]:
+    return {"domain": member.domain, "split": member.split, "mid": member.mid, "rank": member.rank}
+
+
+def check(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    by_project: bool = False,
+    distance: int = DISTANCE,
+    strict: bool = True,
+) -> Check:
+    """Look for what the splits and domains `names` (all of the workspace by default) share.
+
+    Unless `strict` and named, selections ranked by one attribute count as alternatives of which one will be trained on,
+    so they may share images. A fetched domain is checked as it was obtained, another one as it was selected
+    (its reserve included: any of it may come into any split). Pictures are compared by perceptual hash, at most
+    `distance` bits apart, and those that come close then by their small copies. Raises BamkitError where there is
+    nothing to check or the distance is nonsense.
+    """
+    if not 0 <= distance <= 16:
+        raise BamkitError(f"a distance of {distance} bits makes no sense: use 0 (equal hashes) to 16")
+    domains = read_domains(workspace, list(names) or None)
+    strict = strict and bool(names)
+    if not domains:
+        raise BamkitError(
+            "there is nothing to check: no selection, no split", "bamkit select --emotion happy --top 1000"
+        )
+    members = [member for domain in domains for member in _members(domain, strict)]
+    columns = {name: _column(domains, name) for name in ("mid", "src", "project_id", "original_sha256", "phash")}
+    kinds = {"mid": "mid", "src": "src", "file": "original_sha256"} | ({"project": "project_id"} if by_project else {})
+    clusters = [
+        Cluster(kind, tuple(members[i] for i in same), str(key))
+        for kind, column in kinds.items()
+        for key, same in _same(columns[column])
+    ]
+    clusters = [cluster for cluster in clusters if cluster.kind != "project" or cluster.leak]
+    clusters = _plainest([*clusters, *_near(workspace, members, columns["phash"], distance)])
+    clusters.sort(key=lambda c: (not c.leak, list(KINDS).index(c.kind), -len(c.members), c.members[0].mid))
+    images = Counter(member.place for member in members)
+    return Check(dict(images), sum(value is not None for value in columns["phash"]), by_project, tuple(clusters))
+
+
+def _plainest(clusters: Sequence[Cluster]) -> list[Cluster]:
+    """Without the clusters that only say again of the same images what a plainer kind has said."""
+    said: set[tuple[Member, ...]] = set()
+    kept = []
+    for cluster in clusters:
+        if cluster.kind == "project" or cluster.members not in said:
+            kept.append(cluster)
+        said.add(cluster.members)
+    return kept
+
+
+def _members(domain: Domain, strict: bool) -> Iterable[Member]:
+    seen: Counter[str] = Counter()
+    side = domain.name if strict else domain.ranked_by or domain.name
+    rows = zip(*(domain.rows[name].to_pylist() for name in ("split", "mid", "rank")), strict=True)
+    for split, mid, rank in rows:
+        yield Member(domain.name, side, split, mid, rank, seen[split])
+        seen[split] += 1
+
+
+def _column(domains: Sequence[Domain], name: str) -> list[Any]:
+    """One column of all domains in a row; None where a domain has no such column."""
+    return [
+        value
+        for domain in domains
+        for value in (
+            domain.rows[name].to_pylist() if name in domain.rows.column_names else [None] * domain.rows.num_rows
+        )
+    ]
+
+
+def _same(values: Sequence[Any]) -> list[tuple[Any, list[int]]]:
+    """(value, the places that hold it) for every value that occurs more than once; nothing and "" do not count."""
+    found: dict[Any, list[int]] = defaultdict(list)
+    for index, value in enumerate(values):
+        if value is not None and value != "":
+            found[value].append(index)
+    return [(value, places) for value, places in found.items() if len(places) > 1]
+
+
+def _near(
+    workspace: Workspace, members: Sequence[Member], hashes: Sequence[str | None], distance: int
+) -> list[Cluster]:
+    """Clusters of near-duplicate pictures: linked by the hash, and confirmed by their small copies."""
+    known = [i for i, value in enumerate(hashes) if value is not None]
+    if len(known) < 2:
+        return []
+    numbers = np.array([_hash(hashes[i], members[i]) for i in known], dtype=np.uint64)
+    left, right, apart = near_pairs(numbers, distance)
+    small = _small_copies(workspace, [members[known[i]] for i in np.unique(np.concatenate([left, right]))])
+    links = [
+        (known[i], known[j], int(d))
+        for i, j, d in zip(left.tolist(), right.tolist(), apart.tolist(), strict=True)
+        if alike(small[members[known[i]]], small[members[known[j]]])
+    ]
+    return [
+        Cluster("picture", tuple(members[i] for i in sorted(group)), f"{bits} bits of the hash differ")
+        for group, bits in _components(links)
+    ]
+
+
+def _hash(text: str | None, member: Member) -> int:
+    """The perceptual hash as a number. Raises BamkitError where it is not 16 hexadecimal digits."""
+    if not isinstance(text, str) or not HASH.fullmatch(text):
+        raise BamkitError(
+            f"{member.place}, image {member.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
+            f"delete splits/{member.domain}, and bamkit fetch {member.domain} builds it anew",
+        )
+    return int(text, 16)
+
+
+def _small_copies(workspace: Workspace, wanted: Sequence[Member]) -> dict[Member, NDArray[np.uint8]]:
+    places: dict[tuple[str, str], list[Member]] = defaultdict(list)
+    for member in wanted:
+        places[member.domain, member.split].append(member)
+    found = {}
+    for (name, split), here in places.items():
+        here.sort(key=lambda member: member.position)
+        rows = read_pictures(workspace, name, split, [member.position for member in here])
+        found |= {member: fingerprint(row["image"]["bytes"]) for member, row in zip(here, rows, strict=True)}
+    return found
+
+
+def near_pairs(
+    hashes: NDArray[np.uint64], distance: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs i < j of `hashes` (uint64, one a picture) at most `distance` bits apart, with their distance.
+
+    Two hashes that differ in d bits agree wholly in one of d + 1 bands of bits: only those that do are compared. Of a
+    run of equal hashes each is paired with the first, which links them just as well as all pairs would.
+    """
+    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[inverse] != np.arange(hashes.size))
+    left, right = [first[inverse[again]]], [again]
+    apart = [np.zeros(again.size, dtype=np.int64)]
+    for i, j, d in _banded(unique, distance):
+        left.append(np.minimum(first[i], first[j]))
+        right.append(np.maximum(first[i], first[j]))
+        apart.append(d)
+    i, j, d = (np.concatenate(part) for part in (left, right, apart))
+    _, kept = np.unique(i * hashes.size + j, return_index=True)
+    return i[kept], j[kept], d[kept]
+
+
+def _banded(hashes: NDArray[np.uint64], distance: int) -> Iterable[tuple[NDArray, NDArray, NDArray]]:
+    edges = np.linspace(0, 64, distance + 2).astype(int)
+    for low, high in pairwise(edges.tolist()):
+        band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order = np.argsort(band, kind="stable")
+        bands, values = band[order], hashes[order]
+        for step in range(1, hashes.size):
+            same = np.flatnonzero(bands[step:] == bands[:-step])
+            if not same.size:
+                break
+            apart = popcount(values[same] ^ values[same + step])
+            close = apart <= distance
+            yield order[same[close]], order[same[close] + step], apart[close]
+
+
+_BITS = np.array([bin(i).count("1") for i in range(1 << 16)], dtype=np.uint8)
+
+
+def popcount(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The number of 1 bits of each value."""
+    return _BITS[np.ascontiguousarray(values).view(np.uint16)].reshape(-1, 4).sum(axis=1, dtype=np.int64)
+
+
+def _components(links: Sequence[tuple[int, int, int]]) -> list[tuple[set[int], int]]:
+    """The connected groups of (i, j, distance), each with the largest distance of a link in it."""
+    parent: dict[int, int] = {}
+
+    def root(i: int) -> int:
+        while parent.setdefault(i, i) != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j, _ in links:
+        parent[max(root(i), root(j))] = min(root(i), root(j))
+    groups: dict[int, set[int]] = defaultdict(set)
+    widest: Counter[int] = Counter()
+    for i, j, bits in links:
+        groups[root(i)] |= {i, j}
+        widest[root(i)] = max(widest[root(i)], bits)
+    return [(groups[key], widest[key]) for key in sorted(groups)]

@@ -1,0 +1,1 @@
+"""The BAM database: opened read-only, counted, described."""

@@ -1,0 +1,200 @@
+"""What the crowd said beside what the scores say.
+
+The crowd saw images that were picked by earlier scores, so that each attribute had enough positives: its images are no
+random draw from the database. Precision and average precision depend on how many positives there were to find, so they
+describe these images and do not carry over to the database; the area under the ROC curve and recall suffer less.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bamkit.common import statistics, tables
+from bamkit.common.contract import ATTRIBUTES, LABELS
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import read_about, read_table, write_table
+from bamkit.common.workspace import Workspace
+from bamkit.curate.database.connection import Database, quote
+from bamkit.curate.database.counts import POSITIVE_ABOVE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+CAVEAT = (
+    "The images shown to the crowd were not drawn at random: they were picked by earlier scores so that each attribute "
+    "had enough positives. Precision, average precision and calibration therefore describe these images, not the "
+    "database, and the three labels are single judgements with an error of their own."
+)
+FORMAT = 1
+"""Raised when the tables that a workspace keeps change their meaning."""
+EDGES = (-24.0, -10.0, -7.0, -5.0, -4.0, -3.0, -2.0, -1.5, -1.0, -0.5, -0.25, 0.0)
+"""Score bins of the calibration: fine where the probability exp(score) changes."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What there is to say about the crowd and the scores; see `agreement` and `calibration`."""
+
+    agreement: pa.Table
+    calibration: pa.Table
+
+    @property
+    def n(self) -> int:
+        """Crowd labels of images that have a score."""
+        return sum(self.agreement["n"].to_pylist())
+
+
+def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | None:
+    """The crowd beside the scores of a database; None if it has no crowd labels beside scores.
+
+    A workspace that has an index keeps both tables there, and gives them back while the database is the same.
+    """
+    folder = workspace.root / "index" if workspace else None
+    paths = [folder / f"crowd-{name}.parquet" for name in ("agreement", "calibration")] if folder else []
+    about = {"kind": "crowd", "format": FORMAT, "database": {"fingerprint": database.fingerprint}}
+    if paths and all(path.is_file() for path in paths):
+        try:
+            if all(read_about(path) == about for path in paths):
+                return Crowd(*map(read_table, paths))
+        except (BamkitError, ValueError):
+            pass  # damaged: computed and written anew below
+    images = judged(database)
+    if not images:
+        return None
+    found = Crowd(agreement(images), calibration(images))
+    if folder and folder.is_dir():
+        for path, table in zip(paths, (found.agreement, found.calibration), strict=True):
+            write_table(table, path, about)
+    return found
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One attribute's images that have both a crowd label and a score."""
+
+    attribute: str
+    labels: NDArray[np.str_]
+    """`positive`, `unsure` or `negative`, one an image."""
+    scores: NDArray[np.float64]
+
+    @property
+    def positive(self) -> NDArray[np.bool_]:
+        """True for `positive`; `unsure` counts as not positive."""
+        return self.labels == "positive"
+
+
+def judged(database: Database) -> list[Judged]:
+    """All crowd labels beside the score of their attribute, in the contract's order; attributes without any left out.
+
+    Rows whose score is not a number, or whose label is none of the three words, are left out. One join in SQL.
+    """
+    if not database.has_crowd:
+        return []
+    cases = " ".join(f"WHEN '{name}' THEN s.{quote(name)}" for name in database.score_attributes)
+    # Only the score of the crowd's own attribute is carried over, not all twenty.
+    sql = (
+        f"SELECT c.attribute, c.label, CASE c.attribute {cases} END AS score "
+        "FROM scores s JOIN crowd_labels c ON c.mid = s.mid"
+    )
+    found: dict[str, tuple[list[str], list[float]]] = {name: ([], []) for name in ATTRIBUTES}
+    for attribute, label, score in database.rows(sql):
+        if attribute in found and label in LABELS and isinstance(score, int | float) and math.isfinite(score):
+            found[attribute][0].append(label)
+            found[attribute][1].append(score)
+    made = [
+        Judged(name, np.array(labels), np.array(scores, dtype=np.float64)) for name, (labels, scores) in found.items()
+    ]
+    # The database promises no order of rows; equal scores must not make two reports differ.
+    orders = [np.lexsort((one.labels, one.scores)) for one in made]
+    made = [Judged(one.attribute, one.labels[o], one.scores[o]) for one, o in zip(made, orders, strict=True)]
+    return [one for one in made if one.scores.size]
+
+
+def agreement(images: list[Judged], threshold: float = POSITIVE_ABOVE) -> pa.Table:
+    """How well the scores rank the crowd's positives, one row an attribute, each estimate with its 95 % interval.
+
+    Columns: attribute, n, positives, unsure, prevalence; precision and recall (Wilson) of `score > threshold`;
+    average_precision (bootstrap), auc (DeLong), calibration_error (mean gap between exp(score) and the observed
+    share); precision_90_above: the lowest score from which on precision stays at 0.9, the level the authors state for
+    their `positive` (NaN where it is never reached), and the recall there.
+    """
+    return tables.from_rows([_agreement(one, threshold) for one in images])
+
+
+def _agreement(one: Judged, threshold: float) -> dict[str, object]:
+    positive, scores = one.positive, one.scores
+    precision, recall = statistics.precision_recall(positive, scores > threshold)
+    ranked = statistics.average_precision_interval(positive, scores)
+    area = statistics.auc_interval(positive, scores)
+    above, found = threshold_for_precision(positive, scores, 0.9)
+    return {
+        "attribute": one.attribute,
+        "n": int(scores.size),
+        "positives": int(positive.sum()),
+        "unsure": int((one.labels == "unsure").sum()),
+        "prevalence": float(positive.mean()),
+        "threshold": threshold,
+        "predicted": precision.n,
+        "precision": precision.value,
+        "precision_low": precision.low,
+        "precision_high": precision.high,
+        "recall": recall.value,
+        "recall_low": recall.low,
+        "recall_high": recall.high,
+        "average_precision": statistics.average_precision(positive, scores),
+        "average_precision_low": ranked.low,
+        "average_precision_high": ranked.high,
+        "auc": statistics.auc(positive, scores),
+        "auc_low": area.low,
+        "auc_high": area.high,
+        "calibration_error": statistics.expected_calibration_error(_bins(one)),
+        "precision_90_above": above,
+        "precision_90_recall": found,
+    }
+
+
+def threshold_for_precision(
+    positive: NDArray[np.bool_], scores: NDArray[np.float64], precision: float
+) -> tuple[float, float]:
+    """The lowest s such that the images scored >= s have at least `precision`, and their recall; else NaN, NaN."""
+    if not positive.any():
+        return math.nan, math.nan
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(positive[order])
+    last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
+    good = last[hits[last] / (last + 1) >= precision]
+    if not good.size:
+        return math.nan, math.nan
+    return float(ranked[good[-1]]), float(hits[good[-1]] / positive.sum())
+
+
+def _bins(one: Judged) -> list[statistics.Bin]:
+    return statistics.calibration(one.positive, one.scores, EDGES, np.exp(np.minimum(one.scores, 0.0)))
+
+
+def calibration(images: list[Judged]) -> pa.Table:
+    """Share of crowd positives by score bin: attribute, low_score, high_score, expected, observed, low, high, n.
+
+    `expected` is the mean of exp(score), the probability the scores claim if they are log-probabilities, as they seem
+    to be. Bins are [low_score, high_score); low and high are the Wilson interval of `observed`.
+    """
+    rows = [
+        {
+            "attribute": one.attribute,
+            "low_score": each.low,
+            "high_score": each.high,
+            "expected": each.expected,
+            "observed": each.observed.value,
+            "low": each.observed.low,
+            "high": each.observed.high,
+            "n": each.observed.n,
+        }
+        for one in images
+        for each in _bins(one)
+    ]
+    return tables.from_rows(rows)

@@ -1,0 +1,1 @@
+"""Requests: addresses, the client, politeness towards hosts, the order of requests."""

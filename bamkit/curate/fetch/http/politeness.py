@@ -1,0 +1,136 @@
+"""Manners towards one host: pace, pauses, a circuit breaker. Used by the scheduler, and once for a whole cluster."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from dataclasses import dataclass
+
+from bamkit.curate.fetch.faults import HOST_FAULTS, Fault
+from bamkit.curate.fetch.settings import Manners
+
+DEFAULT_RATE = 40.0
+SLOWEST = 0.5
+SILENT = frozenset({"timeout", "unreachable", "reset", "tls", "bad-answer"})
+"""Faults in which the host itself may have had no part."""
+
+
+@dataclass
+class Host:
+    """What is known of a host. `now` is always seconds of one steady clock."""
+
+    name: str
+    """`host:port`."""
+    manners: Manners
+    rate: float = -1.0
+    """Requests that may start per second just now; 0 means no limit."""
+    active: int = 0
+    """Requests under way."""
+    trying: int = 0
+    """How many of them an open breaker let through."""
+    ready_at: float = 0.0
+    """No request starts before this time."""
+    faults: int = 0
+    """Host faults in a row."""
+    throttles: int = 0
+    """Answers of 429 in a row."""
+    answered: bool = False
+    """Whether any answer came in this run, be it an error."""
+    opened: int = 0
+    """Tries of the open breaker that failed; 0 while it is closed."""
+    changed_at: float = 0.0
+    """When the host last asked for less or the breaker opened: requests begun before say nothing new."""
+    trouble: str = ""
+    """What to tell people when the breaker has opened; whoever tells it empties it."""
+    given_up: str = ""
+    """Why the host is left alone for the rest of the run."""
+
+    def __post_init__(self) -> None:
+        if self.rate < 0:
+            self.rate = self.full_rate
+
+    @property
+    def full_rate(self) -> float:
+        """The rate while the host does not complain."""
+        if self.manners.rate is not None:
+            return self.manners.rate
+        return 0.0 if is_this_machine(self.name) else DEFAULT_RATE
+
+    def open_at(self) -> float | None:
+        """When the next request may start; None while all connections are busy."""
+        busy = self.trying > 0 if self.opened else self.active >= self.manners.connections
+        return None if busy else self.ready_at
+
+    def enter(self, now: float) -> None:
+        """A request starts. After a pause up to `connections` requests may start at once, then the rate holds."""
+        self.active += 1
+        self.trying += self.opened > 0
+        if self.rate:
+            self.ready_at = max(self.ready_at, now - self.manners.connections / self.rate) + 1 / self.rate
+
+    def cancel(self, started: float) -> None:
+        """A request that was `started` then is not made after all."""
+        self.active -= 1
+        self.trying -= self.trying > 0 and started >= self.changed_at
+
+    def leave(self, now: float, started: float, fault: Fault | None) -> None:
+        """A request that was `started` then is over."""
+        self.cancel(started)
+        self.answered |= fault is None or fault.name not in SILENT
+        if fault is None or fault.name not in HOST_FAULTS | {"throttled"}:
+            self.faults = self.throttles = self.opened = 0
+            if self.rate:
+                self.rate = min(self.full_rate, self.rate * 1.02)
+        elif started < self.changed_at:
+            # Requests that were under way together fail together: that counts once.
+            return
+        elif fault.name == "throttled":
+            self._throttle(fault, now)
+        else:
+            self._blame(fault, now)
+
+    def _throttle(self, fault: Fault, now: float) -> None:
+        """The host wants fewer requests: wait as long as it says and go at half the rate from then on."""
+        self.throttles += 1
+        wait = backoff(self.manners, self.throttles) if fault.retry_after is None else fault.retry_after
+        if wait > self.manners.patience:
+            self.given_up = f"{self.name} asks to wait {wait:,.0f} s"
+            return
+        self.changed_at, self.trying = now, 0
+        self.ready_at = max(self.ready_at, now + wait)
+        if self.rate:
+            self.rate = max(SLOWEST, self.rate / 2)
+
+    def _blame(self, fault: Fault, now: float) -> None:
+        """A fault of the host: after too many in a row only one request at a time goes through, after a pause."""
+        self.faults += 1
+        if not self.opened and self.faults < self.manners.breaker_after:
+            return
+        self.opened += 1
+        self.changed_at, self.trying = now, 0
+        how = self.manners
+        # Nobody should wait for minutes to be told that a host is down or its name is wrong.
+        tries, pause = (how.breaker_tries, how.breaker_pause) if self.answered else (1, how.first_pause)
+        if self.opened > tries:
+            what = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
+            self.given_up = f"{self.name} {what}, the last time: {fault}"
+            return
+        self.ready_at = now + pause * 2 ** (self.opened - 1)
+        if self.opened == 1:
+            waits = ", ".join(f"{pause * 2**number:g}" for number in range(tries))
+            self.trouble = f"{self.name} failed {self.faults} times in a row ({fault}): asked again after {waits} s"
+
+
+def backoff(manners: Manners, attempt: int) -> float:
+    """Seconds to wait after the given attempt: exponential, capped, with jitter of +-50 %."""
+    longest = min(manners.backoff_cap, manners.backoff * 2 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.5)
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether `host:port` names this machine by its own name or a loopback address."""
+    name = host.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name in ("localhost", "")

@@ -1,0 +1,1 @@
+"""From originals to splits: decoding, assignment of places, parquet shards."""

@@ -1,0 +1,157 @@
+"""One selection's way from its final assignment to the split folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+import bamkit
+from bamkit.common.errors import BamkitError
+from bamkit.common.progress import Progress
+from bamkit.common.provenance import canonical, digest
+from bamkit.common.workspace import Workspace
+from bamkit.curate.fetch.faults import FAULTS
+from bamkit.curate.fetch.http.politeness import is_this_machine
+from bamkit.curate.fetch.ledger import Row
+from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.splits.assignment import Assignment, Manifest, Place
+from bamkit.curate.fetch.splits.shards import about_of, current, damaged, shard_names, write_missing, write_split
+from bamkit.curate.fetch.store import Store
+from bamkit.curate.fetch.summary import SplitsDone
+
+BATCH = 1000
+
+
+class Publication:
+    """What a split folder will hold. Rows of the ledger are read in batches: there may be millions."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        manifest: Manifest,
+        plan: Assignment,
+        config: Fetch,
+        store: Store,
+        given_up: Mapping[str, str],
+    ) -> None:
+        self.manifest, self.plan, self.config, self.store = manifest, plan, config, store
+        self.folder = workspace.split(manifest.name)
+        self.given_up = given_up
+
+    @cached_property
+    def absent(self) -> dict[str | None, tuple[str, str, int | None, int]]:
+        """Outcome, reason, HTTP status and attempts of every picture that could not be had, by URL.
+
+        The reason is the outcome's fixed sentence: the words of the moment (in the ledger) may differ between two runs.
+        """
+        urls = [self.manifest.src[row] for row, _ in self.plan.missing]
+        rows = self.store.ledger.rows(url for url in urls if url is not None)
+        found: dict[str | None, tuple[str, str, int | None, int]] = {}
+        for url in urls:
+            row = rows.get(url or "")
+            if url is None:
+                found[url] = ("bad-url", FAULTS["bad-url"].text, None, 0)
+            elif url in self.given_up or row is None:
+                found[url] = ("host-down", FAULTS["host-down"].text, None, 0)
+            else:
+                found[url] = (row.outcome, FAULTS[row.outcome].text, row.http_status, row.attempts)
+        return found
+
+    @cached_property
+    def reasons(self) -> Counter[str]:
+        """How many pictures could not be had, by outcome."""
+        return Counter(self.absent[self.manifest.src[row]][0] for row, _ in self.plan.missing)
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The metadata of the split folder; its id follows from what is in it and how it was built."""
+        about = {"kind": "split", "name": self.manifest.name, "selection_id": self.manifest.selection_id}
+        about |= {"build": self.config.build.about(), "bamkit": bamkit.__version__}
+        inside = hashlib.sha256()
+        for split, places in self.plan.splits.items():
+            for place, row in self.rows(places):
+                inside.update(canonical([split, self.manifest.mid[place.row], row.sha256, place.replaces]).encode())
+        for row, other in self.plan.missing:
+            what = [self.manifest.mid[row], self.absent[self.manifest.src[row]], other]
+            inside.update(canonical(what).encode())
+        return {**about, "split_id": digest({**about, "inside": inside.hexdigest()})}
+
+    def rows(self, places: list[Place]) -> Iterator[tuple[Place, Row]]:
+        """Places with their rows of the ledger."""
+        for start in range(0, len(places), BATCH):
+            part = places[start : start + BATCH]
+            found = self.store.ledger.rows(self.manifest.src[place.row] or "" for place in part)
+            for place in part:
+                yield place, found[self.manifest.src[place.row] or ""]
+
+    def unbuilt(self) -> Iterator[Row]:
+        """The rows whose picture is not built yet, one for each file."""
+        seen = self.store.built.known()
+        for places in self.plan.splits.values():
+            for _, row in self.rows(places):
+                if row.sha256 not in seen:
+                    seen.add(row.sha256 or "")
+                    yield row
+
+    def refuse_empty(self) -> None:
+        """Raises BamkitError if there is not one picture."""
+        if any(self.plan.splits.values()) or not self.manifest.mid:
+            return
+        why = self.reasons.most_common()
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in why[:4])
+        if down := sorted(set(self.given_up.values())):
+            listed += f" ({down[0]})"
+        hint = f"bamkit fetch {self.manifest.name} --retry-failed {why[0][0]}" if why else ""
+        if "private-address" in self.reasons:
+            hint = "bamkit fetch --allow-private, if this machine or your own network is meant"
+        elif "host-down" in self.reasons:
+            hint = "bamkit fetch asks for them, once the host answers: try one address in a browser"
+            if any(is_this_machine(why.partition(" ")[0]) for why in self.given_up.values()):
+                hint = "start the server (of a sample: bamkit sample DIR --serve), then: bamkit fetch"
+        raise BamkitError(f"not one picture of {self.manifest.name!r} could be had: {listed}", hint)
+
+    @cached_property
+    def is_current(self) -> bool:
+        """Whether the folder holds just this already."""
+        rows = self.config.shard_rows
+        names = [name for split, its in self.plan.splits.items() for name in shard_names(split, len(its), rows)]
+        return current(self.folder, names, self.about["split_id"])
+
+    def write(self, stream: TextIO | None) -> SplitsDone:
+        """Write the folder, unless it is up to date, and say what is in it."""
+        before = built_at(self.folder)
+        if not self.is_current:
+            total = sum(map(len, self.plan.splits.values()))
+            with Progress(f"write {self.manifest.name}", total, stream=stream) as progress:
+                for path in damaged(self.folder):
+                    progress.write(f"{path} is damaged: it is written anew")
+                write_split(
+                    self.folder, self.manifest, self.plan.splits, self.rows, self.store.built.get, self.about,
+                    self.config.build, self.config.shard_rows, lambda more: progress.update(progress.done + more),
+                )  # fmt: skip
+            write_missing(
+                self.folder / "missing.parquet", self.manifest, self.plan.missing, self.absent.__getitem__, self.about
+            )
+        build = self.config.build
+        return SplitsDone(
+            self.manifest.name,
+            {split: (len(its), len(self.manifest.rows(split))) for split, its in self.plan.splits.items()},
+            sum(place.replaces is not None for its in self.plan.splits.values() for place in its),
+            self.reasons,
+            self.about["split_id"],
+            not self.is_current,
+            f"{build.size} px {build.fit} {build.format}",
+            before if before and before != build.about() else None,
+        )
+
+
+def built_at(folder: Path) -> dict[str, Any] | None:
+    """How the pictures that lie in a split folder were built; None if there are none."""
+    for path in sorted(folder.glob("*-*-of-*.parquet")):
+        if build := about_of(path).get("build"):
+            return build
+    return None

@@ -1,0 +1,181 @@
+"""Splits on disk: parquet shards with Hugging Face's image convention, and missing.parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bamkit.common.contract import missing_schema, selection_schema, split_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import KEY, canonical, read_about, write_table
+from bamkit.common.workspace import flush
+from bamkit.curate.fetch.ledger import Row
+from bamkit.curate.fetch.originals import Picture
+from bamkit.curate.fetch.settings import Build
+from bamkit.curate.fetch.splits.assignment import Manifest, Place
+
+GROUP_ROWS = 100
+SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+
+def shard_names(split: str, rows: int, shard_rows: int) -> list[str]:
+    """`train-00000-of-00002.parquet` and so on."""
+    count = max(1, -(-rows // shard_rows))
+    return [f"{split}-{number:05}-of-{count:05}.parquet" for number in range(count)]
+
+
+def write_split(
+    folder: Path,
+    manifest: Manifest,
+    places: dict[str, list[Place]],
+    rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
+    picture: Callable[[str], Picture],
+    about: dict[str, Any],
+    how: Build,
+    shard_rows: int,
+    step: Callable[[int], None],
+) -> None:
+    """Write all shards of a split folder under temporary names, then put them in place of the old ones.
+
+    Memory holds two row groups at a time. `rows` adds the ledger's rows to places; `step` is told how many rows are
+    written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ready: list[tuple[Path, Path]] = []
+    try:
+        for split, its in places.items():
+            for number, name in enumerate(shard_names(split, len(its), shard_rows)):
+                path = folder / name
+                temporary = folder / f".{name}.{os.getpid()}.tmp"
+                ready.append((temporary, path))
+                part = its[number * shard_rows : (number + 1) * shard_rows]
+                batches = (
+                    _batch(manifest, split, chunk, rows, picture, how.format)
+                    for chunk in _chunks(part, how.at_once(GROUP_ROWS))
+                )
+                _stream(batches, temporary, {**about, "split": split}, step)
+        for temporary, path in ready:
+            os.replace(temporary, path)
+        keep = {path.name for _, path in ready}
+        for old in folder.glob("*-*-of-*.parquet"):
+            if old.name not in keep:
+                old.unlink()
+        flush(folder)
+    finally:
+        for temporary, _ in ready:
+            temporary.unlink(missing_ok=True)
+
+
+def write_missing(
+    path: Path,
+    manifest: Manifest,
+    missing: list[tuple[int, int | None]],
+    reason: Callable[[str | None], tuple[str, str, int | None, int]],
+    about: dict[str, Any],
+) -> None:
+    """Write missing.parquet; `reason(url)` gives outcome, reason, HTTP status and attempts."""
+    ranks, splits = manifest.table["rank"].to_pylist(), manifest.split
+    rows = []
+    for row, replaced_by in missing:
+        said = reason(manifest.src[row])
+        head = (manifest.mid[row], manifest.src[row], ranks[row], splits[row])
+        rows.append(dict(zip(missing_schema().names, (*head, *said, replaced_by), strict=True)))
+    write_table(pa.Table.from_pylist(rows, missing_schema()), path, {**about, "split": "missing"})
+
+
+def current(folder: Path, names: Iterable[str], split_id: str) -> bool:
+    """Whether the folder holds exactly these files, all of this split id and readable."""
+    names = {*names, "missing.parquet"}
+    if {path.name for path in folder.glob("*.parquet")} != names:
+        return False
+    return all(about_of(folder / name).get("split_id") == split_id for name in names)
+
+
+def about_of(path: Path) -> dict[str, Any]:
+    """The metadata of a shard; {} if it is damaged: it will be written anew."""
+    try:
+        return read_about(path)
+    except BamkitError:
+        return {}
+
+
+def damaged(folder: Path) -> list[Path]:
+    """The parquet files of a split folder that cannot be read."""
+    return [path for path in sorted(folder.glob("*.parquet")) if not about_of(path)]
+
+
+def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> Iterator[tuple[str, Picture]]:
+    """Pictures of earlier shards that were built in the same way, by the hash of their original."""
+    for path in sorted(folder.glob("*-*-of-*.parquet")):
+        if about_of(path).get("build") != recipe:
+            continue
+        columns = ["image", "width", "height", "original_sha256", "phash"]
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(GROUP_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    if row["original_sha256"] in wanted:
+                        made = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
+                        yield row["original_sha256"], made
+
+
+def _batch(
+    manifest: Manifest,
+    split: str,
+    places: list[Place],
+    rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
+    picture: Callable[[str], Picture],
+    format_name: str,
+) -> pa.Table:
+    picked = manifest.table.take([place.row for place in places])
+    schema = split_schema()
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for name in selection_schema().names:
+        columns[name] = picked[name].to_pylist()
+    columns["split"] = [split] * len(places)
+    for place, row in rows(places):
+        made = picture(row.sha256 or "")
+        name = f"{manifest.mid[place.row]}.{SUFFIX[format_name]}"
+        columns["image"].append({"bytes": made.data, "path": name})
+        values = (place.replaces, made.width, made.height, row.width, row.height, row.format, row.bytes, row.sha256)
+        for column, value in zip(schema.names[-9:], (*values, made.phash), strict=True):
+            columns[column].append(value)
+    return pa.table(columns, schema)
+
+
+def _stream(tables: Iterable[pa.Table], path: Path, about: dict[str, Any], step: Callable[[int], None]) -> None:
+    """Write tables as row groups of one parquet file; pictures are not compressed a second time."""
+    schema = split_schema()
+    schema = schema.with_metadata({**schema.metadata, KEY: canonical(about).encode()})
+    plain = [name for name in schema.names if name != "image"]
+    packed = dict.fromkeys(plain, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
+    with contextlib.closing(
+        pq.ParquetWriter(
+            path, schema, compression=packed, use_dictionary=[*plain, "image.path"], write_statistics=plain
+        )
+    ) as writer:
+        for table in _ahead(tables):
+            writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=GROUP_ROWS)
+            step(table.num_rows)
+    flush(path)
+
+
+def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables, each made by a thread while the one before is written."""
+    making = iter(tables)
+    with ThreadPoolExecutor(1, thread_name_prefix="bamkit-rows") as pool:
+        coming = pool.submit(next, making, None)
+        while (table := coming.result()) is not None:
+            coming = pool.submit(next, making, None)
+            yield table
+
+
+def _chunks(items: list[Place], size: int) -> Iterator[list[Place]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,107 @@
+"""How many images are left after each filter, and what to say when too few are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bamkit.common.errors import BamkitError
+from bamkit.curate.database.connection import Database, quote
+from bamkit.curate.database.named_queries import query as named
+from bamkit.curate.select.filters import Condition
+from bamkit.curate.select.query import Query
+from bamkit.curate.select.ranking import parameters
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the funnel."""
+
+    filter: str
+    """As the user typed it."""
+    left: int
+    """Images that pass it and all before it."""
+
+
+def funnel(database: Database, conditions: Sequence[Condition]) -> list[Step]:
+    """Images left after each condition, starting from all rows of `scores`: one scan of the database."""
+    passed, sums = [], []
+    for one in conditions:
+        passed.append(one.sql)
+        sums.append(f"sum(CASE WHEN {' AND '.join(passed)} THEN 1 ELSE 0 END)")
+    join = "\nLEFT JOIN modules AS m ON m.mid = s.mid" if any(one.on_modules for one in conditions) else ""
+    counts = database.one(named("funnel").format(sums=",\n  ".join(sums), join=join), parameters(conditions))
+    shown = ["all rows of scores", *(one.shown for one in conditions)]
+    return [Step(text, n or 0) for text, n in zip(shown, counts, strict=True)]
+
+
+def shortage(
+    database: Database, query: Query, conditions: Sequence[Condition], found: int, dropped: Mapping[str, int]
+) -> BamkitError:
+    """The error for a query that finds `found` images where more are wanted: what is to blame, what to relax."""
+    steps = funnel(database, conditions)
+    fatal = next((i for i, step in enumerate(steps) if step.left == 0), None)
+    if fatal is not None:
+        return _nothing(database, query, conditions, steps, fatal)
+    asked = query.wanted + (query.reserve or 0)
+    parts = " + ".join(f"{n:,} {split}" for split, n in _asked(query).items())
+    losses = {step.filter: before.left - step.left for before, step in pairwise(steps)}
+    losses |= {f"{text} (dropped)": n for text, n in dropped.items()}
+    worst = max(losses, key=lambda text: losses[text], default="")
+    blame = f"; {worst} took out {losses[worst]:,} of them" if losses.get(worst) else ""
+    if query.match and found:
+        blame += f"; --match {query.match} looks at the best {query.pool:,} candidates" if query.pool else ""
+    rest = found - (asked - query.top)
+    flags = [text for text in losses if text.startswith("--") and losses[text]]
+    relax = f"relax {worst.removesuffix(' (dropped)')}" if flags and worst in flags else ""
+    fewer = f"ask for --top {rest}" if rest >= 1 else "ask for fewer with --top, --test and --validation"
+    return BamkitError(
+        f"only {found:,} of the {asked:,} images asked for ({parts}) pass{blame}",
+        ", or ".join(filter(None, [relax, fewer])),
+    )
+
+
+def _asked(query: Query) -> dict[str, int]:
+    counts = {**query.counts, "reserve": query.reserve or 0}
+    return {split: n for split, n in counts.items() if n}
+
+
+def _nothing(
+    database: Database, query: Query, conditions: Sequence[Condition], steps: Sequence[Step], fatal: int
+) -> BamkitError:
+    """Why nothing is left after step `fatal`."""
+    if fatal == 0:
+        return BamkitError(f"{database.name}: `scores` has no rows")
+    one, before = conditions[fatal - 1], steps[fatal - 1]
+    if fatal == 1:
+        column = quote(query.rank_by)
+        kinds = {
+            str(kind): n for kind, n in database.rows(f"SELECT typeof({column}), count(*) FROM scores GROUP BY 1")
+        } if database.sqlite else {}  # fmt: skip
+        held = ", ".join(f"{n:,} {'NULL or NaN' if kind == 'null' else kind}" for kind, n in kinds.items())
+        return BamkitError(
+            f"{database.name}: no row of `scores` has a number in {query.rank_by}"
+            + (f" (it holds {held})" if held else "")
+        )
+    hint = f"relax {one.shown}"
+    if one.shown.startswith("--license"):
+        there = [row[0] for row in database.rows("SELECT DISTINCT license FROM modules LIMIT 12")]
+        hint = f"the licences there are {', '.join(repr(text) for text in sorted(map(str, there)))}"
+    elif one.shown.startswith("--with ") and "by score" not in one.shown:
+        hint = _labels_there(database, one) or hint
+    return BamkitError(f"no image passes {one.shown}: the {before.left:,} left before it all fail", hint)
+
+
+def _labels_there(database: Database, one: Condition) -> str:
+    """The labels that an attribute has in this file, for one whose wanted label it does not have."""
+    attribute = one.shown.removeprefix("--with ").partition(":")[0]
+    if "(crowd)" in one.shown:
+        rows = database.rows("SELECT DISTINCT label FROM crowd_labels WHERE attribute = :a", {"a": attribute})
+    else:
+        rows = database.rows(f"SELECT DISTINCT {quote(attribute)} FROM automatic_labels LIMIT 12")
+    there = sorted({str(row[0]) for row in rows if row[0] is not None})
+    wanted = {str(value) for value in one.parameters.values()} - {attribute}
+    if wanted & set(there):
+        return f"relax {one.shown}"
+    return f"its labels here are {', '.join(there) or 'none'}"

@@ -1,0 +1,343 @@
+"""A selection: which images, in which split, with everything known about them, frozen in a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import bamkit
+from bamkit.common.contract import LABELS, SPLITS, selection_schema
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import canonical, read_about, read_table, write_table
+from bamkit.common.workspace import Workspace, checked_name, refuse_overwrite
+from bamkit.curate.database.connection import Database
+from bamkit.curate.select.filters import Condition, conditions, label_source
+from bamkit.curate.select.funnel import Step, funnel, shortage
+from bamkit.curate.select.manifest_rows import CHUNK, build_table
+from bamkit.curate.select.notes import overlaps, source_notes, split_notes
+from bamkit.curate.select.query import Query, making
+from bamkit.curate.select.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
+from bamkit.curate.select.split_assignment import Dealer, Taken
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+POOL = 5
+"""How many times the images wanted are looked at first to match another selection."""
+WIDEST = 200_000
+"""The most candidates that are looked at, unless `--pool` says more, where fewer give no balance."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The answer to a query."""
+
+    name: str
+    query: Query
+    table: pa.Table
+    """contract.selection_schema(), ordered by rank."""
+    about: dict[str, Any]
+    """Provenance: the query, the database's fingerprint, bamkit's version, `selection_id`."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: shared projects, images in two domains, labels from elsewhere ..."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Rule -> images that it left out among the ranks that were looked at."""
+
+    @property
+    def selection_id(self) -> str:
+        """16 hex digits of the query and the rows, whatever the file or the machine."""
+        return self.about["selection_id"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images a split, in the order of contract.SPLITS."""
+        found = Counter(self.table.column("split").to_pylist())
+        return {split: found[split] for split in SPLITS if found[split]}
+
+    def write(self, path: Path, force: bool = False) -> None:
+        """Write the manifest atomically. Raises BamkitError if it is there and `force` is not given."""
+        refuse_overwrite(path, force)
+        write_table(self.table, path, self.about)
+
+    @classmethod
+    def read(cls, path: Path) -> Selection:
+        """A manifest. Raises BamkitError if it is none."""
+        about = read_about(path)
+        if about.get("kind") != "selection":
+            raise BamkitError(f"{path} is not a selection manifest", "bamkit select writes one")
+        return cls(about["name"], Query.from_dict(about["query"]), read_table(path), about)
+
+
+def select_into(
+    workspace: Workspace, database: Database, query: Query, name: str | None = None, force: bool = False
+) -> Selection:
+    """Select and write `selections/NAME.parquet` (NAME: the emotion's short name unless given).
+
+    Raises BamkitError before any work if the manifest is there and `force` is not given.
+    """
+    name = checked_name(name or query.name)
+    path = workspace.selection(name)
+    refuse_overwrite(path, force)
+    selection = select(database, query, workspace, name)
+    selection.write(path, force)
+    return selection
+
+
+def select(database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None) -> Selection:
+    """Answer a query. Nothing is written.
+
+    The workspace is needed for `disjoint_from` and `match`, which name selections of it; where it is given, images and
+    projects that its other selections share are noted. Raises BamkitError: an attribute that is not there, a filter
+    that nothing survives, fewer images than asked for.
+    """
+    _warm_up(database)
+    name = name or query.name
+    choice = _choose(database, query, workspace, name)
+    dealt, source, inputs = choice.dealt, choice.source, choice.inputs
+    if len(dealt) < query.wanted + (query.reserve or 0):
+        raise shortage(database, query, choice.filters, len(dealt), choice.dropped)
+    about: dict[str, Any] = {}
+    if query.match:
+        assert workspace is not None, "_taken has refused a match without a workspace"
+        table, about["match"] = _matched(_pools(database, query, choice), workspace, query)
+    else:
+        table = build_table(database, query, dealt, source)
+    about |= {
+        "kind": "selection",
+        "name": name,
+        "query": query.as_dict(),
+        "inputs": inputs,
+        "labels": _labels_about(query, source),
+        "database": {"fingerprint": database.fingerprint},
+        "bamkit": bamkit.__version__,
+        "selection_id": selection_id(query, inputs, table),
+    }
+    notes = [*source_notes(database, query, source), *split_notes(table, query, choice.dropped)]
+    if query.match:
+        from bamkit.curate.select.matching.match import explain as matching
+
+        notes += matching(about["match"], query.match)
+    if workspace:
+        notes += overlaps(table, workspace, name, query.attribute)
+    return Selection(name, query, table, about, tuple(notes), dict(choice.dropped))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The dealt candidates and how they were found."""
+
+    filters: list[Condition]
+    source: str
+    """Whose labels were read: "automatic", "crowd" or "threshold"."""
+    inputs: dict[str, str]
+    """The selections that the query refers to: name -> selection_id."""
+    dealt: list[tuple[Candidate, str]]
+    """Candidates in rank order, each with its split ("pool" before a match)."""
+    more: Iterator[tuple[Candidate, str]]
+    """Those that come after them, for a match that needs a larger pool."""
+    dropped: Counter[str]
+    """Rule -> candidates it left out."""
+
+
+def _choose(database: Database, query: Query, workspace: Workspace | None, name: str) -> _Choice:
+    """Rank, filter and deal, as far as the images reach."""
+    filters = conditions(database, query)
+    source = label_source(database, query)
+    taken, inputs = _taken(workspace, query, name)
+    first = (query.pool or POOL * query.asked) if query.match else query.asked
+    dealer = Dealer(
+        query,
+        {"pool": query.pool or max(first, WIDEST)} if query.match else query.counts,
+        taken,
+        group_by_project=bool(query.group_by) and not query.match,
+        # A pool with one image a project can be split in any way without sharing one.
+        project_limit=1 if query.match and query.group_by else query.limit_per_project,
+    )
+    stream = dealer.deal(candidates(database, query, filters, first))
+    return _Choice(filters, source, inputs, list(islice(stream, first)), stream, dealer.dropped)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `--explain` shows."""
+
+    steps: list[Step]
+    """Images left after each filter."""
+    dropped: dict[str, int]
+    """Rule -> images it left out among the ranks that were looked at: what SQL cannot say."""
+    dealt: dict[str, int]
+    """Images a split (or in the pool for a match)."""
+    sql: str
+    """The statements as they are run, with their parameters in a comment each."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a filter: how many images it leaves, how many it takes out; then the rules, then the splits."""
+        before = [None, *(step.left for step in self.steps)]
+        rows: list[dict[str, Any]] = [
+            {"filter": step.filter, "left": step.left, "taken out": None if last is None else last - step.left}
+            for step, last in zip(self.steps, before, strict=False)
+        ]
+        rows += [{"filter": rule, "left": None, "taken out": n} for rule, n in sorted(self.dropped.items())]
+        return rows + [{"filter": f"-> {split}", "left": n, "taken out": None} for split, n in self.dealt.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"sql": self.sql, "filters": self.rows()}
+
+
+def explain(
+    database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None
+) -> Explanation:
+    """The SQL of a query, how many images survive each filter, and how they would be dealt. Nothing is written.
+
+    One scan of the database for the counts and one for the ranks; too few images are no error here.
+    """
+    choice = _choose(database, query, workspace, name or query.name)
+    if query.sample == "top":
+        first = rank_sql(database, query, choice.filters, query.asked)
+    else:
+        first = survivors_sql(database, query, choice.filters)
+    shown = [
+        f"{text.strip()}\n-- {_parameters(bound)}" for text, bound in (first, modules_sql(database, choice.filters))
+    ]
+    return Explanation(
+        funnel(database, choice.filters),
+        dict(choice.dropped),
+        dict(Counter(split for _, split in choice.dealt)),
+        "\n\n".join(shown).replace("{ids}", "... the mids above ..."),
+    )
+
+
+def _parameters(bound: Mapping[str, Any]) -> str:
+    return ", ".join(f":{key} = {value!r}" for key, value in bound.items()) or "no parameters"
+
+
+def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
+    """The content address of a selection: the query, the ids of the selections it refers to, and every value chosen.
+
+    It is `provenance.digest` of {"inputs", "query", "rows": {column: values}}, taken in pieces, so that a selection of
+    a million images needs no text of a gigabyte.
+    """
+    sha = hashlib.sha256(f'{{"inputs":{canonical(inputs)},"query":{canonical(query.as_dict())},"rows":{{'.encode())
+    for i, name in enumerate(sorted(table.column_names)):
+        sha.update(f"{',' if i else ''}{canonical(name)}:[".encode())
+        for start in range(0, len(table), CHUNK):
+            values = canonical(table.column(name).slice(start, CHUNK).to_pylist())[1:-1]
+            sha.update(f"{',' if start else ''}{values}".encode())
+        sha.update(b"]")
+    sha.update(b"}}")
+    return sha.hexdigest()[:16]
+
+
+def _warm_up(database: Database) -> None:
+    """Do what else takes time while SQLite ranks, which it does outside Python's lock: import, take the fingerprint."""
+
+    def load() -> None:
+        import pyarrow.json
+        import pyarrow.parquet  # noqa: F401
+
+        if database.path:
+            # Kept by the database; where it fails, it fails again where it is needed.
+            with suppress(BamkitError, OSError):
+                _ = database.fingerprint
+
+    Thread(target=load, daemon=True).start()
+
+
+def _taken(workspace: Workspace | None, query: Query, own: str) -> tuple[Taken, dict[str, str]]:
+    """What the selections named by the query hold, and their ids by name."""
+    names = sorted({*query.disjoint_from, *([query.match] if query.match else [])})
+    if not names:
+        return Taken(), {}
+    if workspace is None:
+        raise BamkitError("--disjoint-from and --match name selections of a workspace, and none is given")
+    mids: set[int] = set()
+    srcs: set[str] = set()
+    projects: set[int] = set()
+    inputs = {}
+    for name in names:
+        if name == own:
+            raise BamkitError(f"the selection {name} cannot refer to itself", "give this one another --name")
+        other = read_selection(workspace, name)
+        inputs[name] = other.selection_id
+        mids.update(other.table.column("mid").to_pylist())
+        srcs.update(other.table.column("src").to_pylist())
+        if query.group_by == "project":
+            projects.update(p for p in other.table.column("project_id").to_pylist() if p is not None)
+    return Taken(frozenset(mids), frozenset(srcs), frozenset(projects)), inputs
+
+
+def read_selection(workspace: Workspace, name: str) -> Selection:
+    """The selection NAME of a workspace. Raises BamkitError naming those there are."""
+    path = workspace.selection(name)
+    if not path.is_file():
+        there = ", ".join(workspace.selection_names())
+        hint = f"the selections here are {there}" if there else making(name)
+        raise BamkitError(f"there is no selection {name!r} in {workspace.selections}", hint)
+    return Selection.read(path)
+
+
+def _pools(database: Database, query: Query, choice: _Choice) -> Iterator[pa.Table]:
+    """The candidates for a match: as many as `--pool` says, or else ever more, twice as many each time."""
+    import pyarrow as pa
+
+    table = build_table(database, query, choice.dealt, choice.source)
+    yield table
+    while query.pool is None and (more := list(islice(choice.more, len(table)))):
+        table = pa.concat_tables([table, build_table(database, query, more, choice.source, len(table))])
+        yield table
+
+
+def _matched(pools: Iterator[pa.Table], workspace: Workspace, query: Query) -> tuple[pa.Table, dict[str, Any]]:
+    """The images of the pool that match the target, ranked anew within the order of the splits."""
+    import pyarrow as pa
+
+    from bamkit.curate.select.matching.match import match_widening
+
+    target = read_selection(workspace, query.match).table
+    result = match_widening(pools, target, query.counts, query.seed)
+    order = {split: i for i, split in enumerate(SPLITS)}
+    splits = result.chosen.column("split").to_pylist()
+    by_split = sorted(range(len(splits)), key=lambda i: order[splits[i]])
+    table = result.chosen.take(by_split)
+    ranks = pa.array(range(1, len(table) + 1), pa.int32())
+    return table.set_column(table.schema.get_field_index("rank"), "rank", ranks).cast(selection_schema()), result.report
+
+
+def _labels_about(query: Query, source: str) -> dict[str, Any]:
+    if source != "threshold":
+        return {"source": source}
+    return {"source": source, "positive_above": query.positive_above, "negative_below": query.negative_below}
+
+
+def summary(selection: Selection) -> list[dict[str, Any]]:
+    """One row a split: images, projects, range of the ranked score, share of each label of the domain's attribute."""
+    table = selection.table
+    rows = []
+    own = selection.query.attribute
+    every = zip(*(table.column(c).to_pylist() for c in ("split", "score", "project_id", own)), strict=True)
+    held: dict[str, list[tuple[float, int | None, str | None]]] = {}
+    for split, score, project, label in every:
+        held.setdefault(split, []).append((score, project, label))
+    for split in SPLITS:
+        if split not in held:
+            continue
+        scores = [score for score, _, _ in held[split]]
+        labels = Counter(label for _, _, label in held[split])
+        rows.append(
+            {
+                "split": split,
+                "images": len(scores),
+                "projects": len({project for _, project, _ in held[split]} - {None}),
+                "best score": max(scores),
+                "least score": min(scores),
+                **{label: labels[label] for label in LABELS},
+            }
+        )
+    return rows

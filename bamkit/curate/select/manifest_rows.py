@@ -1,0 +1,78 @@
+"""The manifest's rows of chosen images: everything the database knows about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bamkit.common.contract import selection_schema
+from bamkit.common.tables import from_columns
+from bamkit.curate.database.connection import Database, quote, truth
+from bamkit.curate.database.named_queries import query as named
+from bamkit.curate.select.labels import labels_of
+from bamkit.curate.select.query import Query
+from bamkit.curate.select.ranking import Candidate, row_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK = 20_000
+"""Images whose values are held as Python objects at a time."""
+
+
+def build_table(
+    database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], source: str, before: int = 0
+) -> pa.Table:
+    """The manifest's table (contract.selection_schema) of dealt candidates in their order, ranked from `before` + 1."""
+    import pyarrow as pa
+
+    parts = [
+        _part(database, query, dealt[start : start + CHUNK], before + start, source)
+        for start in range(0, len(dealt), CHUNK)
+    ]
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts).combine_chunks()
+
+
+def _part(
+    database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], before: int, source: str
+) -> pa.Table:
+    """The rows of some dealt candidates, the first of which has the rank `before` + 1."""
+    schema = selection_schema()
+    chosen = [one for one, _ in dealt]
+    scores = scores_of(database, chosen)
+    labels = labels_of(database, query, chosen, scores, source)
+    columns: dict[str, list[Any]] = {name: [None] * len(dealt) for name in schema.names}
+    for index, (one, split) in enumerate(dealt):
+        row = {
+            "mid": one.mid,
+            "project_id": one.project_id if isinstance(one.project_id, int) else None,
+            "src": one.src,
+            "license": None if one.license is None else str(one.license),
+            "mature": truth(one.mature),
+            "rank": before + 1 + index,
+            "score": float(one.score),
+            "split": split,
+            **labels[one.mid],
+            **scores[one.key],
+        }
+        for name, value in row.items():
+            columns[name][index] = value
+    return from_columns(columns).cast(schema)
+
+
+def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
+    """Candidate key -> column of the manifest (`emotion_happy_score`) -> score; only scores that are finite numbers."""
+    key, names = row_key(database), database.score_attributes
+    text = named("scores_of").format(key=key, columns=", ".join(f"s.{quote(name)}" for name in names))
+    columns = [f"{name}_score" for name in names]
+    found: dict[int, dict[str, float]] = {}
+    for row in database.rows_in(text, sorted({one.key for one in chosen})):
+        values = row[2:]
+        if set(map(type, values)) == {float} and math.isfinite(sum(values)):
+            scores = dict(zip(columns, values, strict=True))
+        else:
+            pairs = zip(columns, values, strict=True)
+            scores = {n: float(v) for n, v in pairs if isinstance(v, int | float) and math.isfinite(v)}
+        found.setdefault(row[0], scores)
+    return found

@@ -1,0 +1,1 @@
+"""Choosing a domain that resembles another one in everything but the emotion."""

@@ -1,0 +1,326 @@
+"""Choose a domain that resembles another one in everything but the emotion.
+
+Each image of the target becomes an anchor, for which the ranked candidates are searched: first for one with the same
+coarse content and media labels whose propensity is close (of several the surest by emotion), then for the closest one
+with the same labels within a wider bound, then for the closest one whatever its labels. The propensity is the chance,
+judged from the 16 content and media scores alone, that an image comes from the target; two sets that agree in it agree
+in the distribution of all 16 scores (Rosenbaum and Rubin 1983, Biometrika 70:41). Then single images are exchanged for
+others that fit their anchor as well, where that brings the means of the scores closer. Whether all this worked is put
+to a test: a classifier that sees these scores only should no longer tell the two domains apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bamkit.common import statistics
+from bamkit.common.contract import SPLITS
+from bamkit.common.errors import BamkitError
+from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, score_shift
+from bamkit.curate.select.matching.search import Found, Search
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+FOLDS = 5
+PATIENCE = 3
+"""How many ever larger pools are tried without coming closer to balance."""
+NEAR = 0.05
+"""An AUC up to 0.5 + this is called near 0.5. It may fall below: where the means of two whole sets were made equal,
+what tells them apart in four folds by chance points the other way in the fifth."""
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """A matched domain."""
+
+    chosen: pa.Table
+    """The chosen candidates with `split` set, best rank first."""
+    report: dict[str, Any]
+    """Plain numbers, ready for JSON: how many were matched how, |SMD|, mean score and AUC before and after."""
+
+
+def match(candidates: pa.Table, target: pa.Table, counts: Mapping[str, int], seed: int = 0) -> MatchResult:
+    """Choose `counts[split]` candidates for each split so that they resemble the target's images of that split.
+
+    `candidates` and `target` have the manifest's columns; `candidates` are ordered by rank, best first. The target's
+    own images (mid or src) are never chosen. The reserve is filled as far as the candidates reach, all other splits
+    wholly. Takes about 5 s for 100,000 candidates. Same arguments, same result.
+    Raises BamkitError where there are too few candidates, the target is empty, or all content and media scores lack.
+    """
+    pool = _without(candidates, target)
+    needed = sum(n for split, n in counts.items() if split != "reserve")
+    if pool.num_rows < needed:
+        raise BamkitError(
+            f"{pool.num_rows:,} candidates cannot fill {needed:,} places (without the matched images)",
+            "give a larger --pool, ask for fewer images, or relax a filter",
+        )
+    anchors, homes = _anchors(target, counts, np.random.default_rng(seed))
+    ours, theirs = features(pool), features(target)
+    near, far = _propensities(theirs, ours, seed)
+    search = Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
+    found = search.run()
+    search.refine(found, homes, theirs[anchors], ours)
+    inside = found.place >= 0
+    order = np.argsort(found.place[inside], kind="stable")
+    chosen = _with_splits(pool, found.place[inside][order], [SPLITS[home] for home in homes[inside][order]])
+    return MatchResult(chosen, _report(pool, target, chosen, found, (anchors, homes), seed))
+
+
+def match_widening(
+    pools: Iterable[pa.Table], target: pa.Table, counts: Mapping[str, int], seed: int = 0
+) -> MatchResult:
+    """`match` among one pool after the other, each a longer head of the ranking, until the domains are balanced.
+
+    Balanced: the AUC is near 0.5 (see `worked`) and no |SMD| of a content or media score is above 0.1, or above what
+    two random draws of this size differ by. A small pool is preferred, since a larger one costs score; if none gives
+    balance, or PATIENCE pools in a row come no closer, it is that of the pool which came closest. The report has one
+    row a pool under `tries`.
+    """
+    tries: list[dict[str, Any]] = []
+    best, least, since = None, (math.inf, math.inf), 0
+    for pool in pools:
+        result = match(pool, target, counts, seed)
+        report, lack = result.report, _lack(result.report)
+        tries.append(
+            {
+                "candidates": report["candidates"],
+                "auc": report["auc"]["after"]["value"],
+                "largest_smd": report["largest_smd"]["after"],
+                "score": report["score"]["after"]["mean"],
+            }
+        )
+        if best is None or lack < least:
+            best, least, since = result, lack, 0
+        else:
+            since += 1
+        if not any(lack) or since == PATIENCE:
+            break
+    if best is None:
+        raise BamkitError("there are no candidates to match")
+    return MatchResult(best.chosen, {**best.report, "tries": tries})
+
+
+def _lack(report: Mapping[str, Any]) -> tuple[float, float]:
+    """How far a match is from balance, in AUC or else in |SMD|, so coarsely that chance does not count as progress;
+    (0, 0) where it is balanced."""
+    if not worked(report):
+        return round(report["auc"]["after"]["value"] - 0.5, 2), math.inf
+    tolerated = max(BALANCED, 2 * math.sqrt(2 / max(1, report["matched"])))
+    beyond = (report["largest_smd"]["after"] or 0.0) - tolerated
+    return 0.0, math.ceil(50 * beyond) / 50 if beyond > 0 else 0.0
+
+
+def features(rows: pa.Table) -> NDArray[np.float64]:
+    """float64 (n, 16): the content and media scores; NaN where there is none."""
+    columns = [rows[f"{name}_score"].to_numpy(zero_copy_only=False) for name in NOT_EMOTION]
+    return np.column_stack(columns).astype(np.float64)
+
+
+def coarse_labels(rows: pa.Table) -> NDArray[np.int64]:
+    """int64 (n,): a bit mask of the content and media attributes labelled positive."""
+    import pyarrow.compute as pc
+
+    mask = np.zeros(rows.num_rows, dtype=np.int64)
+    for bit, name in enumerate(NOT_EMOTION):
+        positive = pc.fill_null(pc.equal(rows[name], "positive"), False)
+        mask |= positive.to_numpy(zero_copy_only=False).astype(np.int64) << bit
+    return mask
+
+
+def separability(
+    a: NDArray[np.float64], b: NDArray[np.float64], seed: int = 0, pairs: NDArray[np.int64] | None = None
+) -> tuple[float, float, float]:
+    """How well boosted trees tell the rows of `a` from those of `b` on rows they have not seen: AUC and its interval.
+
+    0.5 means that they cannot. Five-fold cross-validated; the interval is DeLong's (95 %) and takes the five models
+    as given. `pairs` numbers the rows of a, then b: those of one number stay in one fold (else a matched image learnt
+    by the trees would make them wrong about its partner, and the AUC would fall below 0.5). (NaN, 0, 1) where a side
+    has fewer rows than folds.
+    """
+    varies = np.array([np.unique(column[np.isfinite(column)]).size > 1 for column in np.vstack([a, b]).T])
+    if min(len(a), len(b)) < FOLDS or not varies.any():
+        return math.nan, 0.0, 1.0
+    a, b = a[:, varies], b[:, varies]
+    scores, labels = _cross_validated(a, b, seed, pairs), np.repeat([True, False], [len(a), len(b)])
+    return statistics.auc(labels, scores), *statistics.auc_interval(labels, scores)
+
+
+def _without(candidates: pa.Table, target: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
+    same_mid = pc.is_in(candidates["mid"], value_set=target["mid"].combine_chunks())
+    same_src = pc.is_in(candidates["src"], value_set=target["src"].combine_chunks())
+    return candidates.filter(pc.invert(pc.or_(same_mid, same_src)))
+
+
+def _anchors(
+    target: pa.Table, counts: Mapping[str, int], random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the target to be matched, and the split (index into SPLITS) each is for, in the order of the search.
+
+    A split takes the target's images of that split, of train where it has none; drawn evenly if the numbers differ.
+    The order is random, so that no split has the first choice; the reserve comes last.
+    """
+    own = np.array([SPLITS.index(name) for name in target["split"].to_pylist()], dtype=np.int64)
+    if not own.size:
+        raise BamkitError("the selection to match is empty")
+    rows, homes = [], []
+    for home, split in enumerate(SPLITS):
+        wanted = counts.get(split, 0)
+        there = np.flatnonzero(own == (0 if split == "reserve" else home))
+        there = there if there.size else np.flatnonzero(own == 0) if (own == 0).any() else np.arange(own.size)
+        whole, rest = divmod(wanted, there.size)
+        rows.append(np.concatenate([np.tile(there, whole), random.choice(there, rest, replace=False)]))
+        homes.append(np.full(wanted, home))
+    row, home = np.concatenate(rows).astype(np.int64), np.concatenate(homes).astype(np.int64)
+    order = np.lexsort((random.permutation(home.size), home == SPLITS.index("reserve")))
+    return row[order], home[order]
+
+
+def _propensities(
+    target: NDArray[np.float64], pool: NDArray[np.float64], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The logit of the chance to come from the target, for the rows of both; each judged by trees that never saw it.
+
+    Trees judge their own training rows too well, which would pull the target's rows away from their likes.
+    """
+    known = np.isfinite(target).any(axis=0) & np.isfinite(pool).any(axis=0)
+    target, pool = target[:, known], pool[:, known]
+    if not known.any():
+        raise BamkitError("images without content and media scores cannot be matched")
+    if min(len(target), len(pool)) < FOLDS:
+        return np.zeros(len(target)), np.zeros(len(pool))
+    both = _cross_validated(target, pool, seed)
+    return both[: len(target)], both[len(target) :]
+
+
+def _cross_validated(
+    a: NDArray[np.float64], b: NDArray[np.float64], seed: int, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
+    from threadpoolctl import threadpool_limits
+
+    trees = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, early_stopping=False, random_state=seed)
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = kind(FOLDS, shuffle=True, random_state=seed)
+    labels = np.repeat([1, 0], [len(a), len(b)])
+    # The order in which threads add up gradients must not decide which images are chosen.
+    with threadpool_limits(1):
+        predicted = cross_val_predict(trees, np.vstack([a, b]), labels, cv=folds, groups=groups, method="predict_proba")
+    chance = predicted[:, 1]
+    chance = np.clip(chance, 1e-6, 1 - 1e-6)
+    return np.log(chance / (1 - chance))
+
+
+def _with_splits(pool: pa.Table, places: NDArray[np.int64], splits: list[str]) -> pa.Table:
+    import pyarrow as pa
+
+    chosen = pool.take(pa.array(places))
+    return chosen.set_column(chosen.schema.get_field_index("split"), "split", pa.array(splits, pa.string()))
+
+
+def _report(
+    pool: pa.Table,
+    target: pa.Table,
+    chosen: pa.Table,
+    found: Found,
+    anchors: tuple[NDArray[np.int64], NDArray[np.int64]],
+    seed: int,
+) -> dict[str, Any]:
+    """Everything but the reserve, compared with the ranks that would have been taken without matching."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kept = chosen.filter(pc.not_equal(chosen["split"], "reserve"))
+    plain = pool.slice(0, kept.num_rows)
+    rows, homes = anchors
+    counted = (found.place >= 0) & (homes != SPLITS.index("reserve"))
+    likeness = target.take(pa.array(rows[counted]))
+    partners = pool.take(pa.array(found.place[counted]))
+    shifts = {when: score_shift(side, likeness, NOT_EMOTION) for when, side in (("before", plain), ("after", kept))}
+    sizes = {when: [abs(v) for v in shift.values() if math.isfinite(v)] for when, shift in shifts.items()}
+    # An image of the target that was an anchor more than once holds all its partners in one fold.
+    areas = {
+        "before": separability(features(likeness), features(plain), seed),
+        "after": separability(features(likeness), features(partners), seed, np.tile(rows[counted], 2)),
+    }
+    return {
+        "matched": kept.num_rows,
+        "candidates": pool.num_rows,
+        "same_labels": int((found.exact & counted).sum()),
+        "within_caliper": int((found.close & counted).sum()),
+        "smd": {name: {when: _round(shift[name]) for when, shift in shifts.items()} for name in NOT_EMOTION},
+        "largest_smd": {when: _round(max(values, default=math.nan)) for when, values in sizes.items()},
+        "mean_smd": {when: _round(float(np.mean(values)) if values else math.nan) for when, values in sizes.items()},
+        "unbalanced": {when: sum(value > BALANCED for value in values) for when, values in sizes.items()},
+        "score": {when: _mean(side["score"].to_numpy(), seed) for when, side in (("before", plain), ("after", kept))},
+        "auc": {
+            when: dict(zip(("value", "low", "high"), map(_round, area), strict=True)) for when, area in areas.items()
+        },
+    }
+
+
+def _mean(values: NDArray[np.float64], seed: int) -> dict[str, float | None]:
+    low, high = statistics.bootstrap_mean(values, seed=seed)
+    values = statistics.finite(values)
+    return {"mean": _round(float(values.mean()) if values.size else math.nan), "low": _round(low), "high": _round(high)}
+
+
+def _round(value: float) -> float | None:
+    """Six digits are what can be repeated on another machine; JSON has neither NaN nor infinity."""
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def explain(report: Mapping[str, Any], name: str) -> list[str]:
+    """The report of a match with the selection `name` in sentences, the last one a warning where it did not work."""
+    auc, smd, score = report["auc"], report["largest_smd"], report["score"]
+    n, beyond = report["matched"], report["unbalanced"]
+    lines = [
+        f"matched {n:,} images on {name}: {report['same_labels']:,} have the same content and media labels, "
+        f"{report['within_caliper']:,} lie within the caliper of the propensity",
+        f"largest |SMD| of the content and media scores {_text(smd['before'])} before, {_text(smd['after'])} after; "
+        f"beyond {BALANCED}: {beyond['before']} and {beyond['after']} of {len(NOT_EMOTION)}",
+        f"mean score {_text(score['before']['mean'])} before, {_text(score['after']['mean'])} after "
+        f"[{_text(score['after']['low'])}, {_text(score['after']['high'])}]",
+        f"telling the domains apart by content and media: AUC {_text(auc['before']['value'])} before, "
+        f"{_text(auc['after']['value'])} after [{_text(auc['after']['low'])}, {_text(auc['after']['high'])}]; "
+        "0.5 or less is chance",
+    ]
+    tries = report.get("tries", [])
+    if len(tries) > 1:
+        first, last = tries[0], tries[-1]
+        taken = next(one for one in tries if one["candidates"] == report["candidates"])
+        line = f"{first['candidates']:,} candidates gave no balance (AUC {_text(first['auc'])}, largest |SMD| "
+        line += f"{_text(first['largest_smd'])})"
+        if taken is not first:
+            line += f", so the pool was widened to {taken['candidates']:,}: the mean score went from "
+            line += f"{_text(first['score'])} to {_text(taken['score'])}; --pool fixes their number"
+        if taken is not last:
+            line += f"; more, up to {last['candidates']:,}, came no closer"
+        lines.append(line)
+    if not worked(report):
+        lines.append(
+            f"the two domains can still be told apart by content and media: among {report['candidates']:,} candidates "
+            "there are too few like the target; give a larger --pool, ask for fewer images, or relax a filter"
+        )
+    return lines
+
+
+def worked(report: Mapping[str, Any]) -> bool:
+    """Whether the AUC after matching is near 0.5: at most 0.55, or 0.5 lies in its interval."""
+    after = report["auc"]["after"]
+    if after["value"] is None:
+        return True
+    return after["value"] <= 0.5 + NEAR or after["low"] <= 0.5
+
+
+def _text(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}".replace("-", "−")

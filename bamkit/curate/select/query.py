@@ -1,0 +1,292 @@
+"""The query language: what to choose, parsed once, shared by the command line and Python.
+
+    Query(emotion="happy", top=1000, having=["content_people"], license=["cc by*"])
+
+Everything is normalised at construction, so that two ways of writing one question are equal and give one
+`selection_id`; contradictions are refused there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, asdict, dataclass, fields
+from typing import Any
+
+from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, attribute, emotion, short
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import checked_name
+
+SAMPLES = ("top", "random", "stratified")
+SOURCES = ("automatic", "crowd", "threshold")
+GROUPS = ("", "project")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question to a BAM database. Raises BamkitError where it contradicts itself or names what is not there."""
+
+    attribute: str = ""
+    """The attribute that makes the domain, e.g. `emotion_happy`; short forms (`happy`) are understood."""
+    emotion: InitVar[str] = ""
+    """The same for the four emotions only: `happy`."""
+    rank_by: str = ""
+    """Rank by this attribute's score instead; then the domain's attribute becomes the filter `ATTRIBUTE:positive`."""
+    top: int = 1000
+    """Images of the train split: the first ranks."""
+    test: int = 200
+    """Images of the test split: the next ranks."""
+    validation: int = 50
+    """Images of the validation split (it chooses checkpoints): the ranks after the test split."""
+    reserve: int | None = None
+    """Ranks behind those that replace dead links; None for 15 % of the rest, at least 20, or as many as there are."""
+    having: tuple[str, ...] = ()
+    """Label filters an image must pass, `ATTRIBUTE[:LABEL[,LABEL]]`, positive if no label is given."""
+    without: tuple[str, ...] = ()
+    """Label filters no image may pass, in the same form. An image without a label passes."""
+    min_score: tuple[str, ...] = ()
+    """`ATTRIBUTE=VALUE`: the least score of an attribute."""
+    max_score: tuple[str, ...] = ()
+    """`ATTRIBUTE=VALUE`: the greatest score of an attribute."""
+    labels: str = "automatic"
+    """Whose labels: "automatic", "crowd", or "threshold" (from the scores, see `positive_above`)."""
+    positive_above: float = -1.0
+    """With threshold labels: scores above it are positive."""
+    negative_below: float = -7.0
+    """With threshold labels: scores below it are negative."""
+    license: tuple[str, ...] = ()
+    """Licence patterns with `*` and `?`, case ignored; an image needs to match one. () for any licence."""
+    mature: bool = True
+    """Whether images marked as mature may be chosen."""
+    sample: str = "top"
+    """"top" ranks; "random" draws evenly; "stratified" draws evenly from ten equal-width bands of the score."""
+    seed: int = 0
+    """Decides what is drawn with `sample` other than "top", and ties of `match`."""
+    limit_per_project: int | None = None
+    """At most so many images of one project; None for any number."""
+    group_by: str = ""
+    """"project": no project is in two splits (nor in a selection named by `disjoint_from`)."""
+    disjoint_from: tuple[str, ...] = ()
+    """Names of selections of the workspace whose images (mid or src) are left out."""
+    match: str = ""
+    """Name of a selection to match on content and media attributes."""
+    pool: int | None = None
+    """With `match`: how many of the best-ranked candidates to choose from; None for five times the images asked for,
+    and twice as many as often as it takes until content and media are balanced."""
+
+    def __post_init__(self, emotion: str) -> None:
+        set_ = _setter(self)
+        domain = attribute(self.attribute) if self.attribute else ""
+        if emotion:
+            named = _emotion(emotion)
+            if domain and domain != named:
+                raise BamkitError(
+                    f"--emotion {short(named)} and --attribute {domain} contradict each other", "give one"
+                )
+            domain = named
+        ranked = attribute(self.rank_by) if self.rank_by else domain
+        if not ranked:
+            raise BamkitError("which images? no attribute is given", "give --emotion happy, or --attribute NAME")
+        set_("attribute", domain or ranked)
+        set_("rank_by", ranked)
+        set_("having", _sorted(map(str, map(LabelFilter.parse, _texts(self.having)))))
+        set_("without", _sorted(map(str, map(LabelFilter.parse, _texts(self.without)))))
+        set_("min_score", _sorted(map(str, map(Bound.parse, _texts(self.min_score)))))
+        set_("max_score", _sorted(map(str, map(Bound.parse, _texts(self.max_score)))))
+        set_("license", _sorted(text.strip().lower() for text in _texts(self.license)))
+        set_("disjoint_from", _sorted(map(checked_name, _texts(self.disjoint_from))))
+        self._check_numbers()
+        self._check_words()
+        self._check_filters()
+
+    def _check_numbers(self) -> None:
+        for name, least in (("top", 1), ("test", 0), ("validation", 0)):
+            _at_least(name, getattr(self, name), least)
+        for name, least in (("reserve", 0), ("limit_per_project", 1), ("pool", 1)):
+            if getattr(self, name) is not None:
+                _at_least(name, getattr(self, name), least)
+        if self.pool is not None and not self.match:
+            raise BamkitError("--pool has no effect without --match NAME")
+        if self.pool is not None and self.pool < self.wanted:
+            raise BamkitError(f"--pool {self.pool} is smaller than the {self.wanted:,} images wanted")
+        if self.positive_above < self.negative_below:
+            raise BamkitError(
+                f"--positive-above {self.positive_above:g} lies below --negative-below {self.negative_below:g}"
+            )
+
+    def _check_words(self) -> None:
+        for name, known in (("sample", SAMPLES), ("labels", SOURCES), ("group_by", GROUPS)):
+            if getattr(self, name) not in known:
+                raise BamkitError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)!r}: it is one of {', '.join(filter(None, known))}"
+                )
+        if self.seed and self.sample == "top" and not self.match:
+            raise BamkitError("--seed has no effect on top ranks", "add --sample random, or leave --seed out")
+        if self.match and self.sample != "top":
+            raise BamkitError(f"--match and --sample {self.sample} contradict each other: a match draws from top ranks")
+        if self.match:
+            checked_name(self.match)
+
+    def _check_filters(self) -> None:
+        wanted: dict[str, set[str]] = {}
+        for one in self.having_filters:
+            before = wanted.get(one.attribute, set(LABELS))
+            wanted[one.attribute] = before & set(one.labels)
+            if not wanted[one.attribute]:
+                raise BamkitError(
+                    f"the --with filters on {one.attribute} contradict each other: no image has two labels of one "
+                    "attribute",
+                    f"for either label write --with {one.attribute}:positive,unsure",
+                )
+        for one in self.without_filters:
+            if one.attribute in wanted and wanted[one.attribute] <= set(one.labels):
+                raise BamkitError(f"--with and --without {one} contradict each other")
+        lows = {bound.attribute: bound.value for bound in self.min_bounds}
+        for bound in self.max_bounds:
+            low = lows.get(bound.attribute)
+            if low is not None and low > bound.value:
+                raise BamkitError(
+                    f"--min-score {bound.attribute}={low:g} lies above --max-score {bound.attribute}={bound.value:g}"
+                )
+
+    @property
+    def having_filters(self) -> list[LabelFilter]:
+        """The label filters an image must pass, with the domain's own where another attribute ranks."""
+        own = [] if self.rank_by == self.attribute else [LabelFilter(self.attribute, ("positive",))]
+        return own + [LabelFilter.parse(text) for text in self.having]
+
+    @property
+    def without_filters(self) -> list[LabelFilter]:
+        return [LabelFilter.parse(text) for text in self.without]
+
+    @property
+    def min_bounds(self) -> list[Bound]:
+        return [Bound.parse(text) for text in self.min_score]
+
+    @property
+    def max_bounds(self) -> list[Bound]:
+        return [Bound.parse(text) for text in self.max_score]
+
+    @property
+    def wanted(self) -> int:
+        """Images that must be found: train, test and validation."""
+        return self.top + self.test + self.validation
+
+    @property
+    def reserve_wanted(self) -> int:
+        """Images of the reserve that are looked for."""
+        return max(20, round(0.15 * self.wanted)) if self.reserve is None else self.reserve
+
+    @property
+    def asked(self) -> int:
+        """Images that are looked for, the reserve included."""
+        return self.wanted + self.reserve_wanted
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images a split, in the order the ranks are dealt: train, test, validation, reserve."""
+        return {
+            "train": self.top,
+            "test": self.test,
+            "validation": self.validation,
+            "reserve": self.reserve_wanted,
+        }
+
+    @property
+    def name(self) -> str:
+        """What the selection is called unless a name is given: `happy`."""
+        return short(self.attribute)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for provenance; `Query.from_dict` gives the query back."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Query:
+        """The query of a manifest. Raises BamkitError if a newer bamkit wrote options this one does not know."""
+        unknown = set(values) - {item.name for item in fields(cls)}
+        if unknown:
+            raise BamkitError(f"the query has options this bamkit does not know: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class LabelFilter:
+    """`content_people:positive,unsure`: an attribute and the labels that pass."""
+
+    attribute: str
+    labels: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> LabelFilter:
+        """From `people`, `content_people:unsure` or `people:positive,unsure`. Raises BamkitError."""
+        name, _, words = text.partition(":")
+        labels = [word.strip().lower() for word in words.split(",") if word.strip()] or ["positive"]
+        for word in labels:
+            if word not in LABELS:
+                raise BamkitError(f"{text!r}: there is no label {word!r}", f"the labels are {', '.join(LABELS)}")
+        return cls(attribute(name), tuple(label for label in LABELS if label in labels))
+
+    def __str__(self) -> str:
+        return f"{self.attribute}:{','.join(self.labels)}"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`emotion_happy=-0.5`: an attribute and a limit for its score."""
+
+    attribute: str
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Bound:
+        """From `happy=-0.5`. Raises BamkitError."""
+        name, sign, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        if not sign or value != value or abs(value) == float("inf"):
+            raise BamkitError(f"{text!r} is not ATTRIBUTE=NUMBER", "write for instance --min-score happy=-0.5")
+        return cls(attribute(name), value)
+
+    def __str__(self) -> str:
+        return f"{self.attribute}={self.value!r}"
+
+
+def making(name: str) -> str:
+    """What to type to make the selection `name`."""
+    if name in EMOTION:
+        return f"bamkit select --emotion {name} --top 1000"
+    if name in map(short, ATTRIBUTES):
+        return f"bamkit select --attribute {name} --top 1000"
+    return f"bamkit select --emotion happy --top 1000 --name {name}"
+
+
+def _emotion(name: str) -> str:
+    """`contract.emotion`, pointing to --attribute for the name of another attribute."""
+    try:
+        return emotion(name)
+    except BamkitError:
+        full = name.strip().lower().replace("-", "_")
+        others = [a for a in ATTRIBUTES if full in (a, short(a))]
+        if others:
+            raise BamkitError(f"{others[0]} is no emotion", f"give --attribute {others[0]}") from None
+        raise
+
+
+def _texts(values: Iterable[str] | str) -> Iterable[str]:
+    """One string is one value, not a sequence of letters."""
+    return (values,) if isinstance(values, str) else values
+
+
+def _sorted(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _at_least(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise BamkitError(f"--{name.replace('_', '-')} {value} is not a whole number of at least {least}")
+
+
+def _setter(query: Query) -> Any:
+    return lambda name, value: object.__setattr__(query, name, value)

@@ -1,0 +1,88 @@
+"""Is a selection still what its query gives? Re-run it and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.curate.database.connection import Database
+from bamkit.curate.select.manifest import Selection, read_selection, select, selection_id
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome for one selection."""
+
+    name: str
+    state: str
+    """"same", "differs" (the query gives something else today), "altered" (the file is not what was written) or
+    "failed" (the query cannot be answered any more)."""
+    images: int
+    database: str
+    """"same" or "other" than the one it was selected from, by the fingerprint."""
+    added: int = 0
+    """Images that the query gives today and the manifest does not have."""
+    removed: int = 0
+    """Images of the manifest that the query no longer gives."""
+    moved: int = 0
+    """Images that would be in another split."""
+    changed: int = 0
+    """Images of both with another value in some column."""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.state == "same"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def verify(workspace: Workspace, database: Database, names: Sequence[str] = ()) -> list[Verdict]:
+    """A verdict for each named selection (all of the workspace by default). Raises BamkitError if there is none."""
+    chosen = list(names) or workspace.selection_names()
+    if not chosen:
+        raise BamkitError(
+            f"there is no selection in {workspace.selections}", "bamkit select --emotion happy --top 1000"
+        )
+    return [verify_one(workspace, database, read_selection(workspace, name)) for name in chosen]
+
+
+def verify_one(workspace: Workspace, database: Database, selection: Selection) -> Verdict:
+    """Re-run a selection's query and compare images, splits and every value."""
+    origin = "same" if selection.about["database"]["fingerprint"] == database.fingerprint else "other"
+    seen = Verdict(selection.name, "same", len(selection.table), origin)
+    inputs = selection.about.get("inputs", {})
+    if selection_id(selection.query, inputs, selection.table) != selection.selection_id:
+        return _with(seen, state="altered", reason="the rows do not give the selection_id in the file")
+    try:
+        again = select(database, selection.query, workspace, selection.name)
+    except BamkitError as error:
+        return _with(seen, state="failed", reason=str(error))
+    if again.selection_id == selection.selection_id:
+        return seen
+    from bamkit.curate.select.diff import diff
+
+    found = diff(selection.table, again.table)
+    others = [name for name, then in inputs.items() if again.about["inputs"].get(name) != then]
+    reason = (
+        f"the selection {', '.join(others)} it refers to was replaced" if others else "the database gives other rows"
+    )
+    if found.same and others:
+        return _with(seen, state="differs", reason=f"{reason}; the rows are the same")
+    return _with(
+        seen,
+        state="differs",
+        added=len(found.added),
+        removed=len(found.removed),
+        moved=sum(found.moved.values()),
+        changed=max(found.changed.values(), default=0),
+        reason=reason,
+    )
+
+
+def _with(verdict: Verdict, **values: Any) -> Verdict:
+    return Verdict(**{**asdict(verdict), **values})

@@ -1,0 +1,1 @@
+"""Whole ways as recipes: the demo on the sample, the published study."""

@@ -1,0 +1,281 @@
+"""Trained networks for other programs, and other programs' networks for us.
+
+Out: `cyclegan` (the public implementation's files), `onnx`, `safetensors` (weights under the public names) and
+`torchscript`. All take and give float32 [N, 3, H, W] in -1 .. 1, RGB, H and W multiples of `multiple`.
+In: `load_public` reads one file of the public layout; `import_public` makes a run of two.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import canonical, digest, versions
+from bamkit.common.workspace import atomic_path, checked_name, write_text
+from bamkit.gan.train import checkpoint
+from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.translate.generator import weights_id
+
+FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript")
+CARD = "bamkit-export.json"
+
+load_public = public.read
+"""The network in a .pth or .safetensors file of the public layout (see public_layout.read)."""
+
+
+@dataclass
+class Exported:
+    """What an export wrote."""
+
+    output: Path
+    files: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A network with all that its file should say about it."""
+
+    network: nn.Module
+    direction: str
+    letter: str
+    """`A` for the generator A -> B and its opponent, `B` for the other way."""
+    about: dict[str, Any]
+
+
+def export_run(
+    run: Path,
+    to: str,
+    output: Path,
+    *,
+    which: str = "best-or-last",
+    direction: str | None = None,
+    old: bool = False,
+    dropout: bool = False,
+    force: bool = False,
+) -> Exported:
+    """Write a run's generators (for `cyclegan` also its discriminators, if the checkpoint has them) to `output`.
+
+    With `direction` only that generator is written, for `cyclegan` as `latest_net_G.pth`, the name of a one-way model.
+    `old` adds the running statistics that files from before torch 0.4 hold, `dropout` numbers the residual blocks as in
+    networks with dropout. Raises BamkitError for an unknown direction or format, a missing package, files in the way.
+    """
+    made = checkpoint.load_generators(run, which, "cpu")
+    known = made.directions()
+    if direction is not None and direction not in known:
+        raise BamkitError(f"this run has no direction {direction!r}", f"--direction {' or '.join(known)}")
+    about = {"run": run.name, "run_id": made.run_id, "checkpoint": made.checkpoint_name, "step": made.step}
+    chosen = [
+        Named(network, one, letter, {**about, "direction": one})
+        for (one, network), letter in zip(known.items(), "AB", strict=True)
+        if direction in (None, one)
+    ]
+    judges = _discriminators(run, made) if to == "cyclegan" and direction is None else {}
+    exported = _write(chosen, judges, to, output, old, dropout, force, direction is not None)
+    exported.notes = [*made.notes, *exported.notes]
+    return exported
+
+
+def export_weights(
+    path: Path, to: str, output: Path, *, old: bool = False, dropout: bool = False, force: bool = False
+) -> Exported:
+    """The same for one generator in a file of the public layout, such as a published `latest_net_G.pth`."""
+    network = public.read(path)
+    if not isinstance(network, public.Generator):
+        raise BamkitError(f"{path} is a discriminator: it makes no pictures", "take latest_net_G_A.pth")
+    named = Named(network, path.stem, "A", {"run": path.name, "direction": path.stem})
+    return _write([named], {}, to, output, old, dropout, force, alone=True)
+
+
+def _discriminators(run: Path, made: checkpoint.Generators) -> dict[str, nn.Module]:
+    """{"A": D_A, "B": D_B} of the checkpoint that `made` came from; {} where it holds none."""
+    state = checkpoint.read(run / checkpoint.FOLDER / f"{made.checkpoint_name}.pt")
+    found = {}
+    for letter in "AB":
+        weights = (state.get("discriminators") or {}).get(f"D_{letter}")
+        if weights is not None:
+            network = networks.discriminator(made.config)
+            checkpoint.load_weights(network, weights, f"{made.checkpoint_name} (D_{letter})")
+            found[letter] = network.eval()
+    return found
+
+
+def _write(
+    chosen: list[Named],
+    judges: dict[str, nn.Module],
+    to: str,
+    output: Path,
+    old: bool,
+    dropout: bool,
+    force: bool,
+    alone: bool,
+) -> Exported:
+    if to not in FORMATS:
+        raise BamkitError(f"a run cannot be exported to {to!r}", f"--to {', '.join(FORMATS)}")
+    if output.exists() and not output.is_dir():
+        raise BamkitError(f"{output} is a file: an export goes into a folder", "--output DIR")
+    plan: dict[Path, Callable[[Path], None]] = {}
+    for one in chosen:
+        if to == "cyclegan":
+            name = "latest_net_G.pth" if alone else f"latest_net_G_{one.letter}.pth"
+            plan[output / name] = _pth(one.network, old, dropout)
+        else:
+            suffix = {"onnx": "onnx", "safetensors": "safetensors", "torchscript": "pt"}[to]
+            plan[output / f"{one.direction}.{suffix}"] = _WRITERS[to](one)
+    for letter, network in judges.items():
+        plan[output / f"latest_net_D_{letter}.pth"] = _pth(network, old, dropout)
+    card = output / CARD
+    taken = [path for path in [*plan, card] if path.exists()]
+    if taken and not force:
+        raise BamkitError(f"{taken[0]} is already there", "give --force to replace it, or another --output")
+    exported = Exported(output)
+    for path, write in plan.items():
+        with atomic_path(path) as temporary:
+            write(temporary)
+        exported.files.append(path)
+    write_text(card, json.dumps(_card(chosen, to), indent=2, ensure_ascii=False) + "\n")
+    return exported
+
+
+def _card(chosen: list[Named], to: str) -> dict[str, Any]:
+    return {
+        "format": to,
+        "input": "float32 [N, 3, H, W], RGB, -1 .. 1 (pixel / 127.5 - 1)",
+        "output": "the same shape and range",
+        "multiple": chosen[0].network.multiple,
+        "networks": {one.direction: {**one.about, "weights": weights_id(one.network)} for one in chosen},
+        "versions": versions(("torch",)),
+    }
+
+
+def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with open(path, "wb") as file:  # a file and not a name: torch puts the name into the archive
+            torch.save(public.weights(network, dropout=dropout, statistics=old), file)
+
+    return write
+
+
+def _safetensors(one: Named) -> Callable[[Path], None]:
+    about = {"bamkit": canonical(one.about), "layout": "public CycleGAN"}
+    return lambda path: public.save_safetensors(public.weights(one.network), path, about)
+
+
+def _torchscript(one: Named) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        network, side = one.network.cpu().float().eval(), example_side(one.network)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates TorchScript; people still deploy it
+            script = torch.jit.trace(network, torch.zeros(1, 3, side, side), check_trace=False)
+            torch.jit.save(torch.jit.freeze(script), path, _extra_files={"bamkit.json": canonical(one.about)})
+
+    return write
+
+
+def _onnx(one: Named) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        try:
+            import onnx
+            import onnxscript  # noqa: F401  (torch's exporter needs it)
+        except ImportError as error:
+            raise BamkitError(
+                "ONNX files need the onnx and onnxscript packages", "pip install 'bamkit[onnx]'"
+            ) from error
+        network, multiple = one.network.cpu().float().eval(), one.network.multiple
+        side = example_side(network)
+        batch, rows, columns = (torch.export.Dim(name, max=10_000) for name in ("batch", "rows", "columns"))
+        shapes = {"x": {0: batch, 2: multiple * rows, 3: multiple * columns}}
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network,
+                (torch.zeros(2, 3, side, side + multiple),),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["picture"],
+                output_names=["translated"],
+                verbose=False,
+            )
+        model = program.model_proto
+        for key, value in {"bamkit": canonical(one.about), "multiple": str(multiple), "range": "-1..1"}.items():
+            entry = model.metadata_props.add()
+            entry.key, entry.value = key, value
+        onnx.checker.check_model(model)
+        onnx.save_model(model, str(path), format="protobuf")
+
+    return write
+
+
+_WRITERS: dict[str, Callable[[Named], Callable[[Path], None]]] = {
+    "onnx": _onnx,
+    "safetensors": _safetensors,
+    "torchscript": _torchscript,
+}
+
+
+def example_side(network: nn.Module) -> int:
+    """A side for an example input that the network takes."""
+    return network.multiple * max(2, -(-40 // network.multiple))
+
+
+def _quiet():  # noqa: ANN202  (a context manager)
+    """torch's exporter prints its progress; that belongs to nobody's result."""
+    import contextlib
+    import io
+
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+def import_public(paths: list[Path], run: Path, names: tuple[str, str] = ("A", "B"), force: bool = False) -> Path:
+    """Make a run of the public implementation's `latest_net_G_A.pth` and `latest_net_G_B.pth`, and return its folder.
+
+    `paths` are the two files, or one folder that holds them; `names` are domain A and domain B. The run can be
+    translated with and evaluated; it cannot be resumed, since the files hold no optimizer. Raises BamkitError if a
+    generator is missing, the two differ in architecture, or the run is there already.
+    """
+    files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
+    found = public.one_way(files)
+    if set(found) != {"A", "B"}:
+        have = ", ".join(path.name for path in found.values()) or "none"
+        raise BamkitError(
+            f"a run needs latest_net_G_A.pth and latest_net_G_B.pth; found {have}",
+            "one generator alone: bamkit translate --weights FILE --input PICTURES --output DIR",
+        )
+    pair = {letter: public.read(path) for letter, path in found.items()}
+    configs = [public.config_of(pair[letter]) for letter in "AB"]
+    if configs[0] != configs[1]:
+        raise BamkitError(f"{found['A'].name} and {found['B'].name} are networks of different sizes")
+    if (run / "run.json").exists() and not force:
+        raise BamkitError(f"{run} is already there", "give --force to replace it, or another --name")
+    ids = {letter: weights_id(network) for letter, network in pair.items()}
+    about = {
+        "run_id": digest({"imported": ids}),
+        "name": checked_name(run.name),
+        "config": configs[0].as_dict(),
+        "from": {"name": checked_name(names[0])},
+        "to": {"name": checked_name(names[1])},
+        "device": "",
+        "versions": versions(),
+        "imported": {letter: {"file": path.name, "weights": ids[letter]} for letter, path in found.items()},
+    }
+    state = {
+        "generators": {"a_to_b": pair["A"].state_dict(), "b_to_a": pair["B"].state_dict()},
+        "config": configs[0].as_dict(),
+        "names": list(names),
+        "run_id": about["run_id"],
+        "step": 0,
+    }
+    for old in (run / checkpoint.FOLDER).glob("*.pt"):
+        old.unlink()
+    checkpoint.write(checkpoint.path_of(run, 0), state)
+    write_text(run / "run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    return run

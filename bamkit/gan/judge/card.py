@@ -1,0 +1,172 @@
+"""The judge's card: what it was trained on, how good it is, and what it is not good for."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bamkit.common.contract import EMOTION, short
+from bamkit.common.intervals import bootstrap
+from bamkit.common.pages import FAINT
+from bamkit.common.provenance import digest, versions
+from bamkit.gan.evaluate.metrics.classification import auc, average_precision, brier, calibration_error, reliability
+from bamkit.gan.judge.identity import PARTS
+
+if TYPE_CHECKING:
+    from bamkit.gan.judge.model import Judge, Network
+
+LIMITS = (
+    "It knows BAM's labels, not people's feelings: ask people too (bamkit evaluate --user-study).",
+    "It judges at even odds, as if either answer were equally likely; calibration is measured on its own mixture.",
+    "It judges small versions of the pictures; what shows only at full size it does not see.",
+    "It can be fooled by a generator trained against it. Do not choose checkpoints by it and report it too.",
+)
+
+
+def card_of(
+    network: Network, logits: np.ndarray, labels: np.ndarray, part: np.ndarray, about: dict[str, Any]
+) -> dict[str, Any]:
+    """The card as plain values. logits, labels: (n, k), nan for unknown labels; part: (n,) index into PARTS."""
+    shape = network.shape
+    slope, offset = network.slope.cpu().numpy(), network.offset.cpu().numpy()
+    held = part == 2
+    measured = {}
+    for index, name in enumerate(shape.attributes):
+        column = labels[:, index]
+        counts = {
+            told: {"positive": int((column[part == p] == 1).sum()), "negative": int((column[part == p] == 0).sum())}
+            for p, told in enumerate(PARTS)
+        }
+        scores = logits[held, index] * slope[index] + offset[index]
+        measured[name] = {"counts": counts, **_measured(labels[held, index], scores)}
+    return {
+        "kind": "judge",
+        "attributes": list(shape.attributes),
+        "backbone": shape.backbone,
+        "size": shape.size,
+        "weights": about["weights"],
+        "images": {PARTS[p]: int((part == p).sum()) for p in range(len(PARTS))},
+        "trained_on": {"splits": about["splits"], "known_sha256": about["known_sha256"]},
+        "known_sha256": about["known_sha256"],
+        "excluded": about["excluded"],
+        "not_judged": about["without_labels"],
+        "held_out": measured,
+        "epoch": about["epoch"],
+        "config": about["config"],
+        "config_id": digest(about["config"]),
+        "limits": list(LIMITS),
+        "versions": versions(("torch", "torchvision", "numpy", "pillow")),
+    }
+
+
+def _measured(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Average precision and AUC with bootstrap intervals, and calibration, of one attribute on the held-out part."""
+    known = ~np.isnan(labels)
+    truth, scores = labels[known] > 0.5, scores[known].astype(np.float64)
+    probabilities = 1 / (1 + np.exp(-scores))
+    precision = bootstrap(lambda rows: average_precision(truth[rows], scores[rows]), len(truth))
+    ranking = bootstrap(lambda rows: auc(truth[rows], scores[rows]), len(truth))
+    return {
+        "n": int(known.sum()),
+        "prevalence": _plain(float(truth.mean())) if len(truth) else None,
+        "average_precision": precision.as_dict(),
+        "auc": ranking.as_dict(),
+        "brier": _plain(brier(truth, probabilities)),
+        "calibration_error": _plain(calibration_error(truth, probabilities)),
+        "reliability": reliability(truth, probabilities) if len(truth) else [],
+    }
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def card_rows(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row an attribute, emotions first, for a table."""
+    order = sorted(card["attributes"], key=lambda name: (short(name) not in EMOTION, name))
+    rows = []
+    for name in order:
+        one = card["held_out"][name]
+        rows.append(
+            {
+                "attribute": name,
+                "n": one["n"],
+                "positive": one["counts"]["held out"]["positive"],
+                "average precision": _interval(one["average_precision"]),
+                "chance": _round(one["prevalence"]),
+                "AUC": _interval(one["auc"]),
+                "calibration error": _round(one["calibration_error"]),
+            }
+        )
+    return rows
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _interval(value: dict[str, Any]) -> str:
+    if value["low"] is None:
+        return "" if value["value"] is None else f"{value['value']:.2f}"
+    return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+
+
+def write_card_page(judge: Judge, folder: Path) -> None:
+    """The card as index.html, where jinja2 and matplotlib are installed."""
+    if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
+        return
+    from bamkit.common.pages import Page
+
+    card = judge.card
+    images = ", ".join(f"{count:,} {part}" for part, count in card["images"].items())
+    page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
+    page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
+    page.table(
+        card_rows(card),
+        caption="n: held-out pictures with a label. Chance: the average precision of a random order.",
+    )
+    if _emotions(card):
+        told = "Predicted probability and observed share, by tenths; a calibrated judge is on the line."
+        page.figure(_reliability(card), "Reliability of the emotions: the table above has the errors.", told, wide=True)
+    page.section("What it was trained on", "Projects and near-duplicates are never torn between the three parts.")
+    page.table([{"split": name, "split id": value or "none"} for name, value in card["trained_on"]["splits"].items()])
+    told = ", ".join(f"{count} {reason}" for reason, count in card["excluded"].items() if count)
+    page.text(f"Left out, as other splits or selections of the workspace have them: {told or 'nothing'}.")
+    if card["not_judged"]:
+        page.details("Not judged", [{"attribute": name, "why": why} for name, why in card["not_judged"].items()])
+    page.section("What it is not good for")
+    for text in card["limits"]:
+        page.text(text)
+    rows = [("weights", judge.sha256), ("known.parquet", card["known_sha256"])]
+    if card["weights"]["sha256"]:
+        rows.append(("pretrained weights", card["weights"]["sha256"]))
+    page.section("Hashes and versions")
+    page.table([{"": name, "value": value} for name, value in [*rows, *card["versions"].items()]])
+    page.write(folder / "index.html")
+
+
+def _emotions(card: dict[str, Any]) -> list[str]:
+    return [name for name in card["attributes"] if name.startswith("emotion_")]
+
+
+def _reliability(card: dict[str, Any]) -> bytes:
+    """Reliability diagrams of the emotions side by side; the dots' area grows with their n."""
+    from bamkit.common.figures import EMOTION_COLOURS, inline, new, style
+
+    names = _emotions(card)
+    figure = new(8.6, 2.5)
+    with style():
+        for axes, name in zip(np.ravel(figure.subplots(1, max(4, len(names)), sharey=True)), names, strict=False):
+            one = card["held_out"][name]
+            axes.plot([0, 1], [0, 1], linewidth=1, color=FAINT, linestyle=":")
+            sizes = [12 + 100 * row["n"] / max(1, one["n"]) for row in one["reliability"]]
+            x, y = ([row[key] for row in one["reliability"]] for key in ("predicted", "observed"))
+            axes.scatter(x, y, s=sizes, color=EMOTION_COLOURS[short(name)])
+            axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted")
+        figure.axes[0].set_ylabel("observed")
+        for axes in figure.axes[len(names) :]:
+            axes.set_axis_off()
+    return inline(figure)

@@ -1,0 +1,196 @@
+"""Checkpoints: written atomically, checked by their CRC sums when read, loadable with `weights_only=True`.
+
+A checkpoint is an ordinary `torch.save` file, which is a zip archive with a CRC-32 sum for every tensor. Reading one
+here checks all of them first, so that a half-written or damaged file is recognised and the one before it is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import atomic_path
+from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.settings import TrainConfig
+
+FORMAT = 1
+FOLDER = "checkpoints"
+BEST = "best.pt"
+STEP = re.compile(r"step-(\d{8,})\.pt")
+
+
+class DamagedError(BamkitError):
+    """A checkpoint that is no longer what was written."""
+
+
+@dataclass
+class Generators:
+    """Two trained generators, in evaluation mode, and where they came from."""
+
+    config: TrainConfig
+    a_to_b: nn.Module
+    """Translates domain A (`--from`) into domain B (`--to`): the paper's G, the public code's G_A."""
+    b_to_a: nn.Module
+    names: tuple[str, str]
+    """The names of domain A and domain B, such as ("happy", "scary")."""
+    run_id: str
+    checkpoint_name: str
+    """The file's name without its ending: `step-00012000`, or `best`."""
+    step: int
+    notes: list[str] = field(default_factory=list)
+    """What a user should hear: damaged files that were passed over."""
+
+    def directions(self) -> dict[str, nn.Module]:
+        """{"happy-to-scary": network, "scary-to-happy": network}."""
+        a, b = self.names
+        return {f"{a}-to-{b}": self.a_to_b, f"{b}-to-{a}": self.b_to_a}
+
+
+def path_of(run: Path, step: int) -> Path:
+    """Where the checkpoint after `step` steps lies."""
+    return run / FOLDER / f"step-{step:08}.pt"
+
+
+def steps(run: Path) -> list[int]:
+    """The steps of all numbered checkpoints of a run, ascending."""
+    found = (STEP.fullmatch(path.name) for path in (run / FOLDER).glob("step-*.pt"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint atomically: after a kill at any moment there is the old file, or the whole new one."""
+    with atomic_path(path) as temporary:
+        with open(temporary, "wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """A checkpoint's content, after checking every CRC sum in it. Raises DamagedError, or BamkitError if it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except FileNotFoundError as error:
+        raise BamkitError(f"there is no checkpoint {path}") from error
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+        raise DamagedError(f"checkpoint {path} is damaged: {error}") from error
+    if bad is not None:
+        raise DamagedError(f"checkpoint {path} is damaged: the check sum of {bad} is wrong")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        # torch reports what it cannot unpickle through a handful of exception types that vary between versions.
+        raise DamagedError(f"checkpoint {path} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or "generators" not in state or "config" not in state:
+        raise BamkitError(f"{path} is not a checkpoint of bamkit train")
+    if state.get("format", 0) > FORMAT:
+        raise BamkitError(f"{path} was written by a newer bamkit", "pip install --upgrade bamkit")
+    return state
+
+
+def newest(run: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any], list[str]]:
+    """The last checkpoint that is whole: its path, its content, and a sentence for each damaged one passed over.
+
+    Raises BamkitError if there is none.
+    """
+    notes: list[str] = []
+    for step in reversed(steps(run)):
+        path = path_of(run, step)
+        try:
+            return path, read(path, device), notes
+        except DamagedError as error:
+            notes.append(f"{error.message}; the one before it is taken")
+    if notes:
+        raise BamkitError(f"all {len(notes)} checkpoints of {run} are damaged", "bamkit train --force starts again")
+    raise BamkitError(f"{run} has no checkpoint yet", "bamkit train --force starts it again")
+
+
+def mark_best(run: Path, step: int) -> None:
+    """Make `best.pt` the checkpoint after `step` steps: a second name for the same file, or a copy."""
+    source = path_of(run, step)
+    with atomic_path(run / FOLDER / BEST) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            temporary.write_bytes(source.read_bytes())
+
+
+def prune(run: Path, keep: Callable[[int], bool]) -> None:
+    """Remove numbered checkpoints but the last two and those whose step `keep` wants."""
+    for step in steps(run)[:-2]:
+        if not keep(step):
+            path_of(run, step).unlink(missing_ok=True)
+
+
+def load_generators(run: Path, which: str = "best-or-last", device: torch.device | str = "cpu") -> Generators:
+    """The two generators of a run, ready to translate; their moving averages where the run kept them.
+
+    `which`: `best` (by validation), `last`, `best-or-last`, or a name such as `step-00012000`. A damaged checkpoint is
+    passed over for the next best one and named in `notes`; one that was asked for by name raises BamkitError.
+    """
+    if not (run / "run.json").is_file():
+        raise BamkitError(f"there is no training run at {run}", "bamkit train makes one")
+    best, notes = run / FOLDER / BEST, []
+    if which == "best" and not best.is_file():
+        raise BamkitError(f"{run} has no best checkpoint: nothing was validated yet", "use the last one instead")
+    if which in ("best", "best-or-last") and best.is_file():
+        try:
+            return build(read(best, device), "best", device)
+        except DamagedError as error:
+            notes.append(f"{error.message}; the last one is taken")
+    if which in ("best", "last", "best-or-last"):
+        path, state, more = newest(run, device)
+        return build(state, path.stem, device, notes + more)
+    path = run / FOLDER / f"{which.removesuffix('.pt')}.pt"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in (run / FOLDER).glob("*.pt"))) or "none"
+        raise BamkitError(f"{run} has no checkpoint {which!r}", f"it has: {known}")
+    return build(read(path, device), path.stem, device)
+
+
+def build(
+    state: dict[str, Any], name: str, device: torch.device | str = "cpu", notes: list[str] | None = None
+) -> Generators:
+    """Networks from a checkpoint's content. Raises BamkitError if weights and settings do not belong together."""
+    config = TrainConfig.from_dict(state["config"])
+    weights = state.get("averages") or state["generators"]
+    pair = []
+    for direction in ("a_to_b", "b_to_a"):
+        network = networks.generator(config)
+        load_weights(network, weights[direction], f"{name} ({direction})")
+        pair.append(network.to(device).eval().requires_grad_(requires_grad=False))
+    first, second = state["names"]
+    return Generators(config, *pair, (first, second), state["run_id"], name, int(state["step"]), notes or [])
+
+
+def load_weights(network: nn.Module, weights: dict[str, Any], what: str) -> None:
+    """`network.load_state_dict`, with one line for a user when the sizes do not fit."""
+    own = network.state_dict()
+    if own.keys() != weights.keys():
+        raise BamkitError(f"checkpoint {what} was made with another kind of network or another number of blocks")
+    for key, value in own.items():
+        if value.shape != weights[key].shape:
+            raise BamkitError(
+                f"checkpoint {what} has another width: {key} is {tuple(weights[key].shape)}, not {tuple(value.shape)}",
+                "train with the settings in its run.json, or start afresh with --force or another --name",
+            )
+    network.load_state_dict(weights)
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """The content of run.json. Raises BamkitError if the run is not there or the file cannot be read."""
+    try:
+        return json.loads((run / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BamkitError(f"there is no training run at {run}", "bamkit train makes one") from error
+    except (OSError, ValueError) as error:
+        raise BamkitError(f"{run / 'run.json'} cannot be read: {error}") from error

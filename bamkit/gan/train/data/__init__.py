@@ -1,0 +1,1 @@
+"""The domains to train on, and the batches made of them."""

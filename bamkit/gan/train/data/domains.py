@@ -1,0 +1,338 @@
+"""A domain's pictures: fetched splits or plain folders, decoded once into one uint8 array."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bamkit.common import provenance
+from bamkit.common.errors import BamkitError
+from bamkit.common.images import SUFFIXES, BadPictureError, open_picture
+from bamkit.common.workspace import NAME, Workspace, atomic_path
+
+PARTS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+"""Sub-folders that a plain folder may have, by the split they hold."""
+MAPPED_FROM = 2_000_000_000
+"""Arrays of so many bytes are kept in a memory-mapped file rather than in memory."""
+FEWEST = 2
+"""Fewer training pictures than this are certainly a mistake."""
+
+Tick = Callable[[int], None]
+
+
+@dataclass
+class Domain:
+    """Where the pictures of one domain lie, before anything is decoded."""
+
+    name: str
+    where: Path
+    about: dict[str, Any]
+    """What run.json records: `kind` (split or folder), and the split's or the files' id."""
+    entries: dict[str, list[Entry]]
+    """By split: train, validation, test."""
+    side: int
+    """The shorter side of the pictures, px: of the smallest in a split, of the median one in a folder."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def train(self) -> list[Entry]:
+        return self.entries["train"]
+
+    def record(self) -> dict[str, Any]:
+        """What run.json says about the domain."""
+        return {**self.about, "name": self.name, "where": str(self.where.resolve()), "pictures": len(self.train)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture: a file of its own, or a row of a shard."""
+
+    key: str
+    """`mid:1234` or the file's name: what a user recognises."""
+    path: Path
+    row: int = -1
+    sha256: str = ""
+    """SHA-256 of the original file."""
+
+    @property
+    def identities(self) -> set[str]:
+        """What two entries of the same picture have in common."""
+        same = {f"sha256:{self.sha256}"} if self.sha256 else set()
+        return same | ({self.key} if self.row >= 0 else set())
+
+
+def find_pair(
+    workspace: Workspace, first: str | None, second: str | None, allow_shared: bool = False
+) -> tuple[Domain, Domain]:
+    """The domains to train between: split names or folders, or, with neither given, the two fetched splits.
+
+    Raises BamkitError if there are not two, if one has too few pictures, or if they share pictures.
+    """
+    if not (first and second):
+        known = workspace.domain_names()
+        if not first and not second and len(known) == 2:
+            first, second = known
+        elif first and len(known) == 2 and first in known:
+            second = next(name for name in known if name != first)
+        elif second and len(known) == 2 and second in known:
+            first = next(name for name in known if name != second)
+        else:
+            raise _which_domains(workspace, known)
+    pair = find(workspace, first), find(workspace, second)  # type: ignore[arg-type]
+    if pair[0].where.resolve() == pair[1].where.resolve():
+        raise BamkitError(f"--from and --to are the same pictures: {pair[0].where}", "give two domains")
+    if pair[0].name == pair[1].name:
+        pair[0].name, pair[1].name = f"{pair[0].name}-a", f"{pair[1].name}-b"
+    if not allow_shared:
+        refuse_shared(*pair)
+    return pair
+
+
+def find(workspace: Workspace, text: str) -> Domain:
+    """A fetched split by name, a split folder, or a plain folder of pictures. Raises BamkitError."""
+    if NAME.fullmatch(text) and workspace.shards(text, "train"):
+        return from_split(workspace.split(text), text)
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        if any(folder.glob("train-*-of-*.parquet")):
+            return from_split(folder, folder.name)
+        return from_folder(folder)
+    known = workspace.split_names()
+    if workspace.selection(text).is_file() if NAME.fullmatch(text) else False:
+        raise BamkitError(f"{text} is selected but not fetched yet", f"bamkit fetch {text}")
+    if known:
+        here = f"the fetched splits are {', '.join(known)}"
+        fix = f"bamkit train --from {known[0]} --to {known[-1]}, or a folder of pictures"
+    else:
+        here = "no split was fetched in this workspace"
+        fix = "bamkit select and bamkit fetch; or --from DIR --to DIR with two folders of pictures"
+    raise BamkitError(f"there is no split and no folder {text!r}: {here}", fix)
+
+
+def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[Domain, Domain]:
+    """The domains that a run.json names. Raises BamkitError if they are gone, or no longer the same pictures."""
+    pair = []
+    for side in ("from", "to"):
+        known = run[side]
+        name, where = known["name"], Path(known["where"])
+        # A workspace may have moved: its own split of that name comes first.
+        is_split = known["kind"] == "split"
+        domain = find(workspace, name if is_split and workspace.shards(name, "train") else str(where))
+        for key in ("split_id", "files_id"):
+            if known.get(key) != domain.about.get(key):
+                raise BamkitError(
+                    f"the pictures of {name} have changed since the run began ({domain.where})",
+                    "--force to start afresh, or another --name",
+                )
+        domain.name = name
+        pair.append(domain)
+    return pair[0], pair[1]
+
+
+def from_split(folder: Path, name: str) -> Domain:
+    """The domain in a split folder (contract.split_schema). Raises BamkitError if a shard cannot be read."""
+    entries: dict[str, list[Entry]] = {}
+    about: dict[str, Any] = {"kind": "split", "name": name}
+    side = 0
+    for split in PARTS:
+        entries[split] = []
+        for shard in sorted(folder.glob(f"{split}-*-of-*.parquet")):
+            wanted = ["mid", "original_sha256", "width", "height"]
+            columns = provenance.read_table(shard, wanted).to_pydict()
+            sides = [min(w, h) for w, h in zip(columns["width"], columns["height"], strict=True) if w and h]
+            side = min([side, *sides]) if side else min(sides, default=0)
+            entries[split] += [
+                Entry(f"mid:{mid}", shard, row, sha or "")
+                for row, (mid, sha) in enumerate(zip(columns["mid"], columns["original_sha256"], strict=True))
+            ]
+            found = provenance.read_about(shard)
+            about |= {key: found[key] for key in ("split_id", "selection_id") if key in found}
+    return _checked(Domain(name, folder, about, entries, side))
+
+
+def from_folder(folder: Path) -> Domain:
+    """The domain in a plain folder: its pictures, or those of its sub-folders train/, validation/ and test/.
+
+    Files that are no readable picture are left out and named in `notes`.
+    """
+    notes: list[str] = []
+    entries: dict[str, list[Entry]] = {split: [] for split in PARTS}
+    sides: list[int] = []
+    parts = {split: _first_folder(folder, names) for split, names in PARTS.items()}
+    if parts["train"] is None:
+        parts = {"train": folder, "validation": None, "test": None}
+    for split, part in parts.items():
+        bad = []
+        for path in _files(part) if part else []:
+            try:
+                data = path.read_bytes()
+                sides.append(min(open_picture(data).size))
+            except (OSError, BadPictureError) as error:
+                bad.append(f"{path.name} ({error})")
+                continue
+            entries[split].append(Entry(str(path.relative_to(folder)), path, -1, hashlib.sha256(data).hexdigest()))
+        if bad:
+            notes.append(f"{part}: {len(bad)} files are no readable pictures and are left out: {', '.join(bad[:3])}")
+    name = "".join(c if c.isalnum() or c in "._" else "-" for c in folder.resolve().name).strip("-._") or "folder"
+    files = {split: [[e.key, e.sha256] for e in found] for split, found in entries.items()}
+    about = {"kind": "folder", "name": name, "files_id": provenance.digest(files)}
+    side = int(np.median(sides)) if sides else 0
+    return _checked(Domain(name, folder, about, entries, side, notes))
+
+
+def refuse_shared(first: Domain, second: Domain) -> None:
+    """Raises BamkitError if a picture is in both domains (by mid or by the original file's hash), in any split."""
+    seen = {identity: e for found in first.entries.values() for e in found for identity in e.identities}
+    shared = {
+        e.key: seen[identity]
+        for found in second.entries.values()
+        for e in found
+        for identity in e.identities
+        if identity in seen
+    }
+    if not shared:
+        return
+    some = ", ".join(list(shared)[:3]) + (", ..." if len(shared) > 3 else "")
+    many = "1 picture" if len(shared) == 1 else f"{len(shared):,} pictures"
+    fix = "remove them from one folder"
+    if second.about["kind"] == "split":
+        fix = f"bamkit select --emotion {second.name} --disjoint-from {first.name} --force, then bamkit fetch"
+    raise BamkitError(
+        f"{first.name} and {second.name} share {many} ({some}): the generators would learn that these are both",
+        f"{fix}; or give --allow-shared",
+    )
+
+
+def decode(entries: list[Entry], size: int, cache: Path | None = None, tick: Tick | None = None) -> np.ndarray:
+    """All pictures as uint8 [N, size, size, 3] RGB, resized (squashed, bicubic) where they are not that size.
+
+    Large arrays go to a memory-mapped file in `cache`, named after their content, and are found there the next time.
+    Raises BamkitError for a picture that cannot be decoded.
+    """
+    shape = (len(entries), size, size, 3)
+    if cache is None or np.prod(shape, dtype=np.int64) < MAPPED_FROM:
+        array = np.empty(shape, np.uint8)
+        _fill(array, entries, size, tick)
+        return array
+    known = provenance.digest([size, *([e.key, e.sha256, _stamp(e.path)] for e in entries)])
+    path = cache / f"decoded-{known}.npy"
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _fill(mapped, entries, size, tick)
+            mapped.flush()
+            del mapped
+    # Copy-on-write: torch wants an array that it might write to.
+    return np.load(path, mmap_mode="c")
+
+
+def decode_bytes(data: bytes, size: int) -> np.ndarray:
+    """An encoded picture as uint8 [size, size, 3] RGB: upright, in sRGB, transparent parts on white."""
+    from PIL import Image
+
+    picture = Image.fromarray(open_picture(data).rgb)
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
+
+
+def _fill(array: np.ndarray, entries: list[Entry], size: int, tick: Tick | None) -> None:
+    def one(job: tuple[int, Entry, bytes]) -> None:
+        i, entry, data = job
+        try:
+            array[i] = decode_bytes(data, size)
+        except BadPictureError as error:
+            raise BamkitError(
+                f"{entry.path} holds a picture that cannot be decoded ({entry.key}): {error}",
+                "delete the shard, and bamkit fetch writes it again" if entry.row >= 0 else "remove the file",
+            ) from error
+
+    # Pillow decodes outside Python's lock, so that threads suffice.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(one, _encoded(entries)), 1):
+            if tick:
+                tick(done)
+
+
+def _encoded(entries: list[Entry]) -> Iterator[tuple[int, Entry, bytes]]:
+    """(position, entry, bytes) of every picture; shards are read in their order, once."""
+    waiting: dict[Path, dict[int, list[int]]] = {}
+    for i, entry in enumerate(entries):
+        if entry.row < 0:
+            yield i, entry, entry.path.read_bytes()
+        else:
+            waiting.setdefault(entry.path, {}).setdefault(entry.row, []).append(i)
+    for shard, rows in waiting.items():
+        for row, data in _shard_pictures(shard):
+            for i in rows.get(row, ()):
+                yield i, entries[i], data
+
+
+def _shard_pictures(shard: Path) -> Iterator[tuple[int, bytes]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = 0
+    try:
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(batch_size=64, columns=["image"]):
+                for image in batch.column(0):
+                    yield row, image["bytes"].as_py() or b""
+                    row += 1
+    except (OSError, pa.ArrowInvalid) as error:
+        raise provenance.unreadable(shard, error) from error
+
+
+def _checked(domain: Domain) -> Domain:
+    count = len(domain.train)
+    if count < FEWEST:
+        what = "no picture" if not count else "only 1 picture"
+        fix = f"bamkit select and bamkit fetch more of {domain.name}" if domain.about["kind"] == "split" else "add some"
+        raise BamkitError(f"{domain.where} has {what} to train on", fix)
+    if count < 10:
+        domain.notes.append(
+            f"{domain.name} has only {count} training pictures: the networks will learn them by heart. "
+            "The study used 1,000 (bamkit select --top 1000)"
+        )
+    return domain
+
+
+def _which_domains(workspace: Workspace, known: list[str]) -> BamkitError:
+    if len(known) > 2:
+        return BamkitError(
+            f"there are {len(known)} fetched splits: {', '.join(known)}",
+            f"bamkit train --from {known[0]} --to {known[1]}",
+        )
+    selected = [name for name in workspace.selection_names() if name not in known]
+    if selected:
+        are = "is" if len(selected) == 1 else "are"
+        return BamkitError(f"{', '.join(selected)} {are} selected but not fetched yet", "bamkit fetch")
+    have = f"only {known[0]}" if known else "none"
+    return BamkitError(
+        f"training needs two fetched splits, and there is {have}",
+        "bamkit select --emotion happy --top 1000, the same for scary, then bamkit fetch; or --from DIR --to DIR",
+    )
+
+
+def _first_folder(folder: Path, names: Iterable[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -1,0 +1,1 @@
+"""How a step is computed: precision, compilation, CUDA graphs, several processes."""

@@ -1,0 +1,63 @@
+"""From what a user typed to a training: settings, domains, run folder, processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.gan.train import checkpoint, trainer
+from bamkit.gan.train import settings as config
+from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.device import distributed
+
+
+def launch(
+    workspace: Workspace,
+    first: str | None = None,
+    second: str | None = None,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    preset: str | None = None,
+    file: Path | None = None,
+    given: dict[str, Any] | None = None,
+    resume: bool = False,
+    allow_shared: bool = False,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> trainer.Result | None:
+    """What `bamkit train` does: start a run in the workspace, or go on with one.
+
+    Under torchrun every process calls it; the writing one gets the Result, the others None. Raises BamkitError.
+    """
+    given = given or {}
+    with distributed.joined(device) as group:
+        if resume:
+            run = workspace.run(name) if name else _run_to_resume(workspace, first, second)
+            known = checkpoint.read_run(run)
+            if preset or file:
+                raise BamkitError("a resumed run keeps its settings", "leave --preset and --config away")
+            chosen = config.resumed(known["config"], given)
+            pair = data.find_again(workspace, known)
+        else:
+            chosen = config.build(preset, file, given)
+            pair = data.find_pair(workspace, first, second, allow_shared)
+            run = workspace.run(name or f"{pair[0].name}-{pair[1].name}")
+        result = trainer.train(
+            run, pair, chosen, device, resume=resume, force=force, group=group, say=say, cache=workspace.root / "cache"
+        )
+        return result if group.writes else None
+
+
+def _run_to_resume(workspace: Workspace, first: str | None, second: str | None) -> Path:
+    if first and second:
+        return workspace.run(f"{Path(first).name}-{Path(second).name}")
+    runs = workspace.run_names()
+    if len(runs) == 1:
+        return workspace.run(runs[0])
+    if not runs:
+        raise BamkitError(f"there is no run to resume in {workspace.runs}", "bamkit train starts one")
+    raise BamkitError(f"there are {len(runs)} runs: {', '.join(runs)}", f"bamkit train --resume --name {runs[-1]}")

@@ -1,0 +1,65 @@
+"""What goes wrong in adversarial training, in words: a discriminator that wins, translations that are all the same."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bamkit.gan.train.monitor.validation import SAME_PICTURE, Validation
+
+WINS = 0.97
+"""Share of patches judged rightly, over a window, from which a generator learns little."""
+WINDOW = 500
+"""Steps over which a discriminator is watched before anything is said."""
+
+
+@dataclass
+class Health:
+    """Watches the rows of metrics.csv and the validations of a run between domains `names` (A, B)."""
+
+    names: tuple[str, str]
+    _rows: deque[tuple[int, float, float]] = field(default_factory=deque)
+    _said: set[str] = field(default_factory=set)
+
+    def row(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """Sentences to say after a row of metrics; each state is reported once, until it has passed."""
+        self._rows.append((step, values["D_A_accuracy"], values["D_B_accuracy"]))
+        while len(self._rows) > 2 and self._rows[0][0] < step - WINDOW:
+            self._rows.popleft()
+        if step < WINDOW or len(self._rows) < 3 or self._rows[-1][0] - self._rows[0][0] < WINDOW // 2:
+            return []
+        a, b = self.names
+        said = []
+        for column, judge, (source, target) in ((1, "D_A", (a, b)), (2, "D_B", (b, a))):
+            share = math.fsum(row[column] for row in self._rows) / len(self._rows)
+            sentence = (
+                f"step {step:,}: {judge} tells real {target} pictures from translated ones {100 * share:.0f} times in "
+                f"100: the translation {source} to {target} learns little from it. If it stays so: more pictures, "
+                "--diffaug, or a smaller --discriminator-width"
+            )
+            said += self._once(f"wins {judge}", share > WINS, sentence)
+        return said
+
+    def validation(self, step: int, found: Validation) -> list[str]:
+        """Sentences to say after a validation."""
+        a, b = self.names
+        said = []
+        for variety, (source, target) in zip(found.variety, ((a, b), (b, a)), strict=True):
+            sentence = (
+                f"step {step:,}: translations {source} to {target} look nearly the same whatever the picture "
+                f"(they differ {100 * variety:.0f} % as much as real {target} pictures do): a collapse. "
+                "Go back to an earlier checkpoint, or train with a higher --lambda-identity or a lower --learning-rate"
+            )
+            said += self._once(f"collapse {source}", variety < SAME_PICTURE, sentence)
+        return said
+
+    def _once(self, key: str, holds: bool, sentence: str) -> list[str]:
+        if not holds:
+            self._said.discard(key)
+            return []
+        if key in self._said:
+            return []
+        self._said.add(key)
+        return [sentence]

@@ -1,0 +1,143 @@
+"""A run's folder: run.json, metrics.csv, TensorBoard events, samples and the lock that keeps a second trainer out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import write_text
+from bamkit.gan.train.checkpoint import FOLDER
+from bamkit.gan.train.step import LOSSES
+
+COLUMNS = ("step", "epoch", "seconds", "lr", *LOSSES, "images_per_second")
+"""metrics.csv: losses are means over the steps since the row before; seconds are of training, over all resumptions."""
+VALIDATION_COLUMNS = ("step", "score", "style_A", "style_B", "cycle_A", "cycle_B", "variety_A", "variety_B")
+
+
+class RunFolder:
+    """A run's files. Opening takes the lock; a second trainer on the same folder is refused.
+
+    Of several processes one `writes`; the others only read checkpoints there.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path = path
+        self._events: Any = None
+        self._lock = -1
+        if not writes:
+            return
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise BamkitError(
+                f"the run folder {path} cannot be written: {error.strerror}", "another --name, or -w DIR elsewhere"
+            ) from error
+        if not _locked(self._lock):
+            os.close(self._lock)
+            raise BamkitError(f"{path} is in use: another bamkit train is writing there", "another --name")
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def clear(self) -> None:
+        """Remove what a run wrote (and nothing else that lies in the folder)."""
+        patterns = (f"{FOLDER}/*.pt", "samples/*.png", "events.out.tfevents.*")
+        files = [file for pattern in patterns for file in self.path.glob(pattern)]
+        files += [self.path / name for name in ("metrics.csv", "validation.csv", "index.html", "run.json")]
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        write_text(self.path / "run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+    def add_row(self, values: Mapping[str, float]) -> None:
+        """Append a row to metrics.csv and to TensorBoard."""
+        _append(self.path / "metrics.csv", COLUMNS, values)
+        if self._events is not None:
+            for name in ("lr", *LOSSES, "images_per_second"):
+                self._events.add_scalar(f"train/{name}", values[name], int(values["step"]))
+
+    def add_validation(self, values: Mapping[str, float]) -> None:
+        """Append a row to validation.csv and to TensorBoard."""
+        _append(self.path / "validation.csv", VALIDATION_COLUMNS, values)
+        if self._events is not None:
+            for name in VALIDATION_COLUMNS[1:]:
+                self._events.add_scalar(f"validation/{name}", values[name], int(values["step"]))
+
+    def add_picture(self, tag: str, picture: Any, step: int) -> None:
+        """Show a PIL image in TensorBoard."""
+        if self._events is not None:
+            import numpy as np
+
+            self._events.add_image(tag, np.asarray(picture), step, dataformats="HWC")
+
+    def forget_after(self, step: int) -> None:
+        """Drop what was recorded after `step`: a resumed run writes it again."""
+        for name in ("metrics.csv", "validation.csv"):
+            path = self.path / name
+            if path.is_file():
+                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+                kept = lines[:1] + [line for line in lines[1:] if line.endswith("\n") and _step(line) <= step]
+                write_text(path, "".join(kept))
+        for sample in (self.path / "samples").glob("*-????????.png"):
+            if int(sample.stem[-8:]) > step:
+                sample.unlink()
+
+    def open_events(self, step: int) -> str:
+        """Begin TensorBoard events after `step`. Returns a sentence if tensorboard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return "tensorboard is not installed: no events are written (pip install tensorboard)"
+        self._events = SummaryWriter(str(self.path), purge_step=step + 1 if step else None)
+        return ""
+
+
+def _append(path: Path, columns: tuple[str, ...], values: Mapping[str, float]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    new = not path.is_file() or not path.stat().st_size
+    if new:
+        writer.writerow(columns)
+    writer.writerow([values[name] for name in columns])
+    # One write of whole lines: after a kill the file ends with at most one cut line, which forget_after drops.
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(buffer.getvalue())
+
+
+def _step(line: str) -> float:
+    first = line.split(",", 1)[0]
+    return int(first) if first.isdigit() else float("inf")
+
+
+def _locked(handle: int) -> bool:
+    """Take an exclusive lock that ends with the process. Whether it could be had."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

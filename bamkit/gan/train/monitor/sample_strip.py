@@ -1,0 +1,112 @@
+"""Sample sheets as a strip one can scrub: a slider, a play button, one picture a direction; no network needed."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+from bamkit.common.pages import data_uri
+
+SAMPLE_WIDTH = 880
+"""Sheets are embedded at most this wide, so that the page of a long run stays a few megabytes."""
+SAMPLE_NAME = re.compile(r"(?P<direction>.+)-(?P<step>\d{8,})\.png")
+
+
+def frames(folder: Path) -> dict[int, dict[str, Path]]:
+    """Step -> direction -> sample sheet, both in order."""
+    found: dict[int, dict[str, Path]] = {}
+    for path in sorted(folder.glob("*.png")):
+        match = SAMPLE_NAME.fullmatch(path.name)
+        if match:
+            found.setdefault(int(match["step"]), {})[match["direction"]] = path
+    return dict(sorted(found.items()))
+
+
+def _shrunk(path: Path) -> str:
+    """A sample sheet as a data URI, WebP, at most SAMPLE_WIDTH pixels wide; "" for a file that cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            sheet = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    if sheet.width > SAMPLE_WIDTH:
+        sheet = sheet.resize((SAMPLE_WIDTH, round(sheet.height * SAMPLE_WIDTH / sheet.width)), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "WEBP", quality=80, method=4)
+    return data_uri(buffer.getvalue())
+
+
+def strip(frames: dict[int, dict[str, Path]], label: Callable[[int], str]) -> str:
+    """The slider and the two pictures it turns; the last frame shows where scripts are switched off."""
+    directions = list(dict.fromkeys(direction for frame in frames.values() for direction in frame))
+    items = []
+    for step, frame in frames.items():
+        pictures = [_shrunk(frame[one]) if one in frame else "" for one in directions]
+        items.append({"label": label(step), "pictures": pictures})
+    last = items[-1]
+    figures = "".join(
+        f'<figure><figcaption>{name}</figcaption><img src="{uri}" alt="Samples {name}, {escape(last["label"])}" '
+        f'data-direction="{name}"></figure>'
+        for name, uri in zip(map(escape, directions), last["pictures"], strict=True)
+    )
+    payload = json.dumps(items).replace("</", "<\\/")
+    return f"""<style>{CSS}</style>
+<div class="strip" id="strip">
+<div class="controls"><button type="button" aria-label="Play">&#9654;</button>
+<input type="range" min="0" max="{len(items) - 1}" value="{len(items) - 1}" step="1"
+ aria-label="Moment of the training" aria-valuetext="{escape(last["label"])}">
+<output aria-live="off">{escape(last["label"])}</output></div>
+<div class="sheets">{figures}</div>
+<script type="application/json">{payload}</script>
+</div>
+<script>{JS}</script>"""
+
+
+CSS = """
+.strip .controls { display: flex; gap: .8rem; align-items: center; font: .9rem/1.4 var(--sans);
+  position: sticky; top: 0; background: var(--paper); padding: .5rem 0; z-index: 1; }
+.strip input { flex: 1; min-width: 6rem; accent-color: var(--accent); }
+.strip button { font: inherit; width: 2.4rem; height: 2.4rem; border: 1px solid var(--line); border-radius: .3rem;
+  background: var(--card); color: var(--ink); cursor: pointer; }
+.strip output { min-width: 15rem; font-variant-numeric: tabular-nums; color: var(--faint); }
+.strip .sheets { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1.2rem; }
+.strip figure { margin: 0; } .strip img { width: 100%; height: auto; display: block; background: #fff; }
+@media (max-width: 40rem) { .strip .controls { flex-wrap: wrap; } .strip output { min-width: 100%; } }
+"""
+
+JS = """
+(() => {
+  const strip = document.getElementById("strip"), slider = strip.querySelector("input");
+  const label = strip.querySelector("output"), button = strip.querySelector("button");
+  const images = [...strip.querySelectorAll("img")];
+  const frames = JSON.parse(strip.querySelector("script[type='application/json']").textContent);
+  let timer = 0;
+  const show = () => {
+    const frame = frames[slider.value];
+    label.textContent = frame.label;
+    slider.setAttribute("aria-valuetext", frame.label);
+    images.forEach((image, i) => {
+      if (frame.pictures[i]) image.src = frame.pictures[i];
+      image.alt = `Samples ${image.dataset.direction}, ${frame.label}`;
+    });
+  };
+  const stop = () => { clearInterval(timer); timer = 0; button.innerHTML = "&#9654;"; button.ariaLabel = "Play"; };
+  slider.addEventListener("input", () => { stop(); show(); });
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    if (+slider.value === frames.length - 1) slider.value = 0;
+    button.innerHTML = "&#10073;&#10073;"; button.ariaLabel = "Pause";
+    show();
+    timer = setInterval(() => {
+      slider.value = +slider.value + 1; show();
+      if (+slider.value === frames.length - 1) stop();
+    }, 450);
+  });
+})();
+"""

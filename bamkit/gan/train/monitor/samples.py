@@ -1,0 +1,59 @@
+"""Sample grids: fixed test pictures in every direction, with cycle and identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from bamkit.common.workspace import atomic_path
+from bamkit.gan.train.data.loader import unit
+from bamkit.gan.train.monitor.validation import Translate
+
+COLUMNS = ("real", "translated", "and back", "identity")
+GAP, HEAD = 4, 18
+
+
+@torch.no_grad()
+def draw(there: Translate, back: Translate, pictures: np.ndarray, device: torch.device) -> Image.Image:
+    """A grid for uint8 [N, S, S, 3]: a row a picture; real, translated, translated back, identity.
+
+    Identity is the picture given to the other direction's generator, which should leave it alone.
+    """
+    side = pictures.shape[1]
+    sheet = Image.new("RGB", (len(COLUMNS) * (side + GAP) - GAP, HEAD + len(pictures) * (side + GAP) - GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for column, title in enumerate(COLUMNS):
+        pen.text((column * (side + GAP) + 2, 2), title, fill="#444444", font=font)
+    for row, picture in enumerate(pictures):
+        real = unit(torch.from_numpy(picture[None]).to(device))
+        fake = there(real)
+        cells = (picture, as_picture(fake), as_picture(back(fake)), as_picture(back(real)))
+        for column, cell in enumerate(cells):
+            sheet.paste(Image.fromarray(cell), (column * (side + GAP), HEAD + row * (side + GAP)))
+    return sheet
+
+
+def as_picture(x: Tensor) -> np.ndarray:
+    """[1, 3, H, W] in [-1, 1] -> uint8 [H, W, 3]."""
+    scaled = (x[0].detach().float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def write(folder: Path, direction: str, step: int, sheet: Image.Image) -> Path:
+    """Save as `<direction>-<step, 8 digits>.png`."""
+    path = folder / f"{direction}-{step:08}.png"
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, "PNG")
+    return path
+
+
+def centre(pictures: np.ndarray, multiple: int) -> np.ndarray:
+    """The middle of uint8 [N, S, S, 3] with sides that are multiples of `multiple`."""
+    side = pictures.shape[1]
+    kept = side // multiple * multiple
+    start = (side - kept) // 2
+    return pictures[:, start : start + kept, start : start + kept]

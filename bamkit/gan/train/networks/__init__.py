@@ -1,0 +1,1 @@
+"""Generators and discriminators, and the names of the public implementation for their weights."""

@@ -1,0 +1,157 @@
+"""The generators and the PatchGAN discriminator of CycleGAN (Zhu et al. 2017, arXiv:1703.10593, appendix 7.2).
+
+Convolutions in front of an instance norm have no bias: the norm subtracts each channel's mean, so that a bias there
+changes nothing (written as zeros on export). Activations are never in place: on a norm's output that would cost
+autograd copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bamkit.gan.train.networks.normalisation import normalise, reflect
+from bamkit.gan.train.settings import TrainConfig
+
+INITIAL_DEVIATION = 0.02
+"""Standard deviation of the initial weights (appendix 7.1 of the paper)."""
+
+
+class ResnetGenerator(nn.Module):
+    """[N, 3, H, W] in [-1, 1] -> the same shape and range; H and W must be multiples of 4 and at least 8.
+
+    c7s1-w, d2w, d4w, `blocks` x R4w, u2w, uw, c7s1-3 in the paper's notation (Johnson et al. 2016).
+    """
+
+    multiple = 4
+
+    def __init__(self, width: int = 64, blocks: int = 9) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 7, bias=False)
+        self.down = nn.ModuleList(
+            nn.Conv2d(width * k, width * k * 2, 3, stride=2, padding=1, bias=False) for k in (1, 2)
+        )
+        self.blocks = nn.ModuleList(ResidualBlock(width * 4) for _ in range(blocks))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(width * k, width * k // 2, 3, stride=2, padding=1, output_padding=1, bias=False)
+            for k in (4, 2)
+        )
+        self.head = nn.Conv2d(width, 3, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = normalise(self.stem(reflect(x, 3)), "relu")
+        h = normalise(self.down[0](h), "relu")
+        h = normalise(self.down[1](h), "relu")
+        for block in self.blocks:
+            h = block(h)
+        h = normalise(self.up[0](h), "relu")
+        h = normalise(self.up[1](h), "relu", pad=3)
+        return torch.tanh(self.head(h))
+
+
+class ResidualBlock(nn.Module):
+    """[N, C, H, W] -> the same: x + norm(conv(relu(norm(conv(x))))), reflect-padded, no ReLU after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = normalise(self.first(reflect(x, 1)), "relu", pad=1)
+        return x + normalise(self.second(h))
+
+
+class UnetGenerator(nn.Module):
+    """[N, 3, H, W] in [-1, 1] -> the same; H and W must be multiples of 2^halvings (Isola et al. 2017)."""
+
+    def __init__(self, width: int = 64, halvings: int = 8) -> None:
+        super().__init__()
+        self.multiple = 2**halvings
+        channels = [width * min(2**level, 8) for level in range(halvings)]
+        innermost = halvings - 1
+        # A bias stays where no norm follows: at both ends and at the innermost level.
+        self.down = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride=2, padding=1, bias=level in (0, innermost))
+            for level, (before, after) in enumerate(zip([3, *channels], channels, strict=False))
+        )
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(
+                channels[level] * (1 if level == innermost else 2),
+                channels[level - 1] if level else 3,
+                4,
+                stride=2,
+                padding=1,
+                bias=level == 0,
+            )
+            for level in range(halvings)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        innermost = len(self.down) - 1
+        skips = []
+        h = self.down[0](x)
+        for level in range(1, innermost + 1):
+            skips.append(h)
+            h = self.down[level](F.leaky_relu(h, 0.2))
+            if level < innermost:
+                h = normalise(h)
+        for level in range(innermost, 0, -1):
+            h = torch.cat([skips.pop(), normalise(self.up[level](F.relu(h)))], dim=1)
+        return torch.tanh(self.up[0](F.relu(h)))
+
+
+class PatchDiscriminator(nn.Module):
+    """[N, 3, H, W] in [-1, 1] -> [N, 1, H/8 - 2, W/8 - 2] scores, each judging a 70 x 70 patch (C64-C128-C256-C512)."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        self.middle = nn.ModuleList(
+            nn.Conv2d(width * k, width * k * 2, 4, stride=2 if k < 4 else 1, padding=1, bias=False) for k in (1, 2, 4)
+        )
+        self.last = nn.Conv2d(width * 8, 1, 4, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.leaky_relu(self.first(x), 0.2)
+        for conv in self.middle:
+            h = normalise(conv(h), "leaky")
+        return self.last(h)
+
+
+def generator(config: TrainConfig) -> ResnetGenerator | UnetGenerator:
+    """A new generator with torch's own initial weights (see `initialise`)."""
+    if config.generator == "unet":
+        return UnetGenerator(config.width, config.halvings)
+    return ResnetGenerator(config.width, config.blocks)
+
+
+def discriminator(config: TrainConfig) -> PatchDiscriminator:
+    """A new discriminator with torch's own initial weights (see `initialise`)."""
+    return PatchDiscriminator(config.judge_width)
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, seed: int) -> None:
+    """Draw all weights from N(0, 0.02) and set all biases to 0, the same on every device for the same seed."""
+    source = torch.Generator().manual_seed(seed)
+    for _, conv in convolutions(network):
+        drawn = torch.empty(conv.weight.shape).normal_(0.0, INITIAL_DEVIATION, generator=source)
+        conv.weight.copy_(drawn)
+        if conv.bias is not None:
+            conv.bias.zero_()
+
+
+def convolutions(network: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.ConvTranspose2d]]:
+    """(name, layer) of every convolution. For the ResNet and the PatchGAN this is the order from input to output."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            yield name, module
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers the network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,204 @@
+"""The names and layout under which the public CycleGAN implementation saves its networks.
+
+G_A goes A -> B and G_B goes B -> A; D_A judges domain B and D_B domain A. A one-way model is published as
+`latest_net_G.pth`. A file may carry running statistics of its instance norms (written before torch 0.4, never used), a
+`module.` prefix (saved from DataParallel), or the other numbering of networks built with dropout. All are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bamkit.common.errors import BamkitError
+from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, UnetGenerator
+from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.translate.tiling import Weights, unet_names
+
+Generator = ResnetGenerator | UnetGenerator
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def names(network: nn.Module, dropout: bool = False) -> list[tuple[str, str]]:
+    """(bamkit's name, public name) of every convolution. `dropout` shifts the second one of every residual block."""
+    if isinstance(network, ResnetGenerator):
+        count = len(network.blocks)
+        inner = [
+            (f"blocks.{i}.{ours}", f"model.{10 + i}.conv_block.{theirs}")
+            for i in range(count)
+            for ours, theirs in (("first", 1), ("second", 6 if dropout else 5))
+        ]
+        head = [("stem", "model.1"), ("down.0", "model.4"), ("down.1", "model.7")]
+        tail = [("up.0", f"model.{10 + count}"), ("up.1", f"model.{13 + count}"), ("head", f"model.{17 + count}")]
+        return head + inner + tail
+    if isinstance(network, UnetGenerator):
+        pairs = enumerate(unet_names(len(network.down)))
+        return [(f"{way}.{level}", pair[i]) for level, pair in pairs for i, way in enumerate(("down", "up"))]
+    if isinstance(network, PatchDiscriminator):
+        middle = [(f"middle.{i}", f"model.{2 + 3 * i}") for i in range(len(network.middle))]
+        return [("first", "model.0"), *middle, ("last", f"model.{2 + 3 * len(middle)}")]
+    raise TypeError(f"no public layout for {type(network).__name__}")
+
+
+def normed(network: nn.Module, ours: str) -> bool:
+    """Whether an instance norm follows this convolution, so that its bias changes nothing."""
+    return network.get_submodule(ours).bias is None
+
+
+def weights(network: nn.Module, dropout: bool = False, statistics: bool = False, prefix: str = "") -> Weights:
+    """The network's weights (float32, on the CPU) under public names, with zeros for biases that a norm cancels.
+
+    `statistics` adds the running statistics that files from before torch 0.4 hold (mean 0, variance 1; no code uses
+    them); `prefix` is put before every name, such as `module.`.
+    """
+    found: Weights = OrderedDict()
+    for ours, theirs in names(network, dropout):
+        conv = network.get_submodule(ours)
+        channels = conv.out_channels
+        found[f"{prefix}{theirs}.weight"] = conv.weight.detach().float().cpu().contiguous().clone()
+        bias = torch.zeros(channels) if conv.bias is None else conv.bias.detach().float().cpu().clone()
+        found[f"{prefix}{theirs}.bias"] = bias
+        if statistics and conv.bias is None:
+            parent, index = theirs.rsplit(".", 1)
+            found[f"{prefix}{parent}.{int(index) + 1}.running_mean"] = torch.zeros(channels)
+            found[f"{prefix}{parent}.{int(index) + 1}.running_var"] = torch.ones(channels)
+    return found
+
+
+def network(state: dict[str, Tensor], where: str = "the weights") -> Generator | PatchDiscriminator:
+    """The network whose public weights these are, in evaluation mode.
+
+    Raises BamkitError, naming `where`, for weights of another architecture, with a learned norm (batch norm), of
+    another number of channels, or with keys missing or left over.
+    """
+    state = cleaned(state, where)
+    made = _recognised(state, where)
+    if isinstance(made, ResnetGenerator):
+        state = {re.sub(r"(conv_block)\.6\.", r"\1.5.", name): tensor for name, tensor in state.items()}
+    wanted = {}
+    for ours, theirs in names(made):
+        for kind in ("weight", "bias"):
+            tensor = state.pop(f"{theirs}.{kind}", None)
+            if kind == "bias" and normed(made, ours):
+                continue
+            if tensor is None:
+                raise BamkitError(f"{where} lack {theirs}.{kind}: not a network of the public CycleGAN code")
+            wanted[f"{ours}.{kind}"] = tensor.float()
+    if state:
+        raise BamkitError(f"{where} hold {next(iter(state))}, which no network of the public CycleGAN code has")
+    expected = made.state_dict()
+    for name, tensor in wanted.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
+            raise BamkitError(f"{where}: {name} has the shape {shapes}")
+    made.load_state_dict(wanted)
+    return made.eval()
+
+
+def cleaned(state: dict[str, Tensor], where: str = "the weights") -> dict[str, Tensor]:
+    """The state without `module.` prefixes and running statistics. Raises BamkitError for a learned norm."""
+    found = {}
+    for name, tensor in state.items():
+        name = re.sub(r"^(module\.)+", "", str(name))
+        if not isinstance(tensor, Tensor):
+            raise BamkitError(f"{where} hold {name}, which is no tensor")
+        if name.rsplit(".", 1)[-1] in STATISTICS:
+            continue
+        if name.endswith(".weight") and tensor.dim() == 1:
+            raise BamkitError(f"{where} have a learned norm ({name}): only networks with instance norm can be read")
+        found[name] = tensor
+    return found
+
+
+def _recognised(state: dict[str, Tensor], where: str) -> Generator | PatchDiscriminator:
+    """An untrained network of the size these weights have."""
+    blocks = {int(found[1]) for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
+    if blocks:
+        _mirrored(state, where)
+        return ResnetGenerator(_width(state, "model.1.weight", 7, where), len(blocks))
+    if any(name.startswith("model.model.") for name in state):
+        halvings = sum(tensor.dim() == 4 for tensor in state.values()) // 2
+        return UnetGenerator(_width(state, "model.model.0.weight", 4, where), halvings)
+    if "model.11.weight" in state and "model.0.weight" in state:
+        return PatchDiscriminator(_width(state, "model.0.weight", 4, where))
+    shown = ", ".join(list(state)[:3]) or "nothing"
+    raise BamkitError(f"{where} hold {shown}: not a network of the public CycleGAN code")
+
+
+def _mirrored(state: dict[str, Tensor], where: str) -> None:
+    """With zero padding in its residual blocks a network has no padding layers there, so its numbering starts at 0."""
+    if any(re.search(r"conv_block\.0\.", name) for name in state):
+        raise BamkitError(f"{where} belong to a network with zero padding in its blocks: only reflection is known")
+
+
+def _width(state: dict[str, Tensor], name: str, kernel: int, where: str) -> int:
+    tensor = state.get(name)
+    if tensor is None or tensor.dim() != 4 or tensor.shape[1:] != (3, kernel, kernel):
+        shape = "nothing" if tensor is None else str(tuple(tensor.shape))
+        raise BamkitError(f"{where}: {name} is {shape}, not (width, 3, {kernel}, {kernel})")
+    return tensor.shape[0]
+
+
+def config_of(made: Generator) -> TrainConfig:
+    """The settings that describe a generator; the rest are defaults."""
+    if isinstance(made, UnetGenerator):
+        return TrainConfig(generator="unet", width=made.down[0].out_channels, halvings=len(made.down))
+    return TrainConfig(width=made.stem.out_channels, blocks=len(made.blocks))
+
+
+def read(path: Path) -> Generator | PatchDiscriminator:
+    """The network in a .pth or .safetensors file of the public layout. Raises BamkitError if it cannot be read."""
+    state = read_state(path)
+    return network(state, str(path))
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, on the CPU. Never unpickles code (`weights_only=True`)."""
+    if not path.is_file():
+        raise BamkitError(f"there are no weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return _safetensors().load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except BamkitError:
+        raise
+    except Exception as error:  # torch.load raises half a dozen kinds on damaged files
+        text = str(error).splitlines() or [type(error).__name__]
+        with open(path, "rb") as file:
+            saved = file.read(2)[:2] in (b"PK", b"\x80\x02")  # torch's zip archive, or the pickle of before torch 1.6
+        if saved and "weights_only" in str(error):
+            raise BamkitError(f"{path} holds pickled code, not only weights: bamkit does not run it") from error
+        raise BamkitError(f"{path} is no readable file of weights" + (f": {text[0]}" if saved else "")) from error
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict):
+        raise BamkitError(f"{path} holds a {type(found).__name__}, not a dictionary of weights")
+    return found
+
+
+def _safetensors():  # noqa: ANN202  (a module)
+    try:
+        import safetensors.torch as library
+    except ImportError as error:
+        raise BamkitError("safetensors files need the safetensors package", "pip install safetensors") from error
+    return library
+
+
+def save_safetensors(state: Weights, path: Path, about: dict[str, str]) -> None:
+    """Write weights as safetensors with `about` in the header. Raises BamkitError where the package is missing."""
+    _safetensors().save_file(dict(state), path, metadata={"format": "pt", **about})
+
+
+def one_way(paths: Iterable[Path]) -> dict[str, Path]:
+    """Which public file holds which generator: {"A": latest_net_G_A.pth, ...}; `latest_net_G.pth` is A -> B."""
+    found = {}
+    for path in sorted(paths):
+        match = re.fullmatch(r"(?:.*_)?net_G(?:_([AB]))?\.(?:pth|safetensors)", path.name)
+        if match:
+            found.setdefault(match[1] or "A", path)
+    return found

@@ -1,0 +1,132 @@
+"""How long a run is, what its learning rate is when, and how fast it goes."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from bamkit.common.progress import duration
+from bamkit.gan.train.device.acceleration import device_name
+from bamkit.gan.train.settings import PRESETS, TrainConfig
+
+ROWS = 2000
+"""Rows of metrics.csv in a run, unless the settings say otherwise."""
+SLOW = 10.0
+"""A step that takes longer than this many seconds is measured once, not twice."""
+
+
+class Schedule:
+    """Steps in all, and the learning rate's factor at each.
+
+    By epochs it is the public code's: 1 - max(0, e - epochs) / (decay_epochs + 1) at epoch e (from 1). A run given in
+    steps or minutes is divided into as many parts of equal length as there would be epochs.
+    """
+
+    def __init__(self, config: TrainConfig, steps_per_epoch: int) -> None:
+        self.config = config
+        self.epochs = config.epochs + config.decay_epochs
+        self.total = 0 if config.minutes else config.steps or self.epochs * steps_per_epoch
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the length is known (by minutes only once a step has been measured)."""
+        return self.total > 0
+
+    def fix(self, total: int) -> None:
+        """Set the number of steps of a run that was given in minutes."""
+        self.total = max(total, 1)
+
+    def steps_in(self, minutes: float, seconds_a_step: float) -> int:
+        """Steps that fit into so many minutes."""
+        return max(1, int(minutes * 60 / max(seconds_a_step, 1e-6)))
+
+    def factor(self, step: int) -> float:
+        """What the learning rate is multiplied with in step `step` (from 0)."""
+        if not self.fixed:
+            return 1.0
+        epoch = 1 + min(step * self.epochs // self.total, self.epochs - 1)
+        return rate_factor(epoch, self.config.epochs, self.config.decay_epochs)
+
+    def due(self, step: int, times: int) -> bool:
+        """Whether one of `times` occasions, spread evenly over the run, falls on the end of step `step` (from 1)."""
+        if not self.fixed or not times:
+            return False
+        return step * times // self.total > (step - 1) * times // self.total
+
+    @property
+    def log_every(self) -> int:
+        """Steps in a row of metrics.csv."""
+        if self.config.log_every:
+            return self.config.log_every
+        return max(1, self.total // ROWS) if self.fixed else 1
+
+
+def rate_factor(epoch: int, epochs: int = 100, decay_epochs: int = 100) -> float:
+    """1 - max(0, e - epochs) / (decay_epochs + 1) at epoch e, counted from 1: never quite 0."""
+    return 1.0 - max(0, epoch - epochs) / (decay_epochs + 1)
+
+
+class Pace:
+    """Times the first steps that are typical, and the images a second of each row."""
+
+    def __init__(self, device: torch.device, skipped: int, batch: int, step: int, seconds: float) -> None:
+        self.device, self.skipped, self.batch = device, skipped, batch
+        self._row = (step, seconds)
+        self.count = 20 if device.type == "cuda" else 2
+        self.seconds_a_step = 0.0
+        self._steps = 0
+        self._done = False
+        self._started = self._began = time.monotonic()
+
+    def tick(self) -> bool:
+        """Call after each of the first steps. True once: when enough has been measured."""
+        self._steps += 1
+        if self._done:
+            return False
+        now = time.monotonic()
+        if self._steps <= self.skipped and now - self._began < SLOW:
+            if self._steps == self.skipped:
+                self._synchronize()
+                self._started = time.monotonic()
+            return False
+        measured = max(self._steps - self.skipped, 1)
+        if measured < self.count and now - self._began < SLOW:
+            return False
+        self._synchronize()
+        began = self._began if self._steps <= self.skipped else self._started
+        self.seconds_a_step = (time.monotonic() - began) / (self._steps if self._steps <= self.skipped else measured)
+        self._done = True
+        return True
+
+    def images_per_second(self, step: int, seconds: float) -> float:
+        """Pictures of each domain a second since the row before."""
+        before, self._row = self._row, (step, seconds)
+        passed = seconds - before[1]
+        return (step - before[0]) * self.batch / passed if passed > 0 else 0.0
+
+    def sentence(self, config: TrainConfig, device: torch.device, steps: int, steps_per_epoch: int) -> str:
+        """How long the run will take, and what to change."""
+        total = steps * self.seconds_a_step
+        each = f"{self.seconds_a_step:.2g} s" if self.seconds_a_step >= 0.1 else f"{1000 * self.seconds_a_step:.2g} ms"
+        where = f"{'the ' if device.type == 'cpu' else ''}{device_name(device)}"
+        passes = f"{steps / steps_per_epoch:.3g} epochs"
+        line = f"{steps:,} steps of {each} on {where}, {passes}: about {duration(total)}."
+        return f"{line} {_advice(config, device, total)}"
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _advice(config: TrainConfig, device: torch.device, seconds: float) -> str:
+    if seconds > 3600 and device.type == "cpu":
+        ways = ["a GPU", "--minutes 60 (a shorter schedule)"]
+        if config.width > PRESETS["quick"]["width"] or config.crop > PRESETS["quick"]["crop"]:
+            ways.append("--preset quick (small pictures, a narrow network)")
+        return f"Sooner: {', '.join(ways)}."
+    if seconds > 3600:
+        return "Sooner: --minutes 60 (a shorter schedule), --batch 8 (more images a second), --preset small."
+    if (config.steps or config.minutes) and seconds < 900:
+        return f"Longer trains better, such as --minutes {max(10, round(seconds / 60) * 4)}."
+    return "Longer: --epochs and --decay-epochs; shorter: --minutes 10."

@@ -1,0 +1,345 @@
+"""Every setting of a training run, with the study's values as defaults. Imports no torch: the command line reads it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import json
+import tomllib
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bamkit.common.errors import BamkitError
+
+SMALLEST_CROP = 24
+"""The PatchGAN halves a picture three times and then needs two 4 x 4 convolutions: below 24 px nothing is left."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "generator": ("resnet", "unet"),
+    "objective": ("lsgan", "log-likelihood"),
+    "amp": ("auto", "off", "bf16"),
+    "compile": ("auto", "on", "off"),
+    "graphs": ("auto", "on", "off"),
+    "on_nan": ("stop", "rollback"),
+}
+
+CHANGEABLE = frozenset(
+    {
+        "amp", "checkpoint_minutes", "compile", "decay_epochs", "epochs", "graphs", "keep", "log_every", "low_memory",
+        "minutes", "on_nan", "sample_pictures", "samples", "steps", "tensorboard", "validations",
+    }
+)  # fmt: skip
+"""Settings that a resumed run may change: how long, how it is computed and watched, not what is learned."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
+
+    generator: str = "resnet"
+    """Generator: `resnet` (the study) or `unet`."""
+    blocks: int = 9
+    """Residual blocks of the ResNet generator: 9 (the study), or 6 for small pictures."""
+    width: int = 64
+    """Channels of the first layer of the generators, and of the discriminators unless given otherwise."""
+    discriminator_width: int = 0
+    """Channels of the first layer of the discriminators; 0 means the generators' width."""
+    halvings: int = 8
+    """How often the U-Net halves the picture: 8 for a crop of 256, 7 for 128. The ResNet takes no notice."""
+    objective: str = "lsgan"
+    """The adversarial terms: `lsgan` (least squares, the study) or `log-likelihood` (the original GAN)."""
+    lambda_a: float = 10.0
+    """Weight of the cycle A -> B -> A."""
+    lambda_b: float = 10.0
+    """Weight of the cycle B -> A -> B."""
+    lambda_identity: float = 0.5
+    """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
+    pool: int = 50
+    """Past fakes kept for each discriminator; 0 shows it the newest only."""
+    learning_rate: float = 0.0002
+    """Adam's learning rate, before the decay."""
+    beta1: float = 0.5
+    """Adam's first momentum."""
+    beta2: float = 0.999
+    """Adam's second momentum."""
+    batch: int = 1
+    """Pictures of each domain in a step (of each process, if there are several)."""
+    epochs: int = 100
+    """Epochs at the full learning rate. An epoch is one pass over the larger domain."""
+    decay_epochs: int = 100
+    """Epochs over which the rate then falls linearly towards 0."""
+    steps: int = 0
+    """Steps in all, instead of epochs: the schedule is stretched over them. 0 means by epochs."""
+    minutes: float = 0.0
+    """Minutes in all, instead of epochs: turned into steps once a step has been timed. 0 means by epochs."""
+    size: int = 0
+    """Pictures are resized to this many pixels square; 0 means 286, or the pictures' own size if that is smaller."""
+    crop: int = 0
+    """Side of the random crop; 0 means 256, or the same share (256/286) of a smaller size."""
+    flip: bool = True
+    """Mirror pictures at random."""
+    seed: int = 0
+    """Seed of the weights, the data order, the crops and flips, and the image pools."""
+    ema: float = 0.0
+    """Decay of a moving average of the generators, such as 0.999, which then translates; 0 means none."""
+    diffaug: bool = False
+    """Differentiable augmentation (colour, shift, cutout) of all that the discriminators see."""
+    amp: str = "auto"
+    """`bf16` convolutions, `off` for float32, `auto` for bf16 on a GPU that has it and float32 elsewhere."""
+    compile: str = "auto"
+    """Fuse the networks' small operations with torch.compile: `on`, `off`, or `auto` (on CUDA only)."""
+    graphs: str = "auto"
+    """Replay the whole step as one CUDA graph: `on`, `off`, or `auto` (on CUDA only)."""
+    low_memory: bool = False
+    """Keep one cycle direction's activations at a time: a third of the memory, the same gradients."""
+    on_nan: str = "stop"
+    """At a NaN or Inf: `stop`, or `rollback` to the last good checkpoint at half the learning rate."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints."""
+    keep: int = 50
+    """Every so many epochs a checkpoint is kept for good; 0 keeps only the last two and the best."""
+    log_every: int = 0
+    """Steps in a row of metrics.csv (means over them); 0 means about 2,000 rows in the run."""
+    samples: int = 24
+    """Sample grids along the run; 0 means none."""
+    sample_pictures: int = 4
+    """Test pictures in a sample grid."""
+    validations: int = 20
+    """How often along the run the validation split is measured, to find the best checkpoint; 0 means never."""
+    tensorboard: bool = True
+    """Write TensorBoard events, if tensorboard is installed."""
+
+    def __post_init__(self) -> None:
+        for setting in settings():
+            _check_type(setting, getattr(self, setting.name))
+        for name, allowed in CHOICES.items():
+            _demand(getattr(self, name) in allowed, f"{name} must be one of {', '.join(allowed)}")
+        for name in ("width", "batch", "blocks", "sample_pictures"):
+            _demand(getattr(self, name) >= 1, f"{name} must be at least 1")
+        for name in (
+            "discriminator_width", "lambda_a", "lambda_b", "lambda_identity", "pool", "epochs", "decay_epochs", "steps",
+            "minutes", "keep", "log_every", "samples", "validations", "seed",
+        ):  # fmt: skip
+            _demand(getattr(self, name) >= 0, f"{name} must not be negative")
+        _demand(
+            self.epochs + self.decay_epochs >= 1 or self.steps or self.minutes, "the run has no epochs and no steps"
+        )
+        _demand(not (self.steps and self.minutes), "give steps or minutes, not both")
+        _demand(self.learning_rate > 0, "learning_rate must be above 0")
+        _demand(self.checkpoint_minutes > 0, "checkpoint_minutes must be above 0")
+        _demand(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "beta1 and beta2 lie in [0, 1)")
+        _demand(0 <= self.ema < 1, "ema is a decay in [0, 1), such as 0.999")
+        _demand(2 <= self.halvings <= 10, "halvings lies between 2 and 10")
+        _demand(
+            not self.crop or self.crop >= SMALLEST_CROP,
+            f"crop {self.crop} is too small: the discriminator needs at least {SMALLEST_CROP} px",
+        )
+        _demand(
+            not self.size or self.size >= SMALLEST_CROP,
+            f"size {self.size} is too small: the discriminator needs at least {SMALLEST_CROP} px",
+        )
+        _demand(
+            not (self.size and self.crop) or self.crop <= self.size,
+            f"a crop of {self.crop} px does not fit into pictures of {self.size} px",
+            f"--size {self.crop} or more, or --crop {fitting_crop(self.size, self.multiple)}",
+        )
+        _demand(
+            self.crop % self.multiple == 0,
+            f"crop {self.crop} is no multiple of {self.multiple}, which the {self.generator} generator needs",
+            f"--crop {self.crop // self.multiple * self.multiple or self.multiple}",
+        )
+
+    @property
+    def multiple(self) -> int:
+        """The sides of what the generator takes must be multiples of this."""
+        return 4 if self.generator == "resnet" else 2**self.halvings
+
+    @property
+    def judge_width(self) -> int:
+        """Channels of the discriminators' first layer."""
+        return self.discriminator_width or self.width
+
+    def fitted(self, pictures: int) -> TrainConfig:
+        """The same settings with `size` and `crop` decided for pictures of `pictures` px (their shorter side).
+
+        With neither given: size 286 and crop 256 where the pictures allow it; else the pictures' own size, and the
+        largest multiple of 4 within 256/286 of it. Raises BamkitError if a given crop is larger than the pictures.
+        """
+        size = self.size or (286 if pictures >= 286 else pictures)
+        if self.crop > size:
+            raise BamkitError(
+                f"a crop of {self.crop} px does not fit into pictures of {size} px",
+                f"--crop {fitting_crop(size, self.multiple)}, or --size {self.crop} to enlarge them",
+            )
+        crop = self.crop or fitting_crop(size, self.multiple)
+        if crop > size:
+            raise BamkitError(
+                f"a U-Net of {self.halvings} halvings needs pictures of {self.multiple} px, and these have {size}",
+                f"--halvings {max(2, (size * 256 // 286).bit_length() - 1)}, or --size {self.multiple} to enlarge them",
+            )
+        if crop < SMALLEST_CROP:
+            raise BamkitError(
+                f"pictures of {size} px are too small to train on: the discriminator needs {SMALLEST_CROP} px",
+                "--size 64 to enlarge them, or bamkit fetch --size 286",
+            )
+        return replace(self, size=size, crop=crop)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by field name: what run.json and checkpoints hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """The settings in `values` (missing ones take their defaults). Raises BamkitError for unknown names."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            import difflib
+
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "bamkit train --help lists the settings"
+            raise BamkitError(f"there is no training setting {unknown[0]!r}", hint)
+        return cls(**values)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "study": {},
+    "quick": {
+        # In so short a training the U-Net's skips keep the picture, and twice the rate changes the mood.
+        "generator": "unet",
+        "halvings": 4,
+        "width": 24,
+        "learning_rate": 4e-4,
+        "size": 72,
+        "crop": 64,
+        "steps": 3000,
+        "batch": 1,
+        "log_every": 10,
+        "samples": 16,
+        "validations": 8,
+        "checkpoint_minutes": 1.0,
+    },
+    "small": {"width": 32, "blocks": 6, "size": 143, "crop": 128},
+}
+"""Named starting points; flags and a TOML file change them. `study` is the published training."""
+
+PRESET_HELP = {
+    "study": "the published training: 286 px, crop 256, width 64, 9 blocks, 100 + 100 epochs",
+    "quick": "a few minutes on 2 CPU cores: 72 px, crop 64, U-Net of width 24, 3,000 steps",
+    "small": "half size and half width, for a small GPU or a patient CPU",
+}
+
+
+def preset_help() -> str:
+    """One line for --help."""
+    return "A starting point: " + "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items()) + "."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of TrainConfig, as the command line needs it."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+def settings() -> tuple[Setting, ...]:
+    """All settings in order, with their docstrings."""
+    global _SETTINGS  # read once: __post_init__ asks every time
+    if _SETTINGS is None:
+        docs = _field_docstrings()
+        _SETTINGS = tuple(
+            Setting(f.name, type(f.default), f.default, docs.get(f.name, ""), CHOICES.get(f.name, ()))
+            for f in fields(TrainConfig)
+            if f.default is not MISSING
+        )
+    return _SETTINGS
+
+
+_SETTINGS: tuple[Setting, ...] | None = None
+
+
+def build(preset: str | None = None, file: Path | None = None, given: dict[str, Any] | None = None) -> TrainConfig:
+    """Preset, then a TOML or run.json file, then the settings `given` (None values are not given).
+
+    Raises BamkitError for an unknown preset, an unreadable file or an invalid combination.
+    """
+    if preset and preset not in PRESETS:
+        raise BamkitError(f"there is no preset {preset!r}", f"the presets are {', '.join(PRESETS)}")
+    values = dict(PRESETS[preset or "study"])
+    if file is not None:
+        values |= read_file(file)
+    chosen = {name: value for name, value in (given or {}).items() if value is not None}
+    # A length given in one unit takes the place of a length the preset gives in another.
+    if {"steps", "minutes", "epochs", "decay_epochs"} & set(chosen):
+        values |= {"steps": 0, "minutes": 0.0}
+    return TrainConfig.from_dict(values | chosen)
+
+
+def resumed(known: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
+    """The settings of a run to go on with: those in its run.json, with what is `given` and may change.
+
+    Raises BamkitError for a setting that would make it another training.
+    """
+    config = TrainConfig.from_dict(known)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        if name not in CHANGEABLE and value != getattr(config, name):
+            raise BamkitError(
+                f"the run was trained with {name} {getattr(config, name)}, not {value}: that cannot change on the way",
+                f"leave --{name.replace('_', '-')} away, or train afresh with another --name",
+            )
+    if {"steps", "minutes", "epochs", "decay_epochs"} & set(chosen):
+        chosen = {"steps": 0, "minutes": 0.0} | chosen
+    return replace(config, **chosen)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file (at the top or under [train]) or in a run.json. Raises BamkitError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise BamkitError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BamkitError(f"{path} is not valid: {error}") from error
+    if path.suffix == ".json":
+        values = values.get("config", {}) if isinstance(values, dict) else {}
+    else:
+        values = values.get("train", values)
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def fitting_crop(size: int, multiple: int = 4) -> int:
+    """256 for pictures of 286 px and more; else the largest multiple within 256/286 of `size`."""
+    wanted = min(256, max(size * 256 // 286, multiple))
+    return max(wanted // multiple * multiple, multiple)
+
+
+def _field_docstrings() -> dict[str, str]:
+    """The string literal under each field of TrainConfig, from its source."""
+    body = ast.parse(inspect.getsource(TrainConfig)).body[0].body  # type: ignore[attr-defined]
+    docs = {}
+    for before, after in itertools.pairwise(body):
+        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            docs[before.target.id] = " ".join(str(after.value.value).split())  # type: ignore[union-attr]
+    return docs
+
+
+def _check_type(setting: Setting, value: Any) -> None:
+    allowed = (int, float) if setting.kind is float else setting.kind
+    good = isinstance(value, allowed) and (setting.kind is bool or not isinstance(value, bool))
+    _demand(good and value == value, f"{setting.name} must be {_KIND[setting.kind]}, not {value!r}")
+
+
+_KIND = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+
+def _demand(holds: Any, message: str, hint: str = "bamkit train --help lists the settings") -> None:
+    if not holds:
+        raise BamkitError(message, hint)

@@ -1,0 +1,182 @@
+"""Pictures, networks and the step, put together: everything that a checkpoint must hold is here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bamkit.gan.train.checkpoint import load_weights
+from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.data.domains import Domain
+from bamkit.gan.train.data.loader import Feed, Inputs
+from bamkit.gan.train.device.acceleration import WARM_UP, GraphedStep, Levers
+from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.random_draws import Plan
+from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.train.step import LOSSES, Networks, Step
+
+NETWORKS = ("G_A", "G_B", "D_A", "D_B")
+DIRECTIONS = {"a_to_b": "G_A", "b_to_a": "G_B"}
+
+
+class Learner:
+    """The state of a training: networks, averages, optimizers, pools, and the losses not yet written."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        pair: tuple[Domain, Domain],
+        device: torch.device,
+        group: Group,
+        cache: Path | None = None,
+        levers: Levers | None = None,
+    ) -> None:
+        self.config, self.pair, self.device, self.group, self.cache = config, pair, device, group, cache
+        self.levers = levers or Levers.best(device, config)
+        if device.type == "cuda":
+            # Streams and graphs are made on the current device.
+            torch.cuda.set_device(device)
+            torch.backends.cudnn.benchmark = True
+        self.train_pictures = tuple(self.decode(domain, "train") for domain in pair)
+        self.plan = Plan(
+            len(self.train_pictures[0]), len(self.train_pictures[1]), config.batch, config.size, config.crop,
+            config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world,
+        )  # fmt: skip
+        self.feed = Feed(
+            *self.train_pictures, config.crop, device, channels_last=self.levers.channels_last
+        )  # fmt: skip
+        self.begin()
+
+    def decode(self, domain: Domain, split: str, most: int | None = None) -> np.ndarray:
+        """The first `most` pictures of a split, uint8 [N, size, size, 3]."""
+        entries = domain.entries[split][:most]
+        with self.group.progress(f"decode {domain.name} {split}", len(entries)) as progress:
+            return data.decode(entries, self.config.size, self.cache, progress.update)
+
+    def begin(self) -> None:
+        """Networks, optimizers and pools as they are before the first step: a function of the seed."""
+        self.nets = Networks(self.config).to(self.device)
+        self.averages: dict[str, nn.Module] | None = None
+        if self.config.ema:
+            self.averages = {
+                name: copy.deepcopy(getattr(self.nets, name)).requires_grad_(requires_grad=False)
+                for name in DIRECTIONS.values()
+            }
+        self.levers.prepare(self.nets)
+        flat = [p for network in self.averages.values() for p in network.parameters()] if self.averages else None
+        self.step = Step(self.nets, self.config, self.levers, self.group, flat)
+        self.window: list[Tensor] = []
+        self._epoch = -1
+        self.reset_graph()
+
+    def reset_graph(self) -> None:
+        """Forget a captured CUDA graph: tensors have moved."""
+        self._graph: GraphedStep | None = None
+        self._static: Inputs | None = None
+
+    def train_step(self, step: int) -> None:
+        """Step `step` of the training (from 0)."""
+        epoch, within = divmod(step, self.plan.steps_per_epoch)
+        if epoch != self._epoch:
+            self.feed.begin(self.plan.epoch(epoch))
+            self._epoch = epoch
+        inputs = self.feed.inputs(within)
+        # A graph's result stays at its address: keep a copy.
+        self.window.append(self._run(inputs).clone())
+
+    def _run(self, inputs: Inputs) -> Tensor:
+        if not self.levers.graph:
+            return self.step(*self.feed.pictures(inputs), inputs.draws)
+        if self._static is None:
+            self._static = copy.deepcopy(inputs)
+            self._graph = GraphedStep(
+                lambda: self.step(*self.feed.pictures(self._static), self._static.draws)  # type: ignore[union-attr]
+            )
+        self._static.copy_(inputs)
+        return self._graph()  # type: ignore[misc]
+
+    @property
+    def unmeasured_steps(self) -> int:
+        """First steps that are not typical: compilation, capture, cold caches."""
+        if self.levers.graph:
+            return WARM_UP + 2
+        return 3 if self.device.type == "cuda" or self.levers.compile else 1
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate from now on."""
+        self.step.set_rate(rate)
+
+    def read_window(self) -> list[dict[str, float]]:
+        """Losses of the steps since the last `clear_window`, one dict a step, averaged over the processes."""
+        if not self.window:
+            return []
+        values = self.group.average(torch.stack(self.window)).tolist()
+        return [dict(zip(LOSSES, row, strict=True)) for row in values]
+
+    def clear_window(self) -> None:
+        self.window = []
+
+    def translators(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """A to B and B to A, as they would translate now: moving averages where there are any, never compiled."""
+        networks = self.averages or {name: getattr(self.nets, name) for name in DIRECTIONS.values()}
+
+        def translator(network: nn.Module) -> Callable[[Tensor], Tensor]:
+            def translate(x: Tensor) -> Tensor:
+                # Pictures of another size than the crops would be compiled for each size.
+                with torch.compiler.set_stance("force_eager"):
+                    return network(x.to(self.device))
+
+            return translate
+
+        return translator(networks["G_A"]), translator(networks["G_B"])
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on; tensors on the CPU. All processes take part."""
+        pools = {
+            name: [part.cpu() for part in self.group.gather(pool.pictures)] for name, pool in self.step.pools.items()
+        }
+        return {
+            "generators": {key: _weights(getattr(self.nets, name)) for key, name in DIRECTIONS.items()},
+            "averages": {key: _weights(self.averages[name]) for key, name in DIRECTIONS.items()}
+            if self.averages
+            else None,
+            "discriminators": {name: _weights(getattr(self.nets, name)) for name in ("D_A", "D_B")},
+            "optimizers": {name: _moments(o) for name, o in self.step.optimizers.items()},
+            "pools": pools,
+            "window": torch.stack(self.window).cpu() if self.window else None,
+        }
+
+    def load_state(self, state: dict[str, Any], what: str) -> None:
+        """Take over what `state` returned. Raises BamkitError if it belongs to other settings."""
+        self.begin()
+        parts = {name: state["generators"][key] for key, name in DIRECTIONS.items()} | state["discriminators"]
+        for name, weights in parts.items():
+            load_weights(getattr(self.nets, name), weights, f"{what} ({name})")
+        if self.averages:
+            for key, name in DIRECTIONS.items():
+                load_weights(self.averages[name], (state["averages"] or state["generators"])[key], f"{what} ({name})")
+        for name, optimizer in self.step.optimizers.items():
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state["optimizers"][name], "param_groups": groups})
+        for name, pool in self.step.pools.items():
+            pool.pictures.copy_(state["pools"][name][self.group.rank])
+        if state["window"] is not None:
+            self.window = list(state["window"].to(self.device))
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+    """Adam's state by parameter number, on the CPU; the settings beside it follow from the run's."""
+    return {
+        number: {key: value.cpu().clone() if isinstance(value, Tensor) else value for key, value in entry.items()}
+        for number, entry in optimizer.state_dict()["state"].items()
+    }

@@ -1,0 +1,186 @@
+"""One training step of CycleGAN, top to bottom as in the paper (Zhu et al. 2017, arXiv:1703.10593).
+
+Names are those of the public code: G_A translates domain A into B, G_B translates B into A; D_A judges domain B (real
+pictures of B against G_A's), D_B judges domain A. Equation numbers are the paper's:
+
+    (1)  L_GAN(G_A, D_A) = E[(D_A(b) - 1)^2] + E[D_A(G_A(a))^2]            (least squares, section 4)
+    (2)  L_cyc = E|G_B(G_A(a)) - a| + E|G_A(G_B(b)) - b|
+    (3)  L = L_GAN(G_A, D_A) + L_GAN(G_B, D_B) + lambda L_cyc + lambda_idt lambda (E|G_A(b) - b| + E|G_B(a) - a|)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from bamkit.gan.train import losses
+from bamkit.gan.train.augment import augment
+from bamkit.gan.train.device.acceleration import Levers
+from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.image_pool import ImagePool
+from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.random_draws import Draws
+from bamkit.gan.train.settings import TrainConfig
+
+LOSSES = (
+    "G_A", "G_B", "cycle_A", "cycle_B", "idt_A", "idt_B", "D_A", "D_B", "D_A_accuracy", "D_B_accuracy",
+)  # fmt: skip
+"""What a step returns, in this order. Cycle and identity terms include their weights, D's losses are halved."""
+
+VIEWS = {"fake_b": 0, "fake_a": 1, "real_b": 2, "shown_b": 3, "real_a": 4, "shown_a": 5}
+"""The batches that discriminators see in a step: rows of `Draws.augment`."""
+
+
+class Networks(nn.Module):
+    """The four networks."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.G_A = networks.generator(config)
+        self.G_B = networks.generator(config)
+        self.D_A = networks.discriminator(config)
+        self.D_B = networks.discriminator(config)
+        for i, network in enumerate((self.G_A, self.G_B, self.D_A, self.D_B)):
+            networks.initialise(network, config.seed * 4 + i)
+
+    def generators(self) -> list[nn.Parameter]:
+        return [*self.G_A.parameters(), *self.G_B.parameters()]
+
+    def discriminators(self) -> list[nn.Parameter]:
+        return [*self.D_A.parameters(), *self.D_B.parameters()]
+
+
+class Step:
+    """Networks, optimizers and pools, and the step that changes them."""
+
+    def __init__(
+        self,
+        nets: Networks,
+        config: TrainConfig,
+        levers: Levers,
+        group: Group = Group(),  # noqa: B008  (frozen)
+        averages: list[nn.Parameter] | None = None,
+    ) -> None:
+        self.nets, self.config, self.levers, self.group = nets, config, levers, group
+        first = next(nets.parameters())
+        self.device, self.dtype = first.device, first.dtype
+        self._rate = config.learning_rate
+        self.averages = averages
+        """Parameters of the generators' moving averages, in the order of `nets.generators()`."""
+        self.optimizers = {
+            "generators": levers.adam(nets.generators(), config),
+            "discriminators": levers.adam(nets.discriminators(), config),
+        }
+        side = config.crop
+        self.pools = {
+            name: ImagePool(config.pool, side, side, self.device, self.dtype) for name in ("D_A", "D_B")
+        }  # fmt: skip
+
+    def __call__(self, real_a: Tensor, real_b: Tensor, draws: Draws) -> Tensor:
+        """One step on real_a, real_b [N, 3, crop, crop] in [-1, 1]. Returns what LOSSES names, float32 [10]."""
+        found: dict[str, Tensor] = dict.fromkeys(("idt_A", "idt_B"), real_a.new_zeros(()))
+
+        # The generators: one Adam step on equation (3), the discriminators held fixed.
+        self.nets.D_A.requires_grad_(requires_grad=False)
+        self.nets.D_B.requires_grad_(requires_grad=False)
+        self.optimizers["generators"].zero_grad(set_to_none=True)
+        total: Tensor | None = None
+        for part in self._objective(real_a, real_b, draws):
+            found.update(part)
+            value = torch.stack(list(part.values())).sum()
+            if self.config.low_memory:
+                value.backward()
+            else:
+                total = value if total is None else total + value
+        if total is not None:
+            total.backward()
+        self.group.average_gradients(self.nets.generators())
+        self.optimizers["generators"].step()
+        if self.averages is not None:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averages, self.nets.generators(), 1 - self.config.ema)
+
+        # The discriminators: one Adam step on half of equation (1), with fakes from the image pool.
+        self.nets.D_A.requires_grad_(requires_grad=True)
+        self.nets.D_B.requires_grad_(requires_grad=True)
+        self.optimizers["discriminators"].zero_grad(set_to_none=True)
+        shown_b = self.pools["D_A"].exchange(self.fake_b, draws.slot_a, draws.swap_a)
+        shown_a = self.pools["D_B"].exchange(self.fake_a, draws.slot_b, draws.swap_b)
+        self._judge("D_A", self._seen(real_b, "real_b", draws), self._seen(shown_b, "shown_b", draws), found)
+        self._judge("D_B", self._seen(real_a, "real_a", draws), self._seen(shown_a, "shown_a", draws), found)
+        self.group.average_gradients(self.nets.discriminators())
+        self.optimizers["discriminators"].step()
+        return torch.stack([found[name].detach().to(torch.promote_types(self.dtype, torch.float32)) for name in LOSSES])
+
+    def _objective(self, real_a: Tensor, real_b: Tensor, draws: Draws) -> Iterator[dict[str, Tensor]]:
+        """The terms of equation (3), in parts that share no activations, so that each may be backpropagated at once."""
+        config, nets = self.config, self.nets
+        weight_idt_a, weight_idt_b = config.lambda_b * config.lambda_identity, config.lambda_a * config.lambda_identity
+        merged = self.levers.merged and not config.low_memory and bool(config.lambda_identity)
+        with self._precision():
+            if merged:
+                # One pass does for a real picture of each domain: instance norm treats every picture by itself.
+                fake_b, same_b = nets.G_A(torch.cat([real_a, real_b])).chunk(2)
+                fake_a, same_a = nets.G_B(torch.cat([real_b, real_a])).chunk(2)
+            else:
+                fake_b = nets.G_A(real_a)
+            yield {
+                "G_A": losses.adversarial(nets.D_A(self._seen(fake_b, "fake_b", draws)), True, config.objective),
+                "cycle_A": config.lambda_a * losses.cycle(nets.G_B(fake_b), real_a),
+            }
+            self.fake_b = fake_b.detach()
+            del fake_b
+            if not merged:
+                fake_a = nets.G_B(real_b)
+            yield {
+                "G_B": losses.adversarial(nets.D_B(self._seen(fake_a, "fake_a", draws)), True, config.objective),
+                "cycle_B": config.lambda_b * losses.cycle(nets.G_A(fake_a), real_b),
+            }
+            self.fake_a = fake_a.detach()
+            del fake_a
+            if not config.lambda_identity:
+                return
+            if merged:
+                yield {
+                    "idt_A": weight_idt_a * losses.identity(same_b, real_b),
+                    "idt_B": weight_idt_b * losses.identity(same_a, real_a),
+                }
+                return
+            yield {"idt_A": weight_idt_a * losses.identity(nets.G_A(real_b), real_b)}
+            yield {"idt_B": weight_idt_b * losses.identity(nets.G_B(real_a), real_a)}
+
+    def _judge(self, name: str, real: Tensor, fake: Tensor, found: dict[str, Tensor]) -> None:
+        """Half of equation (1) for one discriminator, backpropagated, and the share of patches it judged rightly."""
+        network = getattr(self.nets, name)
+        with self._precision():
+            if self.levers.merged:
+                on_real, on_fake = network(torch.cat([real, fake])).chunk(2)
+            else:
+                on_real, on_fake = network(real), network(fake)
+            objective = self.config.objective
+            loss = (losses.adversarial(on_real, True, objective) + losses.adversarial(on_fake, False, objective)) / 2
+        loss.backward()
+        found[name] = loss
+        found[f"{name}_accuracy"] = losses.accuracy(on_real.detach(), on_fake.detach(), objective)
+
+    def _seen(self, pictures: Tensor, view: str, draws: Draws) -> Tensor:
+        """What a discriminator sees: the pictures, augmented if the run asks for it."""
+        return augment(pictures, draws.augment[VIEWS[view]]) if self.config.diffaug else pictures
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.levers.bf16 else nullcontext()
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of both optimizers from now on."""
+        if rate == self._rate:
+            return
+        self._rate = rate
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate

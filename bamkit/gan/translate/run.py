@@ -1,0 +1,245 @@
+"""`bamkit translate` as functions: find the run, its networks and the pictures, and hand them to translations.py."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import read_about
+from bamkit.common.workspace import Workspace, checked_name
+from bamkit.gan.train import checkpoint
+from bamkit.gan.train.data.domains import PARTS
+from bamkit.gan.train.device.acceleration import pick_device
+from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.translate import sources
+from bamkit.gan.translate.batch import Job, Maker, Result, translate
+from bamkit.gan.translate.generator import Translator
+
+
+@dataclass(frozen=True)
+class TranslateConfig:
+    """How to translate. Nothing here changes the result but `checkpoint`."""
+
+    checkpoint: str = "best-or-last"
+    """Which checkpoint: `best` (by validation), `last`, `best-or-last`, or a name such as `step-00012000`."""
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    size: str = "auto"
+    """Shorter side of the pictures that the network sees: a number of pixels, `trained` for the size the run was
+    trained at, `own` for each picture's own. `auto` is `trained` for splits and `own` for files and folders."""
+    batch: int = 0
+    """Pictures in one forward pass, fewer where `memory` does not allow so many. 0: 8 on a GPU and 1 on a CPU, where
+    batches gain nothing and picture by picture the result does not depend on which pictures came together."""
+    tile: int = 512
+    """Side of a tile, for pictures that are too large for one pass."""
+    memory: float = 2.0
+    """GB that one forward pass may take; larger pictures are translated in tiles, with the same result."""
+
+    def __post_init__(self) -> None:
+        if self.size not in ("auto", "own", "trained") and not (self.size.isdigit() and 1 <= int(self.size) <= 30_000):
+            raise BamkitError(f"{self.size!r} is no size", "--size 256, --size trained or --size own")
+        if self.batch < 0:
+            raise BamkitError(f"a batch of {self.batch} holds no picture", "--batch 8")
+        if not self.memory > 0:
+            raise BamkitError(f"{self.memory} GB of memory is not enough", "--memory 2")
+        if self.tile < 32:
+            raise BamkitError(f"a tile of {self.tile} px is too small", "--tile 512")
+
+    @property
+    def batch_size(self) -> int:
+        """`batch`, decided."""
+        return self.batch or (1 if pick_device(self.device).type == "cpu" else 8)
+
+    def shorter_side(self, trained: int, split: bool) -> int:
+        """`size` in pixels, given the run's training size; 0 leaves pictures as they are."""
+        if self.size.isdigit():
+            return int(self.size)
+        return trained if self.size == "trained" or (self.size == "auto" and split) else 0
+
+    def translator(self, network: public.Generator) -> Translator:
+        """The network as a function on pictures."""
+        return Translator(network, pick_device(self.device), self.tile, int(self.memory * 1e9))
+
+
+def translate_run(
+    workspace: Workspace,
+    run: str | None = None,
+    *,
+    inputs: Sequence[Path] = (),
+    listed: Iterable[str] | None = None,
+    direction: str | None = None,
+    split: str = "test",
+    limit: int = 0,
+    output: Path | None = None,
+    config: TranslateConfig | None = None,
+    force: bool = False,
+) -> Result:
+    """Translate with a run of the workspace (the newest by default), in both directions unless one is named.
+
+    The pictures are those of `inputs` (files and folders) or `listed` (paths, one a line), else those of `split` of the
+    splits that the run was trained on, at most `limit` of each (0: all). The result goes to `output`; by default to
+    translations/RUN for the test split, to translations/RUN-<split or input> for others. Raises BamkitError for
+    whatever a user can mend.
+    """
+    config = config or TranslateConfig()
+    name = checked_name(run) if run else newest_run(workspace)
+    if name not in workspace.run_names():
+        raise BamkitError(f"there is no run {name!r} in {workspace.runs}", _runs_hint(workspace, name))
+    made = checkpoint.load_generators(workspace.run(name), config.checkpoint, "cpu")
+    chosen = _directions(made.directions(), made.names, direction)
+    notes, about = list(made.notes), {"split": "files"}
+    if inputs or listed is not None:
+        given = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
+        parts = dict.fromkeys(chosen, given)
+        counts = dict.fromkeys(chosen, len(given))
+    else:
+        parts, counts, about = _splits(workspace, name, made.names, list(chosen), split, limit)
+        notes += about.pop("notes")
+    size = config.shorter_side(made.config.size, split=about["split"] != "files")
+
+    def titles(one: str) -> tuple[str, str]:
+        source, target = _domains(made.names, one)
+        return (source if about["split"] != "files" else "picture"), target
+
+    jobs = [
+        Job(one, titles(one), config.translator(network), lambda one=one: parts[one], counts[one], size)
+        for one, network in chosen.items()
+    ]
+    built = about.pop("built", 0)
+    if size and built and built != size:
+        notes.append(
+            f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
+        )
+    maker = Maker(name, made.run_id, made.checkpoint_name, about)
+    label = {"files": _label(inputs), "test": ""}.get(about["split"], about["split"])
+    default = workspace.translations / "-".join(filter(None, (name, label)))
+    result = translate(
+        jobs,
+        maker,
+        output or default,
+        batch=config.batch_size,
+        force=force,
+        ours=output is None and about["split"] != "files",
+    )
+    result.notes = notes
+    return result
+
+
+def translate_weights(
+    weights: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    listed: Iterable[str] | None = None,
+    direction: str = "a-to-b",
+    config: TranslateConfig | None = None,
+    force: bool = False,
+) -> Result:
+    """Translate files with a generator of the public implementation (`latest_net_G_A.pth`, .safetensors).
+
+    `direction` names the folder and the column of the results; the file knows no domains.
+    """
+    config = config or TranslateConfig()
+    network = public.read(weights)
+    if not isinstance(network, public.Generator):
+        raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
+    found = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
+    translator = config.translator(network)
+    _, _, second = checked_name(direction).partition("-to-")
+    size = config.shorter_side(0, split=False)
+    job = Job(direction, ("picture", second or "result"), translator, lambda: found, len(found), size)
+    maker = Maker(weights.name, translator.id, weights.stem, {"split": "files"})
+    return translate([job], maker, output, batch=config.batch_size, force=force)
+
+
+def newest_run(workspace: Workspace) -> str:
+    """The run that was worked on last. Raises BamkitError if there is none."""
+    names = workspace.run_names()
+    if not names:
+        raise BamkitError(f"there is no run in {workspace.runs}", "bamkit train")
+
+    def changed(name: str) -> tuple[float, str]:
+        folder = workspace.run(name)
+        return max(path.stat().st_mtime for path in [folder / "run.json", *folder.glob("checkpoints/*.pt")]), name
+
+    return max(names, key=changed)
+
+
+def _runs_hint(workspace: Workspace, name: str) -> str:
+    known = workspace.run_names()
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known)}" if known else "bamkit train makes one"
+
+
+def _directions(known: dict[str, Any], names: tuple[str, str], wanted: str | None) -> dict[str, Any]:
+    if wanted is None:
+        return known
+    forward, backward = known
+    short = {"a-to-b": forward, "atob": forward, "b-to-a": backward, "btoa": backward}
+    chosen = short.get(wanted.lower(), wanted)
+    if chosen not in known:
+        raise BamkitError(f"this run has no direction {wanted!r}", f"--direction {forward} or {backward}")
+    return {chosen: known[chosen]}
+
+
+def _domains(names: tuple[str, str], direction: str) -> tuple[str, str]:
+    return names if direction == f"{names[0]}-to-{names[1]}" else (names[1], names[0])
+
+
+def _label(inputs: Sequence[Path]) -> str:
+    """What the folder for given pictures is called after."""
+    stem = inputs[0].resolve().stem if inputs else "list"
+    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in stem)
+    return safe.strip(".-")[:60] or "pictures"
+
+
+def _splits(
+    workspace: Workspace, run: str, names: tuple[str, str], directions: list[str], split: str, limit: int
+) -> tuple[dict[str, Any], dict[str, int], dict[str, Any]]:
+    """Sources, counts and provenance for one split of the run's domains."""
+    if split not in PARTS:
+        raise BamkitError(f"there is no split {split!r}", f"the splits are {', '.join(PARTS)}")
+    about = checkpoint.read_run(workspace.run(run))
+    trained = {name: about.get(side) or {} for name, side in zip(names, ("from", "to"), strict=True)}
+    parts, counts, ids, notes, built = {}, {}, {}, [], 0
+    for direction in directions:
+        source, _ = _domains(names, direction)
+        shards = workspace.shards(source, split)
+        folder = _folder(trained[source], split)
+        if folder is not None:
+            found = sources.from_paths([folder])[: limit or None]
+            parts[direction], counts[direction] = [replace(one, split=split) for one in found], len(found)
+            continue
+        if not shards:
+            raise BamkitError(
+                f"the run {run} has no {split} pictures of {source} in {workspace.splits}",
+                f"bamkit translate {run} --input PICTURES --direction {direction}, or bamkit fetch",
+            )
+        split_about = read_about(shards[0])
+        ids[source] = split_about.get("split_id")
+        built = (split_about.get("build") or {}).get("size", 0)
+        before = trained[source].get("split_id")
+        if before and ids[source] and before != ids[source]:
+            notes.append(
+                f"splits/{source} was fetched again after {run} was trained: "
+                f"its {split} pictures may be among those it saw"
+            )
+        rows = sources.split_rows(shards)
+        counts[direction] = min(rows, limit) if limit else rows
+        parts[direction] = sources.from_split(shards, limit)
+    return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "notes": notes, "built": built}
+
+
+def _folder(domain: dict[str, Any], split: str) -> Path | None:
+    """The sub-folder that holds a split of a domain that was a plain folder when the run was trained."""
+    if domain.get("kind") != "folder":
+        return None
+    return next(
+        (Path(domain["where"]) / name for name in PARTS[split] if (Path(domain["where"]) / name).is_dir()), None
+    )

@@ -1,0 +1,140 @@
+"""Where the pictures to translate come from: a split, files, folders, or a list of paths."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.images import SUFFIXES, BadPictureError
+from bamkit.common.provenance import unreadable
+
+LARGEST_FILE = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture that is to be translated."""
+
+    name: str
+    """What the parquet's `source` column says: a file's path as it was given, or the name inside a split."""
+    target: str
+    """Where the result goes below the direction's folder, such as `123.png`."""
+    content: bytes | Path | str
+    """The encoded picture, or the file that holds it; a string is the reason why there is none."""
+    mid: int | None = None
+    rank: int | None = None
+    split: str | None = None
+
+    def read(self) -> bytes:
+        """The encoded picture. Raises BadPictureError with the reason if there is none."""
+        if isinstance(self.content, bytes):
+            return self.content
+        if isinstance(self.content, str):
+            raise BadPictureError(self.content)
+        try:
+            if not self.content.is_file():
+                raise BadPictureError("no ordinary file" if self.content.exists() else "there is no such file")
+            if self.content.stat().st_size > LARGEST_FILE:
+                raise BadPictureError("the file is larger than 2 GB")
+            return self.content.read_bytes()
+        except OSError as error:
+            raise BadPictureError(f"cannot be read: {error.strerror or error}") from error
+
+
+class Targets:
+    """File names for results: safe everywhere, and never the same name twice, whatever the case of the letters."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def name(self, relative: str) -> str:
+        """`a/b.jpg` -> `a/b.png`; a second `a/b.*` becomes `a/b-2.png`."""
+        parts = [_safe(part) for part in Path(relative).with_suffix("").parts if part not in ("", ".", "..", os.sep)]
+        base = "/".join(parts) or "picture"
+        name, number = base, 1
+        while name.lower() in self._taken:
+            number += 1
+            name = f"{base}-{number}"
+        self._taken.add(name.lower())
+        return f"{name}.png"
+
+
+def _safe(part: str) -> str:
+    text = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]', "_", part).strip(". ") or "_"
+    while len(text.encode()) > 200:
+        text = text[:-1]
+    return text
+
+
+def readable(path: Path | str) -> str:
+    """A path as text that any file can hold: undecodable bytes become question marks."""
+    return os.fsencode(str(path)).decode("utf-8", "replace")
+
+
+def split_rows(shards: Iterable[Path]) -> int:
+    """How many pictures the shards hold."""
+    import pyarrow.parquet as pq
+
+    return sum(pq.read_metadata(path).num_rows for path in shards)
+
+
+def from_split(shards: Iterable[Path], limit: int = 0) -> Iterator[Source]:
+    """The pictures of a split's shards in rank order, read a few at a time. `limit` 0 means all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    seen, targets = 0, Targets()
+    for path in shards:
+        try:
+            for batch in pq.ParquetFile(path).iter_batches(32, columns=["image", "mid", "rank", "split"]):
+                for row in batch.to_pylist():
+                    if limit and seen >= limit:
+                        return
+                    seen += 1
+                    image = row["image"] or {}
+                    name = image.get("path") or f"{row['mid']}"
+                    content = image.get("bytes") or "the split holds no bytes for this image"
+                    target = targets.name(f"{row['mid']}.png")
+                    yield Source(name, target, content, row["mid"], row["rank"], row["split"])
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise unreadable(path, error) from error
+
+
+def from_paths(paths: Iterable[Path]) -> list[Source]:
+    """Files as they are, folders with all pictures below them (sorted). Raises BamkitError for a path not there."""
+    targets, found = Targets(), []
+    for path in paths:
+        if path.is_dir():
+            below = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not below:
+                raise BamkitError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+            found += [Source(readable(p), targets.name(readable(p.relative_to(path))), p) for p in below]
+        elif path.exists():
+            found.append(Source(readable(path), targets.name(readable(path.name)), path))
+        else:
+            raise BamkitError(f"there is no picture or folder {readable(path)}")
+    return found
+
+
+def from_list(lines: Iterable[str]) -> list[Source]:
+    """Paths, one a line, as `find` prints them. What cannot be read is skipped later, with its reason."""
+    targets, found = Targets(), []
+    for line in lines:
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        name = readable(text)
+        target = targets.name(Path(name).name)
+        if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text):
+            found.append(Source(name, target, "an address, not a file: translate reads files only"))
+        elif "\0" in text:
+            found.append(Source(name, target, "a name with a zero byte"))
+        else:
+            found.append(Source(name, target, Path(text)))
+    if not found:
+        raise BamkitError("the list of pictures on standard input is empty")
+    return found
