@@ -21,6 +21,7 @@ test-all: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 reference: $(VENV)/.installed
 	$(BIN)/python docs/make_reference.py
