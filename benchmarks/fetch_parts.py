@@ -26,7 +26,7 @@ import requests
 import urllib3
 from PIL import Image
 
-from bamkit.curate.fetch import Build, Fetch, Limits
+from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.splits.picture import build, encode, phash
 
@@ -37,7 +37,7 @@ def clients(port: int, gets: int, folder: Path) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     pool = urllib3.HTTPConnectionPool("127.0.0.1", port)
     session = requests.Session()
-    client = Client(Fetch(allow_private=True))
+    client = Client(FetchSettings(allow_private=True))
 
     def with_http_client(index: int) -> int:
         connection.request("GET", f"/{index}.jpg")
@@ -130,7 +130,7 @@ def encoders(files: list[bytes]) -> None:
     print(f"\nencode {whole.SIZE} x {whole.SIZE}:")
     for name in ("jpeg", "png", "webp"):
         before = time.process_time()
-        sizes = [len(encode(picture, Build(format=name))) for picture in pictures]
+        sizes = [len(encode(picture, PictureSettings(format=name))) for picture in pictures]
         spent = (time.process_time() - before) / len(pictures) * 1000
         print(f"  {name:45} {spent:6.1f} ms   {statistics.fmean(sizes) / 1000:.0f} kB each")
     before = time.process_time()
@@ -140,7 +140,7 @@ def encoders(files: list[bytes]) -> None:
 
 
 def one(data: bytes) -> int:
-    return len(build(data, Build(), Limits())[0].data)
+    return len(build(data, PictureSettings(), Limits())[0].data)
 
 
 def pools(files: list[bytes]) -> None:

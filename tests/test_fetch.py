@@ -18,16 +18,16 @@ from bamkit.common.contract import missing_schema, split_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import read_about
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Build, Fetch, Manners, fetch
+from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.download import GATHER
 from bamkit.curate.fetch.http.body import IN_MEMORY
 from bamkit.curate.fetch.store import Store
 
-QUICK = Manners(backoff=0.02, breaker_pause=0.1)
+QUICK = Politeness(backoff=0.02, breaker_pause=0.1)
 
 
 def settings(**more):
-    return Fetch(**{"build": Build(size=48), "manners": QUICK, "allow_private": True, **more})
+    return FetchSettings(**{"picture": PictureSettings(size=48), "politeness": QUICK, "allow_private": True, **more})
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_another_size_needs_no_network(server, ten):
     fetch(Workspace(ten), config=settings())
     asked = len(server.log)
     server.answers.clear()
-    summary = fetch(Workspace(ten), config=settings(build=Build(size=32, fit="pad", format="png")))
+    summary = fetch(Workspace(ten), config=settings(picture=PictureSettings(size=32, fit="pad", format="png")))
     assert len(server.log) == asked
     row = read(ten, "happy", "train")[0]
     with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
@@ -160,7 +160,7 @@ def test_another_size_needs_no_network(server, ten):
     # And back: the same bytes as the first time.
     before = contents(ten / "splits" / "happy")
     fetch(Workspace(ten), config=settings())
-    fetch(Workspace(ten), config=settings(build=Build(size=32, fit="pad", format="png")))
+    fetch(Workspace(ten), config=settings(picture=PictureSettings(size=32, fit="pad", format="png")))
     assert contents(ten / "splits" / "happy") == before
 
 
@@ -255,7 +255,7 @@ def test_without_originals_everything_but_another_size_still_works(server, ten):
     assert [path for path in (ten / "originals").rglob("*") if len(path.name) == 64] == []
     before = len(server.log)
     with pytest.raises(BamkitError, match="originals are not in") as error:
-        fetch(Workspace(ten), config=settings(originals=False, build=Build(size=32)))
+        fetch(Workspace(ten), config=settings(originals=False, picture=PictureSettings(size=32)))
     assert "--download-again" in error.value.hint
     assert len(server.log) == before
     # A change of the manifest is built from the pictures that the old split holds.
@@ -264,7 +264,7 @@ def test_without_originals_everything_but_another_size_still_works(server, ten):
     fetch(Workspace(ten), config=settings(originals=False))
     assert [row["rank"] for row in read(ten, "happy", "train")] == [1, 2, 3, 4, 5, 6]
     assert len(server.log) == before + 1
-    fetch(Workspace(ten), config=settings(originals=False, build=Build(size=32), again=True))
+    fetch(Workspace(ten), config=settings(originals=False, picture=PictureSettings(size=32), again=True))
     assert len(server.log) == before + 10
     assert read(ten, "happy", "train")[0]["width"] == 32
 
@@ -289,9 +289,9 @@ def test_a_damaged_original_is_noticed(server, ten):
     sha256 = read(ten, "happy", "train")[0]["original_sha256"]
     (ten / "originals" / sha256[:2] / sha256).write_bytes(b"bit rot")
     with pytest.raises(BamkitError, match="1 pictures must be built anew"):
-        fetch(Workspace(ten), config=settings(build=Build(size=32)))
+        fetch(Workspace(ten), config=settings(picture=PictureSettings(size=32)))
     before = server.counts
-    fetch(Workspace(ten), config=settings(build=Build(size=32), again=True))
+    fetch(Workspace(ten), config=settings(picture=PictureSettings(size=32), again=True))
     assert server.counts - before == {"/0.jpg": 1}
 
 
@@ -359,7 +359,7 @@ def test_choices_are_those_of_the_settings(bamkit, ten):
     assert (command.FITS, command.FORMATS, command.ENGINES) == (config.FITS, config.FORMATS, config.ENGINES)
     assert "'squeeze' is not one of 'squash'" in bamkit("fetch --fit squeeze", cwd=ten, code=2).output
     with pytest.raises(BamkitError, match="must be one of squash"):
-        Build(fit="squeeze")
+        PictureSettings(fit="squeeze")
 
 
 @pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "missing.parquet"])

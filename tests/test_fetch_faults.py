@@ -31,16 +31,16 @@ from misbehaving import (
     status,
     unannounced,
 )
-from test_fetch import read
+from test_fetch import read, settings
 
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Build, Fetch, Limits, Manners, fetch
+from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http import addresses
 from bamkit.curate.fetch.http.addresses import is_public
 from bamkit.curate.fetch.http.client import Client
 
-QUICK = Manners(backoff=0.02, breaker_after=1000, attempts=2)
+QUICK = Politeness(backoff=0.02, breaker_after=1000, attempts=2)
 
 
 def png_header(width, height):
@@ -121,7 +121,7 @@ def outcome(tmp_path_factory):
         urls = [server.url("/" + name) for name in CASES] + bad
         write_selection(workspace, "all", [*urls, None], len(urls) + 1)
         limits = Limits(seconds=1.2, connect_seconds=1, max_bytes=20_000_000, max_redirects=3)
-        config = Fetch(Build(size=48), limits, QUICK, allow_private=True, placeholder_repeats=0)
+        config = FetchSettings(PictureSettings(size=48), limits, QUICK, allow_private=True, placeholder_repeats=0)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.monotonic()
         fetch(Workspace(workspace), config=config)
@@ -178,7 +178,7 @@ def test_the_request_is_honest(outcome):
 
 def one(server, path, tmp_path, **more):
     """What `Client.get` makes of one path."""
-    client = Client(Fetch(**{"allow_private": True, "limits": Limits(seconds=5), **more}))
+    client = Client(FetchSettings(**{"allow_private": True, "limits": Limits(seconds=5), **more}))
     try:
         return client.get(server.url(path) if path.startswith("/") else path, tmp_path / "file")
     finally:
@@ -242,10 +242,15 @@ def test_ignore_noai_fetches_what_was_left_alone(tmp_path):
         server["/a"] = file(GOOD, X_Robots_Tag="noai")
         write_selection(tmp_path, "happy", [server.url("/a"), server.url("/b")], 2)
         server["/b"] = file(jpeg(1))
-        config = Fetch(Build(size=48), manners=QUICK, allow_private=True)
+        config = settings(politeness=QUICK)
         fetch(Workspace(tmp_path), config=config)
         assert len(read(tmp_path, "happy", "train")) == 1
-        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=Manners(honour_noai=False), allow_private=True))
+        fetch(
+            Workspace(tmp_path),
+            config=FetchSettings(
+                PictureSettings(size=48), politeness=Politeness(honour_noai=False), allow_private=True
+            ),
+        )
         assert len(read(tmp_path, "happy", "train")) == 2
 
 

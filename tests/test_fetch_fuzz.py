@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bamkit.curate.fetch import Build, Fetch, Limits
+from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.faults import FAULTS, Fault
 from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.splits.decode import quiet_decoders
@@ -124,7 +124,7 @@ def check_pictures(examples):
     def run(data, changes):
         started = time.monotonic()
         try:
-            made, header = build(mutated(data, changes), Build(size=32), LIMITS)
+            made, header = build(mutated(data, changes), PictureSettings(size=32), LIMITS)
             assert (made.width, made.height) == (32, 32)
             assert header.width * header.height <= LIMITS.max_pixels
             with Image.open(io.BytesIO(made.data)) as image:
@@ -147,7 +147,7 @@ def check_pictures(examples):
 def check_answers(examples, folder):
     answers = [b""]
     before = peak()
-    client = Client(Fetch(allow_private=True, limits=Limits(seconds=0.5, max_bytes=100_000, max_redirects=2)))
+    client = Client(FetchSettings(allow_private=True, limits=Limits(seconds=0.5, max_bytes=100_000, max_redirects=2)))
     seen = set()
 
     def serve(listener):

@@ -10,14 +10,14 @@ from email.utils import format_datetime
 import pytest
 from fetching import jpeg, write_selection
 from misbehaving import Server, file, first, hang, reset, slow, status
-from test_fetch import ledger, read
+from test_fetch import ledger, read, settings
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Build, Fetch, Limits, Manners, fetch
+from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.client import retry_after
-from bamkit.curate.fetch.http.politeness import Host, backoff
+from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
 from bamkit.curate.fetch.http.scheduler import Scheduler
 
 GOOD = jpeg(7)
@@ -29,7 +29,10 @@ def test_retry_after_is_kept_to_and_the_rate_is_halved(tmp_path):
             answer = file(jpeg(index))
             server[f"/{index}"] = first(1, status(429, Retry_After=1), answer) if index == 0 else answer
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(8)], 8)
-        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=Manners(connections=1), allow_private=True))
+        fetch(
+            Workspace(tmp_path),
+            config=settings(politeness=Politeness(connections=1)),
+        )
         times = [when for when, _ in server.log]
         assert times[1] - times[0] > 0.95
         assert len(times) == 9
@@ -61,8 +64,11 @@ def test_the_circuit_breaker_spares_a_host_that_is_down(tmp_path):
             good[f"/{index}"] = file(jpeg(index))
         urls = [bad.url(f"/{index}") for index in range(100)] + [good.url(f"/{index}") for index in range(5)]
         write_selection(tmp_path, "happy", urls, 105)
-        manners = Manners(connections=4, backoff=0.01, breaker_after=8, breaker_pause=0.02, breaker_tries=3)
-        summary = fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        politeness = Politeness(connections=4, backoff=0.01, breaker_after=8, breaker_pause=0.02, breaker_tries=3)
+        summary = fetch(
+            Workspace(tmp_path),
+            config=settings(politeness=politeness),
+        )
         assert len(bad.log) < 25
         assert len(read(tmp_path, "happy", "train")) == 5
         assert len(summary.given_up) > 75
@@ -70,7 +76,10 @@ def test_the_circuit_breaker_spares_a_host_that_is_down(tmp_path):
         # Nothing was recorded of what was not asked: the next run asks for it, without --retry-failed.
         for index in range(100):
             bad[f"/{index}"] = file(jpeg(100 + index))
-        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        fetch(
+            Workspace(tmp_path),
+            config=settings(politeness=politeness),
+        )
         recorded = summary.selections[0].missing["server-error"]
         assert len(read(tmp_path, "happy", "train")) == 105 - recorded
 
@@ -87,14 +96,14 @@ def test_a_host_that_never_answers_is_known_soon_and_nothing_is_recorded(tmp_pat
                "silent": silent.url(""), "silent-tls": silent.url("").replace("http", "https")}[way]  # fmt: skip
         write_selection(tmp_path, "happy", [f"{url}/{index}" for index in range(100)], 60, 20)
         limits = Limits(silent_seconds=0.5, connect_seconds=0.5)
-        config = Fetch(Build(size=48), limits, Manners(first_pause=0.1), allow_private=True)
+        config = FetchSettings(PictureSettings(size=48), limits, Politeness(first_pause=0.1), allow_private=True)
         started = time.monotonic()
         with pytest.raises(BamkitError, match=r"100 host-down \(.* has not answered once, the last time: ") as error:
             fetch(Workspace(tmp_path), config=config)
         assert time.monotonic() - started < 30  # 1.5 where nothing else runs; it was 155 and more
         assert ("once the host answers" if way == "no-name" else "start the server") in error.value.hint
         # Those under way at first, what took their place until the breaker opened, one try; none more for the reserve.
-        assert len(silent.log) <= config.manners.connections + config.manners.breaker_after + 1
+        assert len(silent.log) <= config.politeness.connections + config.politeness.breaker_after + 1
     assert ledger(tmp_path) == {}
 
 
@@ -115,7 +124,7 @@ def test_a_host_that_was_down_is_asked_for_everything_by_the_next_run(tmp_path):
         for index in range(60, 64):
             other[f"/{index}"] = file(jpeg(index))
         write_selection(tmp_path, "happy", urls + [other.url(f"/{index}") for index in range(60, 64)], 64)
-        config = Fetch(Build(size=48), manners=Manners(first_pause=0.1), allow_private=True)
+        config = settings(politeness=Politeness(first_pause=0.1))
         summary = fetch(Workspace(tmp_path), config=config)
         assert len(summary.given_up) == 60
         assert len(read(tmp_path, "happy", "train")) == 4
@@ -131,8 +140,11 @@ def test_a_host_with_bad_files_first_is_not_given_up(tmp_path):
         for index in range(40):
             server[f"/{index}"] = reset() if index < 14 else file(jpeg(index))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
-        manners = Manners(first_pause=0.1, breaker_pause=0.05, connections=4, backoff=0.05)
-        summary = fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        politeness = Politeness(first_pause=0.1, breaker_pause=0.05, connections=4, backoff=0.05)
+        summary = fetch(
+            Workspace(tmp_path),
+            config=settings(politeness=politeness),
+        )
         assert summary.given_up == {}
         assert len(read(tmp_path, "happy", "train")) == 26
 
@@ -143,8 +155,8 @@ def test_what_fails_at_a_host_that_answers_others_comes_to_an_end(tmp_path, answ
     with Server(default=answer) as server:
         server["/0"] = file(jpeg(0))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(51)], 51)
-        manners = Manners(first_pause=0.02, breaker_pause=0.01, backoff=0.01)
-        config = Fetch(Build(size=48), manners=manners, allow_private=True)
+        politeness = Politeness(first_pause=0.02, breaker_pause=0.01, backoff=0.01)
+        config = settings(politeness=politeness)
         left = [len(fetch(Workspace(tmp_path), config=config).given_up) for _ in range(4)]
         assert left == sorted(left, reverse=True)
         assert left[-1] == 0, left
@@ -152,36 +164,36 @@ def test_what_fails_at_a_host_that_answers_others_comes_to_an_end(tmp_path, answ
 
 
 def test_an_open_breaker_lets_one_through_whatever_else_is_under_way():
-    host = Host("127.0.0.1:80", Manners(connections=8, breaker_after=3))
+    host = HostLimiter("127.0.0.1:80", Politeness(connections=8, breaker_after=3))
     for _ in range(8):
-        host.enter(0.0)
+        host.start(0.0)
     for _ in range(3):
-        host.leave(10.0, 0.0, Fault("timeout"))
-    assert host.open_at() == 12.0, "five old requests still hang: the try need not wait for them"
-    host.enter(12.0)
-    assert host.open_at() is None, "one at a time"
-    host.leave(20.0, 0.0, Fault("timeout"))
-    assert (host.open_at(), host.given_up) == (None, "")
-    host.leave(22.0, 12.0, Fault("timeout"))
+        host.finish(10.0, 0.0, Fault("timeout"))
+    assert host.available_at() == 12.0, "five old requests still hang: the try need not wait for them"
+    host.start(12.0)
+    assert host.available_at() is None, "one at a time"
+    host.finish(20.0, 0.0, Fault("timeout"))
+    assert (host.available_at(), host.given_up) == (None, "")
+    host.finish(22.0, 12.0, Fault("timeout"))
     assert "has not answered once" in host.given_up
 
 
 def test_backoff_doubles_with_jitter_up_to_a_cap():
-    manners = Manners(backoff=0.5, backoff_cap=4)
+    politeness = Politeness(backoff=0.5, backoff_cap=4)
     for attempt, middle in ((1, 0.5), (2, 1), (3, 2), (4, 4), (9, 4)):
-        waits = [backoff(manners, attempt) for _ in range(200)]
+        waits = [backoff(politeness, attempt) for _ in range(200)]
         assert middle * 0.5 <= min(waits) < middle * 0.7 < middle * 1.3 < max(waits) <= middle * 1.5
 
 
 def test_a_host_that_complains_is_asked_half_as_often_and_slowly_more_again():
-    host = Host("host.example:80", Manners(rate=8))
-    host.enter(0.0)
-    host.leave(1.0, 0.0, Fault("throttled", retry_after=30.0))
-    assert (host.rate, host.open_at()) == (4.0, 31.0)
+    host = HostLimiter("host.example:80", Politeness(rate=8))
+    host.start(0.0)
+    host.finish(1.0, 0.0, Fault("throttled", retry_after=30.0))
+    assert (host.rate, host.available_at()) == (4.0, 31.0)
     rates = []
     for second in range(31, 91):
-        host.enter(second)
-        host.leave(second + 0.5, second, None)
+        host.start(second)
+        host.finish(second + 0.5, second, None)
         rates.append(host.rate)
     assert rates == sorted(rates)
     assert rates[10] < 6 < rates[-1] == 8
@@ -192,7 +204,10 @@ def test_connections_per_host_and_keep_alive(tmp_path):
         for index in range(40):
             server[f"/{index}"] = slow(0.02, file(jpeg(index)))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
-        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=Manners(connections=3), allow_private=True))
+        fetch(
+            Workspace(tmp_path),
+            config=settings(politeness=Politeness(connections=3)),
+        )
         assert server.most == 3
         assert server.connections == 3
 
@@ -202,8 +217,11 @@ def test_the_rate_limit(tmp_path):
         for index in range(30):
             server[f"/{index}"] = file(jpeg(index))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(30)], 30)
-        manners = Manners(connections=2, rate=25)
-        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), manners=manners, allow_private=True))
+        politeness = Politeness(connections=2, rate=25)
+        fetch(
+            Workspace(tmp_path),
+            config=settings(politeness=politeness),
+        )
         times = [when for when, _ in server.log]
         assert times[-1] - times[0] > (30 - 3) / 25 * 0.95
 
@@ -211,7 +229,7 @@ def test_the_rate_limit(tmp_path):
 def test_many_slow_hosts_do_not_hold_up_one_another():
     """The scheduler alone, with a clock of its own: work is found wherever it may start."""
     now = [0.0]
-    scheduler = Scheduler(Manners(connections=1, rate=1), clock=lambda: now[0])
+    scheduler = Scheduler(Politeness(connections=1, rate=1), clock=lambda: now[0])
     for host in range(50):
         for index in range(3):
             scheduler.add(f"http://host{host}.example/{index}")

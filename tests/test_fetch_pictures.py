@@ -14,13 +14,13 @@ from misbehaving import Server, file
 from PIL import Image, PngImagePlugin
 
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Fetch, fetch
+from bamkit.curate.fetch import FetchSettings, fetch
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.settings import Build, Limits
+from bamkit.curate.fetch.settings import Limits, PictureSettings
 from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.splits.picture import build, phash
 
-PNG = Build(size=64, format="png")
+PNG = PictureSettings(size=64, format="png")
 LIMITS = Limits(min_side=8)
 
 
@@ -69,7 +69,7 @@ def test_pictures_are_turned_upright(orientation, fit):
     exif[0x0112] = orientation
     for name in ("JPEG", "PNG", "WEBP"):
         data = encoded(stored, name, exif=exif, **({"lossless": True} if name == "WEBP" else {}))
-        array = made(data, Build(size=48, fit=fit, format="png"))
+        array = made(data, PictureSettings(size=48, fit=fit, format="png"))
         assert near(seen(array), FOUR, 12), (name, seen(array))
         assert array.shape[:2] == ((48, 64) if fit == "short-side" else (48, 48))
 
@@ -230,7 +230,7 @@ def test_the_extension_does_not_matter_and_the_header_is_reported():
     ],
 )  # fmt: skip
 def test_fits(fit, size, wanted):
-    array = made(encoded(quarters(*FOUR, size=size), "PNG"), Build(size=64, fit=fit, format="png"))
+    array = made(encoded(quarters(*FOUR, size=size), "PNG"), PictureSettings(size=64, fit=fit, format="png"))
     assert (array.shape[1], array.shape[0]) == wanted
     if fit == "pad":
         assert np.all(array[0, 0] == 255) or size[1] > size[0]
@@ -242,13 +242,13 @@ def test_fits(fit, size, wanted):
 def test_crop_takes_the_centre():
     image = Image.new("RGB", (300, 100), RED)
     image.paste(GREEN, (100, 0, 200, 100))
-    array = made(encoded(image, "PNG"), Build(size=50, fit="crop", format="png"))
+    array = made(encoded(image, "PNG"), PictureSettings(size=50, fit="crop", format="png"))
     assert near([tuple(array[25, x]) for x in (3, 25, 46)], [GREEN] * 3, 3)
 
 
 @pytest.mark.parametrize("format_name", ["jpeg", "png", "webp"])
 def test_formats(format_name):
-    how = Build(size=64, format=format_name)
+    how = PictureSettings(size=64, format=format_name)
     one, _ = build(jpeg(3, 300, 200), how, LIMITS)
     two, _ = build(jpeg(3, 300, 200), how, LIMITS)
     assert one == two
@@ -270,8 +270,8 @@ def test_reduced_decoding_costs_no_visible_quality():
     for seed in range(6):
         noise = Image.fromarray(rng.integers(0, 256, (90, 130, 3), dtype=np.uint8)).resize((1040, 720))
         data = encoded(Image.blend(picture(seed, 1040, 720), noise, 0.25), quality=88)
-        full = made(data, Build(size=128, format="png", oversample=64))
-        reduced = made(data, Build(size=128, format="png"))
+        full = made(data, PictureSettings(size=128, format="png", oversample=64))
+        reduced = made(data, PictureSettings(size=128, format="png"))
         error = np.mean((full - reduced) ** 2)
         assert error > 0, "nothing was reduced"
         values.append(10 * np.log10(255**2 / error))
@@ -344,7 +344,7 @@ def test_every_kind_over_the_network_under_lying_names(tmp_path):
         for path, (data, _) in cases.items():
             server[path] = file(data, "text/html")
         write_selection(tmp_path, "all", [server.url(path) for path in cases], len(cases))
-        fetch(Workspace(tmp_path), config=Fetch(PNG, LIMITS, allow_private=True))
+        fetch(Workspace(tmp_path), config=FetchSettings(PNG, LIMITS, allow_private=True))
     rows = pq.read_table(tmp_path / "splits" / "all" / "train-00000-of-00001.parquet").to_pylist()
     assert len(rows) == len(cases)
     for row, (path, (_, wanted)) in zip(rows, cases.items(), strict=True):
@@ -367,7 +367,7 @@ def test_text_bombs_in_png_chunks_stay_small():
 def test_a_panorama_too_long_for_its_short_side_is_refused():
     thin = encoded(Image.new("RGB", (20_000, 10)), "PNG")
     with pytest.raises(Fault, match="would become 128,000 x 64"):
-        build(thin, Build(size=64, fit="short-side"), LIMITS)
+        build(thin, PictureSettings(size=64, fit="short-side"), LIMITS)
     assert made(thin).shape == (64, 64, 3)
 
 

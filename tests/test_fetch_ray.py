@@ -11,13 +11,13 @@ from misbehaving import Server, file, first, slow, status
 from test_fetch import contents, ledger
 
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Build, Fetch, Manners, fetch
-from bamkit.curate.fetch.cluster import Gate
+from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
+from bamkit.curate.fetch.cluster import ClusterRateLimiter
 from bamkit.curate.fetch.settings import Limits
 
-MANNERS = Manners(connections=4, backoff=0.05)
-LOCAL = Fetch(Build(size=48), manners=MANNERS, allow_private=True)
-RAY = Fetch(Build(size=48), manners=MANNERS, allow_private=True, engine="ray", partition=10)
+POLITENESS = Politeness(connections=4, backoff=0.05)
+LOCAL = FetchSettings(PictureSettings(size=48), politeness=POLITENESS, allow_private=True)
+RAY = FetchSettings(PictureSettings(size=48), politeness=POLITENESS, allow_private=True, engine="ray", partition=10)
 
 
 @pytest.fixture(scope="module")
@@ -79,31 +79,34 @@ def test_a_node_dies_and_the_splits_are_the_same(cluster, eighty):
     assert len(server.log) == before
     # The other half: another size, built by tasks from the originals.
     for workspace, config in ((on_ray, RAY), (on_local, LOCAL)):
-        fetch(Workspace(workspace), config=Fetch(**{**vars(config), "build": Build(size=32, fit="pad")}))
+        fetch(
+            Workspace(workspace),
+            config=FetchSettings(**{**vars(config), "picture": PictureSettings(size=32, fit="pad")}),
+        )
     assert contents(on_ray / "splits" / "happy") == contents(on_local / "splits" / "happy")
     assert len(server.log) == before
 
 
 def test_the_gate_counts_requests_of_all_machines():
-    gate = Gate(Manners(connections=2, rate=0), Limits(seconds=0.1, connect_seconds=0.05))
-    assert [gate.enter("host:80", token) for token in "ab"] == [0.0, 0.0]
-    assert gate.enter("host:80", "c") > 0
-    assert gate.enter("other:80", "c") == 0.0
-    gate.leave("host:80", "a", None)
-    assert gate.enter("host:80", "c") == 0.0
-    assert gate.enter("host:80", "d") > 0
+    limiter = ClusterRateLimiter(Politeness(connections=2, rate=0), Limits(seconds=0.1, connect_seconds=0.05))
+    assert [limiter.acquire("host:80", token) for token in "ab"] == [0.0, 0.0]
+    assert limiter.acquire("host:80", "c") > 0
+    assert limiter.acquire("other:80", "c") == 0.0
+    limiter.release("host:80", "a", None)
+    assert limiter.acquire("host:80", "c") == 0.0
+    assert limiter.acquire("host:80", "d") > 0
     time.sleep(0.25)  # the leases of workers that died run out
-    assert gate.enter("host:80", "d") == 0.0
+    assert limiter.acquire("host:80", "d") == 0.0
 
 
 def test_the_gate_keeps_to_retry_after_and_gives_up():
-    gate = Gate(Manners(connections=2, patience=100), Limits())
-    gate.enter("host:80", "a")
-    gate.leave("host:80", "a", ("throttled", "", 30.0))
-    assert gate.enter("host:80", "a") == 1.0
-    assert gate.enter("other:80", "a") == 0.0
-    gate.leave("other:80", "a", ("throttled", "", 3600.0))
-    assert "3,600 s" in gate.enter("other:80", "b")
+    limiter = ClusterRateLimiter(Politeness(connections=2, patience=100), Limits())
+    limiter.acquire("host:80", "a")
+    limiter.release("host:80", "a", ("throttled", "", 30.0))
+    assert limiter.acquire("host:80", "a") == 1.0
+    assert limiter.acquire("other:80", "a") == 0.0
+    limiter.release("other:80", "a", ("throttled", "", 3600.0))
+    assert "3,600 s" in limiter.acquire("other:80", "b")
 
 
 def test_without_ray_the_extra_is_named(monkeypatch, eighty):

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 import pytest
 from fetching import jpeg, write_selection
 from misbehaving import Server, file, first, slow, status
-from test_fetch import contents
+from test_fetch import contents, settings
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Build, Fetch, Manners, fetch
+from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch import originals as originals_module
 from bamkit.curate.fetch.ledger import Ledger, locked
 
@@ -100,7 +100,10 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred,
     said, _ = process.communicate()
     assert process.returncode == 0, said
     assert not set(asked_since(server, position)) & known
-    fetch(Workspace(calm), config=Fetch(Build(size=64), manners=Manners(connections=4), allow_private=True))
+    fetch(
+        Workspace(calm),
+        config=settings(picture=PictureSettings(size=64), politeness=Politeness(connections=4)),
+    )
     assert contents(disturbed / "splits" / "happy") == contents(calm / "splits" / "happy")
     files = {path.name for path in (disturbed / "originals").rglob("*") if path.is_file()}
     assert files == {path.name for path in (calm / "originals").rglob("*") if path.is_file()}
@@ -191,7 +194,7 @@ def test_files_are_flushed_before_they_are_recorded(tmp_path, monkeypatch):
         for index in range(12):
             server[f"/{index}"] = file(jpeg(index))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(12)], 12)
-        fetch(Workspace(tmp_path), config=Fetch(Build(size=48), allow_private=True))
+        fetch(Workspace(tmp_path), config=FetchSettings(PictureSettings(size=48), allow_private=True))
     placed = {new: (old, at) for at, (kind, what) in enumerate(events) if kind == "replace" for old, new in [what]}
     saved = [(sha256, at) for at, (kind, what) in enumerate(events) if kind == "record" for sha256 in what]
     assert len(saved) == 12

@@ -112,14 +112,14 @@ def command(workspace: Workspace, names: tuple[str, ...], as_json: bool, **optio
 
 def _settings(workspace: Workspace, names: tuple[str, ...], options: dict[str, Any]) -> tuple[tuple[str, ...], Any]:
     """The names and the Fetch settings that were meant."""
-    from bamkit.curate.fetch import Build, Fetch, Limits, Manners
+    from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings, Politeness
     from bamkit.curate.fetch.faults import parse_reasons
 
     retry = options["retry_failed"]
     if retry in workspace.selection_names():
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry = (*names, retry), "passing"
-    build = Build(
+    build = PictureSettings(
         size=options["size"], fit=options["fit"], format=options["format"], quality=options["quality"],
         oversample=options["oversample"],
     )  # fmt: skip
@@ -128,12 +128,12 @@ def _settings(workspace: Workspace, names: tuple[str, ...], options: dict[str, A
         seconds=options["seconds"], connect_seconds=min(10.0, options["seconds"]),
         **({"decoders": tuple(name.upper() for name in options["accept"])} if options["accept"] else {}),
     )  # fmt: skip
-    manners = Manners(
+    politeness = Politeness(
         connections=options["connections"], workers=options["workers"], rate=options["rate"],
         attempts=options["attempts"], contact=options["contact"], honour_noai=not options["ignore_noai"],
     )  # fmt: skip
-    config = Fetch(
-        build, limits, manners, replace=not options["no_replace"], originals=not options["no_originals"],
+    config = FetchSettings(
+        build, limits, politeness, replace=not options["no_replace"], originals=not options["no_originals"],
         retry=parse_reasons(retry), again=options["download_again"], allow_private=options["allow_private"],
         ca_file=options["ca_file"], placeholders=tuple(text.lower() for text in options["placeholder"]),
         placeholder_repeats=options["placeholder_repeats"], threads=options["threads"],

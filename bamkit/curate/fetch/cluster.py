@@ -1,4 +1,4 @@
-"""Fetch on a Ray cluster: partitions of the URLs as tasks, one gate for the manners of all of them.
+"""Fetch on a Ray cluster: partitions of the URLs as tasks, one rate limiter for all of them.
 
 Workers need nothing but bamkit and the network: what they fetch travels through Ray's object store to the process that
 called, which alone writes. So there is no shared file system, one ledger, and a machine that dies costs the partitions
@@ -17,15 +17,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
-from bamkit.curate.fetch.download import Download, Tally
+from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.addresses import host_key
-from bamkit.curate.fetch.http.politeness import Host
+from bamkit.curate.fetch.http.politeness import HostLimiter
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
-from bamkit.curate.fetch.rebuild import keep_built, tried
-from bamkit.curate.fetch.settings import Fetch, Limits, Manners
+from bamkit.curate.fetch.rebuild import build_or_fault, store_pictures
+from bamkit.curate.fetch.settings import FetchSettings, Limits, Politeness
 from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.store import Result, Store
 
@@ -35,67 +36,67 @@ LONGEST_WAIT = 1.0
 Kept = tuple[Row, bytes | None, Picture | None]
 
 
-class Gate:
-    """The manners towards every host for the whole cluster; one actor on the calling machine.
+class ClusterRateLimiter:
+    """The rate limits of every host for the whole cluster; one actor on the calling machine.
 
-    A request is a lease: it ends with `leave`, or when its time is up, since a worker that dies cannot say so.
+    A request is a lease: it ends with `release`, or when its time is up, since a worker that dies cannot say so.
     """
 
-    def __init__(self, manners: Manners, limits: Limits) -> None:
-        self.manners = manners
+    def __init__(self, politeness: Politeness, limits: Limits) -> None:
+        self.politeness = politeness
         self.longest = limits.seconds + 2 * limits.connect_seconds
-        self.hosts: dict[str, Host] = {}
+        self.hosts: dict[str, HostLimiter] = {}
         self.leases: dict[str, dict[str, float]] = {}
 
-    def enter(self, name: str, token: str) -> float | str:
+    def acquire(self, name: str, token: str) -> float | str:
         """0.0 if the holder of `token` may ask the host now, else seconds to wait, else why the host was given up."""
         now = time.monotonic()
-        host = self.hosts.setdefault(name, Host(name, self.manners))
+        host = self.hosts.setdefault(name, HostLimiter(name, self.politeness))
         leases = self.leases.setdefault(name, {})
         if host.given_up:
             return host.given_up
         for lost in [token for token, since in leases.items() if since < now - self.longest]:
             del leases[lost]
         host.active = len(leases)
-        host.trying = sum(since >= host.changed_at for since in leases.values())
-        opens = host.open_at()
-        if opens is None:
+        host.probes = sum(since >= host.changed_at for since in leases.values())
+        available = host.available_at()
+        if available is None:
             return BUSY
-        if opens > now:
-            return min(opens - now, LONGEST_WAIT)
-        host.enter(now)
+        if available > now:
+            return min(available - now, LONGEST_WAIT)
+        host.start(now)
         leases[token] = now
         return 0.0
 
-    def leave(self, name: str, token: str, fault: tuple[str, str, float | None] | None) -> None:
+    def release(self, name: str, token: str, fault: tuple[str, str, float | None] | None) -> None:
         """The request is over: with None, or with the fault's name, detail and Retry-After."""
         started = self.leases[name].pop(token, None)
         if started is not None:
             what = Fault(fault[0], fault[1], retry_after=fault[2]) if fault else None
-            self.hosts[name].leave(time.monotonic(), started, what)
+            self.hosts[name].finish(time.monotonic(), started, what)
 
 
-class _Door:
-    """A worker's way to the gate."""
+class _RemoteRateLimiter:
+    """A worker's access to the cluster's rate limiter."""
 
-    def __init__(self, gate: Any) -> None:
+    def __init__(self, limiter: Any) -> None:
         import ray
 
-        self.ray, self.gate, self.name = ray, gate, uuid.uuid4().hex
+        self.ray, self.limiter, self.name = ray, limiter, uuid.uuid4().hex
 
     def _token(self) -> str:
         return f"{self.name}-{threading.get_ident()}"
 
-    def enter(self, url: str) -> float | str:
-        return self.ray.get(self.gate.enter.remote(host_key(url), self._token()))
+    def acquire(self, url: str) -> float | str:
+        return self.ray.get(self.limiter.acquire.remote(host_key(url), self._token()))
 
-    def leave(self, url: str, fault: Fault | None) -> None:
+    def release(self, url: str, fault: Fault | None) -> None:
         said = (fault.name, fault.detail, fault.retry_after) if fault else None
-        self.gate.leave.remote(host_key(url), self._token(), said)
+        self.limiter.release.remote(host_key(url), self._token(), said)
 
 
 def fetch_partition(
-    config: Fetch, urls: list[str], placeholders: frozenset[str], known: frozenset[str], gate: Any
+    config: FetchSettings, urls: list[str], placeholders: frozenset[str], known: frozenset[str], limiter: Any
 ) -> tuple[list[Kept], dict[str, str]]:
     """A task: fetch some URLs; gives rows, originals (if they are kept) and pictures, and what was not asked for."""
     kept: list[Kept] = []
@@ -107,32 +108,34 @@ def fetch_partition(
                 result.path.unlink()
             kept.append((result.row, data, result.made))
 
-    # The gate sets the pace; what a worker sees of a host is too little to judge it by.
-    manners = replace(config.manners, rate=0.0, patience=float("inf"), breaker_after=10**9)
-    alone = replace(config, manners=manners, threads=1, engine="local", ray_address=None)
+    # The limiter sets the pace; what a worker sees of a host is too little to decide by.
+    politeness = replace(config.politeness, rate=0.0, patience=float("inf"), breaker_after=10**9)
+    alone = replace(config, politeness=politeness, threads=1, engine="local", ray_address=None)
     number = count()
     with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits):
-        download = Download(alone, keep, lambda: Path(folder, str(next(number))), placeholders, _Door(gate), known)
+        download = Download(
+            alone, keep, lambda: Path(folder, str(next(number))), placeholders, _RemoteRateLimiter(limiter), known
+        )
         download.run(urls)
-    return kept, download.tally.skipped
+    return kept, download.counts.skipped
 
 
-def build_partition(config: Fetch, originals: list[bytes]) -> list[Picture | Fault]:
+def build_partition(config: FetchSettings, originals: list[bytes]) -> list[Picture | Fault]:
     """A task: build the pictures of some originals."""
     with quiet_decoders(config.limits):
-        return [tried(data, config) for data in originals]
+        return [build_or_fault(data, config) for data in originals]
 
 
-class Cluster:
-    """The engine. Joins the cluster that is there, or starts one on this machine for as long as the fetch lasts."""
+class RayExecutor:
+    """Joins the cluster that is there, or starts one on this machine for as long as the fetch lasts."""
 
-    def __init__(self, config: Fetch, store: Store) -> None:
+    def __init__(self, config: FetchSettings, store: Store) -> None:
         try:
             import ray
         except ImportError as error:
             raise BamkitError("--engine ray needs Ray, which is not installed", "pip install 'bamkit[ray]'") from error
         self.ray, self.config, self.store = ray, config, store
-        self.tally = Tally()
+        self.counts = DownloadCounts()
         self.started = not ray.is_initialized()
         if self.started:
             try:
@@ -147,20 +150,20 @@ class Cluster:
         if self.started:
             self.ray.shutdown()
 
-    def download(self, urls: list[str], watch: Callable[[Tally], None]) -> None:
-        self.tally = tally = Tally()
+    def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
+        self.counts = counts = DownloadCounts()
         here = self.ray.get_runtime_context().get_node_id()
         pinned = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        gate = self.ray.remote(Gate).options(num_cpus=0, max_concurrency=1, scheduling_strategy=pinned)
-        gate = gate.remote(self.config.manners, self.config.limits)
+        limiter = self.ray.remote(ClusterRateLimiter).options(num_cpus=0, max_concurrency=1, scheduling_strategy=pinned)
+        limiter = limiter.remote(self.config.politeness, self.config.limits)
         bad, known = self.store.ledger.placeholders(), self.store.ledger.answered(urls)
         task = self.ray.remote(fetch_partition).options(num_cpus=1, max_retries=RETRIES)
-        calls = (task.remote(self.config, part, bad, known, gate) for part in _parts(urls, self.config.partition))
-        for kept, skipped in self._results(calls, lambda: watch(tally)):
+        calls = (task.remote(self.config, part, bad, known, limiter) for part in batched(urls, self.config.partition))
+        for kept, skipped in self._results(calls, lambda: watch(counts)):
             self.store.keep([self._result(*one) for one in kept])
-            tally.add(row for row, _, _ in kept)
-            tally.skipped |= skipped
-            watch(tally)
+            counts.add(row for row, _, _ in kept)
+            counts.skipped |= skipped
+            watch(counts)
 
     def rebuild(self, rows: list[Row], step: Callable[[int], None]) -> tuple[list[Row], list[Row]]:
         task = self.ray.remote(build_partition).options(num_cpus=1, max_retries=RETRIES)
@@ -168,8 +171,8 @@ class Cluster:
         sent: dict[Any, list[Row]] = {}
 
         def calls() -> Iterator[Any]:
-            for part in _parts(rows, max(1, self.config.partition // 4)):
-                here = [(row, self.store.originals.intact(row.sha256 or "")) for row in part]
+            for part in batched(rows, max(1, self.config.partition // 4)):
+                here = [(row, self.store.originals.read_verified(row.sha256 or "")) for row in part]
                 lost.extend(row for row, data in here if data is None)
                 there = [(row, data) for row, data in here if data is not None]
                 if there:
@@ -181,7 +184,7 @@ class Cluster:
             for call, made in self._finished(calls(), lambda: None):
                 yield from zip(sent.pop(call), made, strict=True)
 
-        also, failed = keep_built(results(), self.config, self.store, step)
+        also, failed = store_pictures(results(), self.config, self.store, step)
         return lost + also, failed
 
     def _result(self, row: Row, data: bytes | None, made: Picture | None) -> Result:
@@ -221,8 +224,3 @@ class Cluster:
                 f"a partition was lost {RETRIES + 1} times: {str(error).splitlines()[0]}",
                 "bamkit fetch --engine ray goes on with what is left",
             ) from error
-
-
-def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

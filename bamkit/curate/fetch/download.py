@@ -1,6 +1,6 @@
-"""The slow half: many requests under way, files judged and built as they arrive, results recorded in groups.
+"""The slow half: many requests under way, files decoded and built as they arrive, results recorded in groups.
 
-worker threads --(arrived files)--> decoding threads, one a core --(verdicts)--> one recording thread
+worker threads --(arrived files)--> decoding threads, one a core --(results)--> one recording thread
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.http.client import Answer, Client
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler
 from bamkit.curate.fetch.ledger import Row, now
-from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.decode import Header
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Result
@@ -35,7 +35,7 @@ WINDOW = 20_000
 
 
 @dataclass
-class Tally:
+class DownloadCounts:
     """How far a download is. Counts are of URLs that are recorded for good."""
 
     ok: int = 0
@@ -61,13 +61,13 @@ class Tally:
                 self.failed[row.outcome] += 1
 
 
-class Gate(Protocol):
-    """Manners that hold beyond this process (see cluster.py)."""
+class RateLimiter(Protocol):
+    """Limits that hold beyond this process (see cluster.py)."""
 
-    def enter(self, url: str) -> float | str:
+    def acquire(self, url: str) -> float | str:
         """0 if a request may start now, else the seconds to wait, else why its host was given up."""
 
-    def leave(self, url: str, fault: Fault | None) -> None:
+    def release(self, url: str, fault: Fault | None) -> None:
         """The request is over."""
 
 
@@ -79,30 +79,30 @@ class Download:
 
     def __init__(
         self,
-        config: Fetch,
+        config: FetchSettings,
         keep: Callable[[list[Result]], None],
         temporary: Callable[[], Path],
         placeholders: frozenset[str] = frozenset(),
-        gate: Gate | None = None,
+        limiter: RateLimiter | None = None,
         known: frozenset[str] = frozenset(),
     ) -> None:
-        self.config, self.keep, self.temporary, self.gate = config, keep, temporary, gate
+        self.config, self.keep, self.temporary, self.limiter = config, keep, temporary, limiter
         self.placeholders = placeholders | config.known_placeholders
         self.known = known
-        self.tally = Tally()
+        self.counts = DownloadCounts()
 
-    def run(self, urls: Iterable[str], watch: Callable[[Tally], None] = lambda tally: None) -> None:
+    def run(self, urls: Iterable[str], watch: Callable[[DownloadCounts], None] = lambda counts: None) -> None:
         """Fetch every URL once (with retries); returns when each is recorded or its host was given up.
 
         `watch` is called some times a second. On an interrupt what has arrived is recorded, then the interrupt goes on.
         Raises BamkitError if the disk is full.
         """
         urls = list(urls)
-        self._scheduler = Scheduler(self.config.manners, self.known)
-        self.tally.notes = self._scheduler.notes
+        self._scheduler = Scheduler(self.config.politeness, self.known)
+        self.counts.notes = self._scheduler.notes
         self._client = Client(self.config)
         self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
-        self._judged: queue.Queue[Result | None] = queue.Queue(self.config.build.at_once(2 * GROUP))
+        self._decoded: queue.Queue[Result | None] = queue.Queue(self.config.picture.at_once(2 * GROUP))
         self._error: BaseException | None = None
         workers, decoders, recorder = self._threads(urls)
         try:
@@ -113,10 +113,10 @@ class Download:
                 if self._scheduler.left < WINDOW:
                     self._scheduler.close()
                 busy[0].join(0.05)
-                watch(self.tally)
+                watch(self.counts)
         finally:
             self._end(workers, decoders, recorder)
-        watch(self.tally)
+        watch(self.counts)
         if self._error is not None:
             raise self._error
 
@@ -128,15 +128,15 @@ class Download:
 
         # More threads than may ask at a time would only wait for one another.
         hosts = len({host_key(url) for url in urls[:WINDOW]})
-        count = min(self.config.manners.workers, len(urls), hosts * self.config.manners.connections)
+        count = min(self.config.politeness.workers, len(urls), hosts * self.config.politeness.connections)
         workers = [start("fetch", self._work) for _ in range(count)]
-        decoders = [start("decode", self._judge) for _ in range(self.config.decode_threads)]
+        decoders = [start("decode", self._decode) for _ in range(self.config.decode_threads)]
         return workers, decoders, start("record", self._record)
 
     def _end(
         self, workers: list[threading.Thread], decoders: list[threading.Thread], recorder: threading.Thread
     ) -> None:
-        """Let what is under way arrive (for a moment, if interrupted), judge and record it, and close everything."""
+        """Let what is under way arrive (for a moment, if interrupted), decode and record it, and close everything."""
         self._scheduler.stop()
         limit = time.monotonic() + GRACE
         for thread in workers:
@@ -151,10 +151,10 @@ class Download:
         for thread in decoders:
             thread.join()
         for job in self._scheduler.failed if self._error is None else ():
-            self._judged.put(Result(_failed(job.url, job.fault, job.attempts, None)))
-        self._judged.put(None)
+            self._decoded.put(Result(_failed(job.url, job.fault, job.attempts, None)))
+        self._decoded.put(None)
         recorder.join()
-        self.tally.skipped.update(self._scheduler.given_up)
+        self.counts.skipped.update(self._scheduler.given_up)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run a thread's work; what it raises stops the whole download and is raised to the caller."""
@@ -162,19 +162,19 @@ class Download:
             work()
         except BaseException as error:
             if self._error is None:
-                self._error = explained(error, self.temporary().parent)
+                self._error = disk_full_error(error, self.temporary().parent)
             self._scheduler.stop()
             # Whoever waits for this thread must not wait for ever: keep its queue moving.
-            if work == self._judge:
+            if work == self._decode:
                 while self._arrived.get() is not None:
                     continue
             elif work == self._record:
-                while self._judged.get() is not None:
+                while self._decoded.get() is not None:
                     continue
 
     def _work(self) -> None:
         while job := self._scheduler.take():
-            wait = self.gate.enter(job.url) if self.gate else 0.0
+            wait = self.limiter.acquire(job.url) if self.limiter else 0.0
             if isinstance(wait, str):
                 self._scheduler.abandon(job, wait)
             elif wait:
@@ -199,8 +199,8 @@ class Download:
         except Exception as error:
             # An answer nobody thought of must not take the other requests down; it is recorded and counted.
             fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
-        if self.gate:
-            self.gate.leave(job.url, fault)
+        if self.limiter:
+            self.limiter.release(job.url, fault)
         if fault is None and answer is not None:
             row = Row(job.url, "ok", None, answer.status, job.attempts + 1, time=now())
             self._arrived.put((_described(row, answer), answer))
@@ -209,42 +209,42 @@ class Download:
         path.unlink(missing_ok=True)
         again = self._scheduler.finish(job, fault)
         if not again and not (self._scheduler.stopped and fault.kind.repeat):
-            self._judged.put(Result(_failed(job.url, fault, job.attempts, answer)))
+            self._decoded.put(Result(_failed(job.url, fault, job.attempts, answer)))
 
     def _known_placeholder(self, answer: Answer) -> None:
         if answer.sha256 in self.placeholders or answer.md5 in self.placeholders:
             raise Fault("placeholder", "on the list", answer.status)
 
-    def _judge(self) -> None:
+    def _decode(self) -> None:
         while item := self._arrived.get():
             row, answer = item
             try:
-                made, header = build(answer.read(), self.config.build, self.config.limits)
+                made, header = build(answer.read(), self.config.picture, self.config.limits)
             except Fault as fault:
                 answer.path.unlink(missing_ok=True)
-                self._judged.put(Result(_failed(row.url, fault, row.attempts, answer)))
+                self._decoded.put(Result(_failed(row.url, fault, row.attempts, answer)))
                 continue
             if not self.config.originals:
                 answer.path.unlink(missing_ok=True)
-            self._judged.put(Result(_measured(row, header), answer.path if self.config.originals else None, made))
+            self._decoded.put(Result(_measured(row, header), answer.path if self.config.originals else None, made))
 
     def _record(self) -> None:
-        """Write down what was judged, as much at a time as gathers in a moment: files first, then the ledger."""
-        ended, most = False, self.config.build.at_once(GROUP)
+        """Write down what was decoded, as much at a time as gathers in a moment: files first, then the ledger."""
+        ended, most = False, self.config.picture.at_once(GROUP)
         while not ended:
-            group = [self._judged.get()]
+            group = [self._decoded.get()]
             # To flush and to commit takes as long for one result as for many.
             limit = time.monotonic() + GATHER
             while len(group) < most and group[-1] is not None:
                 try:
-                    group.append(self._judged.get(timeout=max(0.0, limit - time.monotonic())))
+                    group.append(self._decoded.get(timeout=max(0.0, limit - time.monotonic())))
                 except queue.Empty:
                     break
             ended = group[-1] is None
             results = [result for result in group if result is not None]
             if results:
                 self.keep(results)
-                self.tally.add(result.row for result in results)
+                self.counts.add(result.row for result in results)
 
 
 def _failed(url: str, fault: Fault, attempts: int, answer: Answer | None) -> Row:
@@ -264,7 +264,7 @@ def _measured(row: Row, header: Header) -> Row:
     return replace(row, format=header.format, width=header.width, height=header.height, time=now())
 
 
-def explained(error: BaseException, where: Path) -> BaseException:
+def disk_full_error(error: BaseException, where: Path) -> BaseException:
     """A full disk as a message; anything else as it is."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from bamkit.curate.fetch.download import Download, Tally
+from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.rebuild import rebuild
-from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.store import Store
 
 
-class Engine(Protocol):
-    """Downloads and builds into a store. `tally` is of the last download."""
+class Executor(Protocol):
+    """Downloads and builds into a store. `counts` is of the last download."""
 
-    tally: Tally
+    counts: DownloadCounts
 
-    def download(self, urls: list[str], watch: Callable[[Tally], None]) -> None:
+    def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
         """Fetch URLs; returns when each is recorded or its host was given up."""
 
     def rebuild(self, rows: list[Row], step: Callable[[int], None]) -> tuple[list[Row], list[Row]]:
@@ -27,20 +27,20 @@ class Engine(Protocol):
         """Give back what the engine holds."""
 
 
-class Local:
+class LocalExecutor:
     """Threads of this process."""
 
-    def __init__(self, config: Fetch, store: Store) -> None:
+    def __init__(self, config: FetchSettings, store: Store) -> None:
         self.config, self.store = config, store
-        self.tally = Tally()
+        self.counts = DownloadCounts()
 
-    def download(self, urls: list[str], watch: Callable[[Tally], None]) -> None:
+    def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
         ledger = self.store.ledger
         download = Download(
             self.config, self.store.keep, self.store.originals.temporary, ledger.placeholders(),
             known=ledger.answered(urls),
         )  # fmt: skip
-        self.tally = download.tally
+        self.counts = download.counts
         download.run(urls, watch)
 
     def close(self) -> None:
@@ -50,10 +50,10 @@ class Local:
         return rebuild(rows, self.config, self.store, step)
 
 
-def engine(config: Fetch, store: Store) -> Engine:
+def make_executor(config: FetchSettings, store: Store) -> Executor:
     """The engine that `config` names. Raises BamkitError if it is Ray and Ray is not installed."""
     if config.engine == "local":
-        return Local(config, store)
-    from bamkit.curate.fetch.cluster import Cluster
+        return LocalExecutor(config, store)
+    from bamkit.curate.fetch.cluster import RayExecutor
 
-    return Cluster(config, store)
+    return RayExecutor(config, store)

@@ -9,7 +9,7 @@ from bamkit.common.errors import BamkitError
 
 
 @dataclass(frozen=True)
-class Kind:
+class FaultKind:
     """One way to fail."""
 
     text: str
@@ -20,31 +20,31 @@ class Kind:
     """Worth asking again within the same run."""
 
 
-FAULTS: dict[str, Kind] = {
-    "gone": Kind("404 or 410: the host has it no longer", True),
-    "forbidden": Kind("401, 403 or 451: the host does not give it out", True),
-    "refused": Kind("another 4xx answer", True),
-    "placeholder": Kind("the host answered with its 'image unavailable' picture", True),
-    "not-a-picture": Kind("the bytes are no picture of a wanted format", True),
-    "truncated": Kind("the file itself ends too early", True),
-    "damaged": Kind("the picture cannot be decoded", True),
-    "too-many-bytes": Kind("larger than --max-bytes", True),
-    "too-many-pixels": Kind("more pixels than --max-pixels, or a decompression bomb", True),
-    "too-small": Kind("a side shorter than --min-side", True),
-    "bad-url": Kind("no http or https address", True),
-    "private-address": Kind("an address of this machine or a private network", True),
-    "redirects": Kind("too many redirects, or one that leads nowhere", True),
-    "opted-out": Kind("the owner asked not to be used for machine learning (noai, noimageai)", True),
-    "timeout": Kind("not finished in time", False, True),
-    "throttled": Kind("429: the host wants fewer requests", False, True),
-    "server-error": Kind("5xx: the host failed", False, True),
-    "reset": Kind("the connection broke", False, True),
-    "incomplete": Kind("fewer bytes came than were announced", False, True),
-    "unreachable": Kind("no such host, or no connection to it", False, True),
-    "bad-answer": Kind("the answer is not HTTP", False, True),
-    "tls": Kind("the certificate or the TLS connection is not valid", False),
-    "unexpected": Kind("an error that bamkit does not know; please report it", False),
-    "host-down": Kind("not asked: the host kept failing", False),
+FAULTS: dict[str, FaultKind] = {
+    "gone": FaultKind("404 or 410: the host has it no longer", True),
+    "forbidden": FaultKind("401, 403 or 451: the host does not give it out", True),
+    "refused": FaultKind("another 4xx answer", True),
+    "placeholder": FaultKind("the host answered with its 'image unavailable' picture", True),
+    "not-a-picture": FaultKind("the bytes are no picture of a wanted format", True),
+    "truncated": FaultKind("the file itself ends too early", True),
+    "damaged": FaultKind("the picture cannot be decoded", True),
+    "too-many-bytes": FaultKind("larger than --max-bytes", True),
+    "too-many-pixels": FaultKind("more pixels than --max-pixels, or a decompression bomb", True),
+    "too-small": FaultKind("a side shorter than --min-side", True),
+    "bad-url": FaultKind("no http or https address", True),
+    "private-address": FaultKind("an address of this machine or a private network", True),
+    "redirects": FaultKind("too many redirects, or one that leads nowhere", True),
+    "opted-out": FaultKind("the owner asked not to be used for machine learning (noai, noimageai)", True),
+    "timeout": FaultKind("not finished in time", False, True),
+    "throttled": FaultKind("429: the host wants fewer requests", False, True),
+    "server-error": FaultKind("5xx: the host failed", False, True),
+    "reset": FaultKind("the connection broke", False, True),
+    "incomplete": FaultKind("fewer bytes came than were announced", False, True),
+    "unreachable": FaultKind("no such host, or no connection to it", False, True),
+    "bad-answer": FaultKind("the answer is not HTTP", False, True),
+    "tls": FaultKind("the certificate or the TLS connection is not valid", False),
+    "unexpected": FaultKind("an error that bamkit does not know; please report it", False),
+    "host-down": FaultKind("not asked: the host kept failing", False),
 }
 
 HOST_FAULTS = frozenset({"timeout", "server-error", "reset", "unreachable", "bad-answer", "tls"})
@@ -65,7 +65,7 @@ class Fault(Exception):  # noqa: N818  (the word of the ledger and the documenta
         return Fault, (self.name, self.detail, self.status, self.retry_after)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FaultKind:
         return FAULTS[self.name]
 
 

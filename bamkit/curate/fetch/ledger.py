@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.curate.fetch.http.addresses import host_key
 
@@ -116,7 +117,7 @@ class Ledger:
     def rows(self, urls: Iterable[str]) -> dict[str, Row]:
         """The rows of those of `urls` that were tried."""
         found: dict[str, Row] = {}
-        for batch in _batches(urls, 900):
+        for batch in batched(urls, 900):
             marks = ", ".join("?" * len(batch))
             for row in self.db.execute(f"select {COLUMNS} from ledger where url in ({marks})", batch):
                 found[row[0]] = Row(*row)
@@ -125,7 +126,7 @@ class Ledger:
     def outcomes(self, urls: Iterable[str]) -> dict[str, str]:
         """The outcomes of those of `urls` that were tried: all that a plan needs, also for millions of them."""
         found: dict[str, str] = {}
-        for batch in _batches(urls, 900):
+        for batch in batched(urls, 900):
             marks = ", ".join("?" * len(batch))
             tried = dict(self.db.execute(f"select url, outcome from ledger where url in ({marks})", batch))
             found |= {url: sys.intern(tried[url]) for url in batch if url in tried}
@@ -216,14 +217,3 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         db.close()
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

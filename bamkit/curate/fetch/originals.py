@@ -65,7 +65,7 @@ class Originals:
         for folder in folders:
             flush(folder)
 
-    def intact(self, sha256: str) -> bytes | None:
+    def read_verified(self, sha256: str) -> bytes | None:
         """The file's bytes, or None if it is not there or no longer what it was."""
         try:
             data = self.path(sha256).read_bytes()
@@ -91,7 +91,7 @@ def _begin_flush(path: Path) -> None:
             os.close(handle)
 
 
-class Built:
+class PictureCache:
     """Pictures built ahead of their split, by original and recipe: a killed run does not build them again.
 
     It is emptied when the splits are written. Without originals it is what a resumed run goes on from, and must be

@@ -9,13 +9,13 @@ from dataclasses import replace
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.originals import Picture
-from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Store
 
 
 def rebuild(
-    rows: list[Row], config: Fetch, store: Store, step: Callable[[int], None] = lambda done: None
+    rows: list[Row], config: FetchSettings, store: Store, step: Callable[[int], None] = lambda done: None
 ) -> tuple[list[Row], list[Row]]:
     """Build the pictures of `rows` from their originals. Returns the rows whose original is not here (any more), and
     those that cannot be built.
@@ -25,28 +25,31 @@ def rebuild(
     """
 
     def one(row: Row) -> tuple[Row, Picture | Fault | None]:
-        data = store.originals.intact(row.sha256 or "")
-        return row, data if data is None else tried(data, config)
+        data = store.originals.read_verified(row.sha256 or "")
+        return row, data if data is None else build_or_fault(data, config)
 
-    return keep_built(_unordered(one, rows, config.decode_threads), config, store, step)
+    return store_pictures(_unordered(one, rows, config.decode_threads), config, store, step)
 
 
-def tried(data: bytes, config: Fetch) -> Picture | Fault:
+def build_or_fault(data: bytes, config: FetchSettings) -> Picture | Fault:
     """The built picture, or why there is none."""
     try:
-        return build(data, config.build, config.limits)[0]
+        return build(data, config.picture, config.limits)[0]
     except Fault as fault:
         return fault
 
 
-def keep_built(
-    results: Iterable[tuple[Row, Picture | Fault | None]], config: Fetch, store: Store, step: Callable[[int], None]
+def store_pictures(
+    results: Iterable[tuple[Row, Picture | Fault | None]],
+    config: FetchSettings,
+    store: Store,
+    step: Callable[[int], None],
 ) -> tuple[list[Row], list[Row]]:
     """Put built pictures into the store as they come; gives the rows without an original and those that failed."""
     lost: list[Row] = []
     failed: list[Row] = []
     ready: list[tuple[str, Picture]] = []
-    most = config.build.at_once(64)
+    most = config.picture.at_once(64)
     for done, (row, result) in enumerate(results, 1):
         if result is None:
             lost.append(row)
@@ -55,10 +58,10 @@ def keep_built(
         else:
             ready.append((row.sha256 or "", result))
         if len(ready) >= most:
-            store.built.add(ready)
+            store.cache.add(ready)
             ready.clear()
         step(done)
-    store.built.add(ready)
+    store.cache.add(ready)
     store.ledger.record(failed)
     return lost, failed
 

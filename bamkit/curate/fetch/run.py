@@ -12,45 +12,45 @@ from typing import TextIO
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import Progress, size
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch.download import Tally, explained
-from bamkit.curate.fetch.executor import engine
+from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
+from bamkit.curate.fetch.executor import make_executor
 from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.ledger import Row, locked
-from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
 from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.splits.publish import Publication
 from bamkit.curate.fetch.splits.shards import built_pictures
-from bamkit.curate.fetch.store import Store, opened
+from bamkit.curate.fetch.store import Store, open_store
 from bamkit.curate.fetch.summary import Summary
 
 
 def fetch(
-    workspace: Workspace, names: Sequence[str] = (), config: Fetch | None = None, stream: TextIO | None = None
+    workspace: Workspace, names: Sequence[str] = (), config: FetchSettings | None = None, stream: TextIO | None = None
 ) -> Summary:
     """Fetch selections (all of the workspace by default) and write their splits.
 
     Only what the ledger does not know yet is asked for. Raises BamkitError when there is nothing to fetch, when another
     fetch is at work here, when the disk is full, and when not one picture of a selection could be had.
     """
-    config = config or Fetch()
-    manifests = [Manifest(name, workspace.selection(name)) for name in chosen(workspace, names)]
+    config = config or FetchSettings()
+    manifests = [Manifest(name, workspace.selection(name)) for name in selected_names(workspace, names)]
     try:
         with locked(workspace.originals), quiet_decoders(config.limits):
-            with opened(workspace.originals, config.build.about(), not config.originals) as store:
-                run = _Run(workspace, manifests, config, store, stream)
+            with open_store(workspace.originals, config.picture.about(), not config.originals) as store:
+                run = _FetchRun(workspace, manifests, config, store, stream)
                 try:
                     return run.go()
                 finally:
-                    run.engine.close()
+                    run.executor.close()
     except (OSError, sqlite3.Error) as error:
-        found = explained(error, workspace.root)
+        found = disk_full_error(error, workspace.root)
         if found is error:
             raise
         raise found from error
 
 
-def chosen(workspace: Workspace, names: Sequence[str]) -> list[str]:
+def selected_names(workspace: Workspace, names: Sequence[str]) -> list[str]:
     """The names of the selections to fetch. Raises BamkitError if there is none or one is unknown."""
     known = workspace.selection_names()
     if not known:
@@ -63,14 +63,19 @@ def chosen(workspace: Workspace, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names)) or known
 
 
-class _Run:
+class _FetchRun:
     """The state of one fetch: which rows of the ledger count, and what was asked already in this run."""
 
     def __init__(
-        self, workspace: Workspace, manifests: list[Manifest], config: Fetch, store: Store, stream: TextIO | None
+        self,
+        workspace: Workspace,
+        manifests: list[Manifest],
+        config: FetchSettings,
+        store: Store,
+        stream: TextIO | None,
     ) -> None:
         self.workspace, self.manifests, self.config, self.stream = workspace, manifests, config, stream
-        self.store, self.engine = store, engine(config, store)
+        self.store, self.executor = store, make_executor(config, store)
         self.summary = Summary()
         self.asked: set[str] = set()
         self.outcomes: dict[str, str] = {}
@@ -78,7 +83,7 @@ class _Run:
         self.retry = set(config.retry)
         # What was refused by a setting that has been changed since is no failure of the host's.
         self.retry |= {"private-address"} if config.allow_private else set()
-        self.retry |= set() if config.manners.honour_noai else {"opted-out"}
+        self.retry |= set() if config.politeness.honour_noai else {"opted-out"}
 
     def go(self) -> Summary:
         """Download until nothing is wanted, build, and begin again if something could not be built."""
@@ -134,17 +139,17 @@ class _Run:
         started = time.monotonic()
         try:
             with Progress("fetch", len(urls), stream=self.stream) as progress:
-                self.engine.download(urls, _Watch(progress))
+                self.executor.download(urls, _ProgressLine(progress))
         finally:
-            tally, summary = self.engine.tally, self.summary
+            counts, summary = self.executor.counts, self.summary
             summary.seconds += time.monotonic() - started
-            summary.asked += tally.done
-            summary.arrived += tally.ok
-            summary.bytes += tally.bytes
-            summary.failed += tally.failed
-            summary.given_up |= tally.skipped
+            summary.asked += counts.done
+            summary.arrived += counts.ok
+            summary.bytes += counts.bytes
+            summary.failed += counts.failed
+            summary.given_up |= counts.skipped
             # A reason names its host, so one address of each will do; there may be millions.
-            one_each = {why: url for url, why in tally.skipped.items()}
+            one_each = {why: url for url, why in counts.skipped.items()}
             self.down |= {host_key(url): why for why, url in one_each.items()}
 
     def _build(self, publication: Publication) -> bool:
@@ -152,7 +157,7 @@ class _Run:
         needed = list(publication.unbuilt())
         needed = self._without_those_in_old_shards(needed)
         with Progress(f"build {publication.manifest.name}", len(needed), stream=self.stream) as progress:
-            lost, failed = self.engine.rebuild(needed, progress.update)
+            lost, failed = self.executor.rebuild(needed, progress.update)
         if lost and not self.config.again:
             raise BamkitError(
                 f"{len(lost):,} pictures must be built anew, but their originals are not in {self.workspace.originals}",
@@ -166,29 +171,29 @@ class _Run:
         """Take over pictures that earlier splits hold already, built in the same way, where there is no original."""
         bare = {row.sha256 or "" for row in needed if not self.store.originals.path(row.sha256 or "").exists()}
         for manifest in self.manifests if bare else ():
-            for sha256, made in built_pictures(self.workspace.split(manifest.name), self.config.build.about(), bare):
-                self.store.built.add([(sha256, made)])
+            for sha256, made in built_pictures(self.workspace.split(manifest.name), self.config.picture.about(), bare):
+                self.store.cache.add([(sha256, made)])
                 bare.discard(sha256)
-        here = self.store.built.known()
+        here = self.store.cache.known()
         return [row for row in needed if row.sha256 not in here]
 
 
-class _Watch:
-    """Turns the tally into the live line (done, rate, time left, missing, MB/s) and its notes into lines above it."""
+class _ProgressLine:
+    """Turns the counts into the live line (done, rate, time left, missing, MB/s) and its notes into lines above it."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self.told = 0
 
-    def __call__(self, tally: Tally) -> None:
-        while self.told < len(tally.notes):
-            self.progress.write(tally.notes[self.told])
+    def __call__(self, counts: DownloadCounts) -> None:
+        while self.told < len(counts.notes):
+            self.progress.write(counts.notes[self.told])
             self.told += 1
         now = time.monotonic()
-        self.seen.append((now, tally.bytes))
+        self.seen.append((now, counts.bytes))
         while len(self.seen) > 2 and self.seen[0][0] < now - 10:
             self.seen.popleft()
         (then, before), (_, after) = self.seen[0], self.seen[-1]
         rate = (after - before) / (now - then) if now > then else 0.0
-        self.progress.update(tally.done, f"{tally.failed.total():,} missing · {size(rate)}/s")
+        self.progress.update(counts.done, f"{counts.failed.total():,} missing · {size(rate)}/s")

@@ -22,7 +22,7 @@ BEHANCE_PLACEHOLDER = "55baf220c19dcf464dbaf0a8bd07aa2b"
 
 
 @dataclass(frozen=True)
-class Build:
+class PictureSettings:
     """How an original becomes the picture in a split."""
 
     size: int = 286
@@ -96,7 +96,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Manners:
+class Politeness:
     """How hosts are treated."""
 
     connections: int = 16
@@ -145,12 +145,12 @@ class Manners:
 
 
 @dataclass(frozen=True)
-class Fetch:
+class FetchSettings:
     """Everything `bamkit fetch` can be told."""
 
-    build: Build = field(default_factory=Build)
+    picture: PictureSettings = field(default_factory=PictureSettings)
     limits: Limits = field(default_factory=Limits)
-    manners: Manners = field(default_factory=Manners)
+    politeness: Politeness = field(default_factory=Politeness)
     replace: bool = True
     """Replace unavailable images from the reserve in rank order."""
     originals: bool = True

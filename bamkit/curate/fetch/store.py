@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.curate.fetch.ledger import Ledger, Row
-from bamkit.curate.fetch.originals import Built, Originals, Picture
+from bamkit.curate.fetch.originals import Originals, Picture, PictureCache
 
 
 @dataclass
@@ -30,19 +30,19 @@ class Store:
 
     ledger: Ledger
     originals: Originals
-    built: Built
+    cache: PictureCache
 
     def keep(self, results: list[Result]) -> None:
         """Write results for good. The ledger comes last: what it says is there."""
         self.originals.keep((result.path, result.row.sha256 or "") for result in results if result.path)
-        self.built.add((result.row.sha256 or "", result.made) for result in results if result.made)
+        self.cache.add((result.row.sha256 or "", result.made) for result in results if result.made)
         self.ledger.record(result.row for result in results)
 
     def recognise(self, hashes: Iterable[str], repeats: int) -> None:
         """Mark placeholders among what has arrived, and remove their files."""
         hashes = list(hashes)
         if any(len(text) == 32 for text in hashes):
-            kept = ((sha256, self.originals.intact(sha256)) for sha256 in self.ledger.without_md5())
+            kept = ((sha256, self.originals.read_verified(sha256)) for sha256 in self.ledger.without_md5())
             self.ledger.add_md5((sha256, md5(data, usedforsecurity=False).hexdigest()) for sha256, data in kept if data)
         marked = self.ledger.mark_known(hashes)
         if repeats:
@@ -52,7 +52,7 @@ class Store:
 
 
 @contextmanager
-def opened(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[Store]:
+def open_store(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[Store]:
     """The store under `originals/`. Pictures built ahead are thrown away only when the block ends well.
 
     `durable`: they are all there is, since no originals are kept.
@@ -60,7 +60,7 @@ def opened(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[Stor
     originals = Originals(folder)
     originals.prepare()
     with Ledger(folder / "ledger.sqlite") as ledger:
-        built = Built(folder / "built.sqlite", recipe, durable)
+        built = PictureCache(folder / "built.sqlite", recipe, durable)
         done = False
         try:
             yield Store(ledger, originals, built)

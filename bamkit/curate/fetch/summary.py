@@ -10,7 +10,7 @@ from bamkit.curate.fetch.faults import FAULTS
 
 
 @dataclass
-class SplitsDone:
+class SelectionResult:
     """One selection."""
 
     name: str
@@ -32,7 +32,7 @@ class SplitsDone:
 class Summary:
     """The result of a fetch."""
 
-    selections: list[SplitsDone] = field(default_factory=list)
+    selections: list[SelectionResult] = field(default_factory=list)
     asked: int = 0
     """URLs asked for in this run."""
     arrived: int = 0

@@ -30,7 +30,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.curate.fetch.faults import Fault, of_status
 from bamkit.curate.fetch.http.addresses import Resolver, checked_url, follow
 from bamkit.curate.fetch.http.body import Answer, Body, plain
-from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.settings import FetchSettings
 
 DRAIN = 1 << 16
 SMALL = 1 << 16
@@ -172,18 +172,18 @@ class _SecurePool(HTTPSConnectionPool):
 class Client:
     """`get` may be called from many threads at once. Connections are kept alive; TLS is verified, with one context."""
 
-    def __init__(self, config: Fetch) -> None:
+    def __init__(self, config: FetchSettings) -> None:
         self.config = config
         self.guard = Guard()
         self.resolver = Resolver(config.allow_private)
         self.headers = {
-            "User-Agent": config.manners.user_agent,
+            "User-Agent": config.politeness.user_agent,
             "Accept": "image/*,*/*;q=0.5",
             "Accept-Encoding": "identity",
         }
         self.pools = urllib3.PoolManager(
             num_pools=256,
-            maxsize=config.manners.connections,
+            maxsize=config.politeness.connections,
             ssl_context=trust(config.ca_file),
             timeout=urllib3.Timeout(connect=config.limits.connect_seconds, read=config.limits.silence),
         )
@@ -246,7 +246,7 @@ class Client:
         raise Fault("redirects", f"more than {self.config.limits.max_redirects} redirects, the last to {here}")
 
     def _consent(self, response: urllib3.BaseHTTPResponse) -> None:
-        if not self.config.manners.honour_noai:
+        if not self.config.politeness.honour_noai:
             return
         for value in response.headers.getlist("X-Robots-Tag"):
             # `unavailable_after: 25 Jun 2030` and `botname: noai` carry a colon; what follows the last one counts.

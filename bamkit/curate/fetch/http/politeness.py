@@ -1,4 +1,4 @@
-"""Manners towards one host: pace, pauses, a circuit breaker. Used by the scheduler, and once for a whole cluster."""
+"""Rate limiting of one host: pace, pauses, a circuit breaker. Used by the scheduler, and once for a whole cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 from bamkit.curate.fetch.faults import HOST_FAULTS, Fault
-from bamkit.curate.fetch.settings import Manners
+from bamkit.curate.fetch.settings import Politeness
 
 DEFAULT_RATE = 40.0
 SLOWEST = 0.5
@@ -16,19 +16,19 @@ SILENT = frozenset({"timeout", "unreachable", "reset", "tls", "bad-answer"})
 
 
 @dataclass
-class Host:
+class HostLimiter:
     """What is known of a host. `now` is always seconds of one steady clock."""
 
     name: str
     """`host:port`."""
-    manners: Manners
+    politeness: Politeness
     rate: float = -1.0
     """Requests that may start per second just now; 0 means no limit."""
     active: int = 0
     """Requests under way."""
-    trying: int = 0
+    probes: int = 0
     """How many of them an open breaker let through."""
-    ready_at: float = 0.0
+    next_start: float = 0.0
     """No request starts before this time."""
     faults: int = 0
     """Host faults in a row."""
@@ -36,11 +36,11 @@ class Host:
     """Answers of 429 in a row."""
     answered: bool = False
     """Whether any answer came in this run, be it an error."""
-    opened: int = 0
+    failed_probes: int = 0
     """Tries of the open breaker that failed; 0 while it is closed."""
     changed_at: float = 0.0
     """When the host last asked for less or the breaker opened: requests begun before say nothing new."""
-    trouble: str = ""
+    notice: str = ""
     """What to tell people when the breaker has opened; whoever tells it empties it."""
     given_up: str = ""
     """Why the host is left alone for the rest of the run."""
@@ -52,33 +52,33 @@ class Host:
     @property
     def full_rate(self) -> float:
         """The rate while the host does not complain."""
-        if self.manners.rate is not None:
-            return self.manners.rate
+        if self.politeness.rate is not None:
+            return self.politeness.rate
         return 0.0 if is_this_machine(self.name) else DEFAULT_RATE
 
-    def open_at(self) -> float | None:
+    def available_at(self) -> float | None:
         """When the next request may start; None while all connections are busy."""
-        busy = self.trying > 0 if self.opened else self.active >= self.manners.connections
-        return None if busy else self.ready_at
+        busy = self.probes > 0 if self.failed_probes else self.active >= self.politeness.connections
+        return None if busy else self.next_start
 
-    def enter(self, now: float) -> None:
+    def start(self, now: float) -> None:
         """A request starts. After a pause up to `connections` requests may start at once, then the rate holds."""
         self.active += 1
-        self.trying += self.opened > 0
+        self.probes += self.failed_probes > 0
         if self.rate:
-            self.ready_at = max(self.ready_at, now - self.manners.connections / self.rate) + 1 / self.rate
+            self.next_start = max(self.next_start, now - self.politeness.connections / self.rate) + 1 / self.rate
 
     def cancel(self, started: float) -> None:
         """A request that was `started` then is not made after all."""
         self.active -= 1
-        self.trying -= self.trying > 0 and started >= self.changed_at
+        self.probes -= self.probes > 0 and started >= self.changed_at
 
-    def leave(self, now: float, started: float, fault: Fault | None) -> None:
+    def finish(self, now: float, started: float, fault: Fault | None) -> None:
         """A request that was `started` then is over."""
         self.cancel(started)
         self.answered |= fault is None or fault.name not in SILENT
         if fault is None or fault.name not in HOST_FAULTS | {"throttled"}:
-            self.faults = self.throttles = self.opened = 0
+            self.faults = self.throttles = self.failed_probes = 0
             if self.rate:
                 self.rate = min(self.full_rate, self.rate * 1.02)
         elif started < self.changed_at:
@@ -87,43 +87,43 @@ class Host:
         elif fault.name == "throttled":
             self._throttle(fault, now)
         else:
-            self._blame(fault, now)
+            self._count_failure(fault, now)
 
     def _throttle(self, fault: Fault, now: float) -> None:
         """The host wants fewer requests: wait as long as it says and go at half the rate from then on."""
         self.throttles += 1
-        wait = backoff(self.manners, self.throttles) if fault.retry_after is None else fault.retry_after
-        if wait > self.manners.patience:
+        wait = backoff(self.politeness, self.throttles) if fault.retry_after is None else fault.retry_after
+        if wait > self.politeness.patience:
             self.given_up = f"{self.name} asks to wait {wait:,.0f} s"
             return
-        self.changed_at, self.trying = now, 0
-        self.ready_at = max(self.ready_at, now + wait)
+        self.changed_at, self.probes = now, 0
+        self.next_start = max(self.next_start, now + wait)
         if self.rate:
             self.rate = max(SLOWEST, self.rate / 2)
 
-    def _blame(self, fault: Fault, now: float) -> None:
+    def _count_failure(self, fault: Fault, now: float) -> None:
         """A fault of the host: after too many in a row only one request at a time goes through, after a pause."""
         self.faults += 1
-        if not self.opened and self.faults < self.manners.breaker_after:
+        if not self.failed_probes and self.faults < self.politeness.breaker_after:
             return
-        self.opened += 1
-        self.changed_at, self.trying = now, 0
-        how = self.manners
+        self.failed_probes += 1
+        self.changed_at, self.probes = now, 0
+        how = self.politeness
         # Nobody should wait for minutes to be told that a host is down or its name is wrong.
         tries, pause = (how.breaker_tries, how.breaker_pause) if self.answered else (1, how.first_pause)
-        if self.opened > tries:
+        if self.failed_probes > tries:
             what = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
             self.given_up = f"{self.name} {what}, the last time: {fault}"
             return
-        self.ready_at = now + pause * 2 ** (self.opened - 1)
-        if self.opened == 1:
+        self.next_start = now + pause * 2 ** (self.failed_probes - 1)
+        if self.failed_probes == 1:
             waits = ", ".join(f"{pause * 2**number:g}" for number in range(tries))
-            self.trouble = f"{self.name} failed {self.faults} times in a row ({fault}): asked again after {waits} s"
+            self.notice = f"{self.name} failed {self.faults} times in a row ({fault}): asked again after {waits} s"
 
 
-def backoff(manners: Manners, attempt: int) -> float:
+def backoff(politeness: Politeness, attempt: int) -> float:
     """Seconds to wait after the given attempt: exponential, capped, with jitter of +-50 %."""
-    longest = min(manners.backoff_cap, manners.backoff * 2 ** (attempt - 1))
+    longest = min(politeness.backoff_cap, politeness.backoff * 2 ** (attempt - 1))
     return longest * random.uniform(0.5, 1.5)
 
 

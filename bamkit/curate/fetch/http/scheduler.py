@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.addresses import host_key
-from bamkit.curate.fetch.http.politeness import Host, backoff
-from bamkit.curate.fetch.settings import Manners
+from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
+from bamkit.curate.fetch.settings import Politeness
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Job:
 class _Queue:
     """The jobs that wait for one host."""
 
-    host: Host
+    host: HostLimiter
     waiting: deque[Job] = field(default_factory=deque)
     later: list[tuple[float, int, Job]] = field(default_factory=list)
     """Jobs to try again, each with the time before which it must not start."""
@@ -43,17 +43,17 @@ class _Queue:
 
     def due(self) -> float | None:
         """When the next job may start; None if nothing waits or all connections are busy."""
-        opens = self.host.open_at()
-        if opens is None or self.waiting:
-            return opens
-        return max(opens, self.later[0][0]) if self.later else None
+        available = self.host.available_at()
+        if available is None or self.waiting:
+            return available
+        return max(available, self.later[0][0]) if self.later else None
 
     def take(self, now: float) -> Job:
         # Those that failed before go first, or the last ones would wait for a whole queue; but a host that may be down
         # is tried with another one, since the fault could be the file's.
-        first = self.later and self.later[0][0] <= now and not (self.host.opened and self.waiting)
+        first = self.later and self.later[0][0] <= now and not (self.host.failed_probes and self.waiting)
         job = heapq.heappop(self.later)[2] if first else self.waiting.popleft()
-        self.host.enter(now)
+        self.host.start(now)
         job.started = now
         return job
 
@@ -67,9 +67,9 @@ class Scheduler:
     """
 
     def __init__(
-        self, manners: Manners, known: frozenset[str] = frozenset(), clock: Callable[[], float] = time.monotonic
+        self, politeness: Politeness, known: frozenset[str] = frozenset(), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.manners, self.known, self.clock = manners, known, clock
+        self.politeness, self.known, self.clock = politeness, known, clock
         self.given_up: list[tuple[str, str]] = []
         self.failed: list[Job] = []
         self.notes: list[str] = []
@@ -134,10 +134,10 @@ class Scheduler:
         """Report how a job went; True if it will be tried again or its host is given up, False if it is over."""
         with self._change:
             now, queue = self.clock(), job.queue
-            queue.host.leave(now, job.started, fault)
-            if queue.host.trouble:
-                self.notes.append(queue.host.trouble)
-                queue.host.trouble = ""
+            queue.host.finish(now, job.started, fault)
+            if queue.host.notice:
+                self.notes.append(queue.host.notice)
+                queue.host.notice = ""
             job.attempts += 1
             job.fault = fault
             again = self._again(queue, job, fault, now)
@@ -173,13 +173,13 @@ class Scheduler:
             return False
         job.throttled += fault.name == "throttled"
         tries = job.attempts - job.throttled
-        if job.throttled >= self.manners.throttled_attempts or tries >= self.manners.attempts:
+        if job.throttled >= self.politeness.throttled_attempts or tries >= self.politeness.attempts:
             return False
         if queue.host.given_up:
             queue.waiting.append(job)
             return True
         # After a 429 the whole host waits; the job itself need not.
-        wait = 0.0 if fault.name == "throttled" else backoff(self.manners, tries)
+        wait = 0.0 if fault.name == "throttled" else backoff(self.politeness, tries)
         heapq.heappush(queue.later, (now + wait, next(self._count), job))
         return True
 
@@ -197,7 +197,7 @@ class Scheduler:
     def _queue(self, url: str) -> _Queue:
         name = host_key(url)
         if name not in self._queues:
-            self._queues[name] = _Queue(Host(name, self.manners))
+            self._queues[name] = _Queue(HostLimiter(name, self.politeness))
         return self._queues[name]
 
     def _push(self, queue: _Queue) -> None:

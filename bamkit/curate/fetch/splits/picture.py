@@ -13,14 +13,14 @@ from PIL import Image
 
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.originals import Picture
-from bamkit.curate.fetch.settings import Build, Limits
+from bamkit.curate.fetch.settings import Limits, PictureSettings
 from bamkit.curate.fetch.splits import decode
 from bamkit.curate.fetch.splits.decode import Header
 
 LONGEST_SIDE = 16_383  # of a WebP file; JPEG allows 65,535
 
 
-def build(data: bytes, how: Build, limits: Limits) -> tuple[Picture, Header]:
+def build(data: bytes, how: PictureSettings, limits: Limits) -> tuple[Picture, Header]:
     """Decode a file and make the picture of a split. The same bytes and settings always give the same result.
 
     Raises Fault with the reason if the file is no picture that can be used.
@@ -48,7 +48,7 @@ def build(data: bytes, how: Build, limits: Limits) -> tuple[Picture, Header]:
     return Picture(encode(made, how), made.width, made.height, phash(made)), header
 
 
-def scaled_size(size: tuple[int, int], how: Build) -> tuple[int, int]:
+def scaled_size(size: tuple[int, int], how: PictureSettings) -> tuple[int, int]:
     """What a picture of `size` (upright) is scaled to, before it is cropped or padded."""
     width, height = size
     if how.fit == "squash":
@@ -57,7 +57,7 @@ def scaled_size(size: tuple[int, int], how: Build) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def fit(flat: Image.Image, how: Build, turn: int, scaled: tuple[int, int], reduced: bool) -> Image.Image:
+def fit(flat: Image.Image, how: PictureSettings, turn: int, scaled: tuple[int, int], reduced: bool) -> Image.Image:
     """Scale (and crop) a decoded picture and turn it upright.
 
     Downscaling is antialiased: Lanczos from a fully decoded picture, bicubic where the JPEG decoder has already
@@ -74,7 +74,7 @@ def fit(flat: Image.Image, how: Build, turn: int, scaled: tuple[int, int], reduc
     return decode.upright(flat.resize(target, kernel, box=box), turn)
 
 
-def encode(picture: Image.Image, how: Build) -> bytes:
+def encode(picture: Image.Image, how: PictureSettings) -> bytes:
     """The file as bytes: JPEG without colour subsampling, or lossless PNG or WebP; no metadata."""
     with _file() as file:
         if how.format == "jpeg":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import bamkit
+from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical, digest
@@ -17,11 +18,11 @@ from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.http.politeness import is_this_machine
 from bamkit.curate.fetch.ledger import Row
-from bamkit.curate.fetch.settings import Fetch
+from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Assignment, Manifest, Place
 from bamkit.curate.fetch.splits.shards import about_of, current, damaged, shard_names, write_missing, write_split
 from bamkit.curate.fetch.store import Store
-from bamkit.curate.fetch.summary import SplitsDone
+from bamkit.curate.fetch.summary import SelectionResult
 
 BATCH = 1000
 
@@ -34,7 +35,7 @@ class Publication:
         workspace: Workspace,
         manifest: Manifest,
         plan: Assignment,
-        config: Fetch,
+        config: FetchSettings,
         store: Store,
         given_up: Mapping[str, str],
     ) -> None:
@@ -70,7 +71,7 @@ class Publication:
     def about(self) -> dict[str, Any]:
         """The metadata of the split folder; its id follows from what is in it and how it was built."""
         about = {"kind": "split", "name": self.manifest.name, "selection_id": self.manifest.selection_id}
-        about |= {"build": self.config.build.about(), "bamkit": bamkit.__version__}
+        about |= {"build": self.config.picture.about(), "bamkit": bamkit.__version__}
         inside = hashlib.sha256()
         for split, places in self.plan.splits.items():
             for place, row in self.rows(places):
@@ -82,15 +83,14 @@ class Publication:
 
     def rows(self, places: list[Place]) -> Iterator[tuple[Place, Row]]:
         """Places with their rows of the ledger."""
-        for start in range(0, len(places), BATCH):
-            part = places[start : start + BATCH]
+        for part in batched(places, BATCH):
             found = self.store.ledger.rows(self.manifest.src[place.row] or "" for place in part)
             for place in part:
                 yield place, found[self.manifest.src[place.row] or ""]
 
     def unbuilt(self) -> Iterator[Row]:
         """The rows whose picture is not built yet, one for each file."""
-        seen = self.store.built.known()
+        seen = self.store.cache.known()
         for places in self.plan.splits.values():
             for _, row in self.rows(places):
                 if row.sha256 not in seen:
@@ -121,7 +121,7 @@ class Publication:
         names = [name for split, its in self.plan.splits.items() for name in shard_names(split, len(its), rows)]
         return current(self.folder, names, self.about["split_id"])
 
-    def write(self, stream: TextIO | None) -> SplitsDone:
+    def write(self, stream: TextIO | None) -> SelectionResult:
         """Write the folder, unless it is up to date, and say what is in it."""
         before = built_at(self.folder)
         if not self.is_current:
@@ -130,14 +130,14 @@ class Publication:
                 for path in damaged(self.folder):
                     progress.write(f"{path} is damaged: it is written anew")
                 write_split(
-                    self.folder, self.manifest, self.plan.splits, self.rows, self.store.built.get, self.about,
-                    self.config.build, self.config.shard_rows, lambda more: progress.update(progress.done + more),
+                    self.folder, self.manifest, self.plan.splits, self.rows, self.store.cache.get, self.about,
+                    self.config.picture, self.config.shard_rows, lambda more: progress.update(progress.done + more),
                 )  # fmt: skip
             write_missing(
                 self.folder / "missing.parquet", self.manifest, self.plan.missing, self.absent.__getitem__, self.about
             )
-        build = self.config.build
-        return SplitsDone(
+        build = self.config.picture
+        return SelectionResult(
             self.manifest.name,
             {split: (len(its), len(self.manifest.rows(split))) for split, its in self.plan.splits.items()},
             sum(place.replaces is not None for its in self.plan.splits.values() for place in its),

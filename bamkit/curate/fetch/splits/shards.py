@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bamkit.common.batches import batched
 from bamkit.common.contract import missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import KEY, canonical, read_about, write_table
 from bamkit.common.workspace import flush
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
-from bamkit.curate.fetch.settings import Build
+from bamkit.curate.fetch.settings import PictureSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, Place
 
 GROUP_ROWS = 100
@@ -38,7 +39,7 @@ def write_split(
     rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
     picture: Callable[[str], Picture],
     about: dict[str, Any],
-    how: Build,
+    how: PictureSettings,
     shard_rows: int,
     step: Callable[[int], None],
 ) -> None:
@@ -58,7 +59,7 @@ def write_split(
                 part = its[number * shard_rows : (number + 1) * shard_rows]
                 batches = (
                     _batch(manifest, split, chunk, rows, picture, how.format)
-                    for chunk in _chunks(part, how.at_once(GROUP_ROWS))
+                    for chunk in batched(part, how.at_once(GROUP_ROWS))
                 )
                 _stream(batches, temporary, {**about, "split": split}, step)
         for temporary, path in ready:
@@ -174,8 +175,3 @@ def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         while (table := coming.result()) is not None:
             coming = pool.submit(next, making, None)
             yield table
-
-
-def _chunks(items: list[Place], size: int) -> Iterator[list[Place]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
