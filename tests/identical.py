@@ -28,7 +28,8 @@ select --emotion gloomy --top 40 --test 8 --without people --group-by project --
 select --emotion peaceful --top 30 --test 5 --sample random --seed 3 --name drawn
 select --emotion peaceful --top 30 --test 5 --match happy --name matched
 fetch happy scary --size 72
-train --steps 12 --width 8 --size 72 --crop 64 --seed 1 --device cpu --name tiny --from happy --to scary --generator unet --halvings 5
+train --steps 12 --width 8 --size 72 --crop 64 --seed 1 --device cpu --name tiny \
+  --from happy --to scary --generator unet --halvings 5
 translate tiny
 """.strip().splitlines()
 KEPT = ("selections/*.parquet", "splits/*/*.parquet", "runs/tiny/checkpoints/*.pt", "translations/**/*.png")
