@@ -49,9 +49,8 @@ def ask_crowd(scenes: dict[int, Scene], seed: int) -> Crowd:
             for turn in range(3):
                 shown = batch if turn < 2 else [mid for mid in batch if rng.random() < 0.085]
                 _one_hit(crowd, name, shown, scenes, votes, rng.choice(workers), rng)
-        found = {mid: _verdict(answers) for mid, answers in votes.items()}
-        order = sorted(mids, key=lambda mid, found=found: (LABELS.index(found[mid]), mid))
-        crowd.labels += [(mid, name, found[mid]) for mid in order]
+        verdicts = sorted((LABELS.index(_verdict(votes[mid])), mid) for mid in mids)
+        crowd.labels += [(mid, name, LABELS[label]) for label, mid in verdicts]
     return crowd
 
 

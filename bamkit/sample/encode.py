@@ -7,7 +7,8 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from PIL import Image, ImageChops, ImageCms, ImageDraw
+import numpy as np
+from PIL import Image, ImageCms, ImageDraw
 
 from bamkit.sample.addresses import path_of
 from bamkit.sample.painter import paint
@@ -74,8 +75,8 @@ def _rounded(image: Image.Image) -> Image.Image:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    red, green, blue = image.reduce(8).split()
-    return max(ImageChops.difference(a, b).getextrema()[1] for a, b in ((red, green), (green, blue))) < 12
+    pixels = np.asarray(image.reduce(8)).astype(np.int16)
+    return int(np.abs(np.diff(pixels, axis=2)).max()) < 12
 
 
 @cache

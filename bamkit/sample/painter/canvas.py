@@ -105,7 +105,7 @@ class Canvas:
         if self.wobble:
             turned = placed[..., ::-1] * (0.021, 0.017) + placed * (0.006, 0.009) + self.phase
             placed = placed + self.wobble * SUPERSAMPLE * (np.sin(turned) + 0.4 * np.sin(2.7 * turned + 1))
-        return placed.ravel().tolist()
+        return [float(value) for value in placed.ravel()]
 
     def shape(self, points: ArrayLike, color: Color, line: float = 1.0, bump: float = 1.0) -> None:
         self.ops.append(Shape(self.place(points), color, line, bump))
@@ -140,7 +140,8 @@ class Local:
         self._origin = np.array([x, y])
 
     def world(self, points: ArrayLike) -> Points:
-        return np.asarray(points, dtype=np.float64) @ self._matrix + self._origin
+        placed: Points = np.asarray(points, dtype=np.float64) @ self._matrix + self._origin
+        return placed
 
     def poly(self, points: ArrayLike, color: Color, line: float = 1.0, bump: float = 1.0) -> None:
         """A polygon with straight sides."""
@@ -217,7 +218,8 @@ def _spline(count: int, closed: bool, steps: int) -> NDArray[np.float64]:
 def smooth(points: ArrayLike, closed: bool = False, steps: int = 6) -> Points:
     """The Catmull-Rom curve through the points, shape (n, 2)."""
     points = np.asarray(points, dtype=np.float64)
-    return _spline(len(points), closed, steps) @ points
+    curve: Points = _spline(len(points), closed, steps) @ points
+    return curve
 
 
 def mix(a: Color, b: Color, share: float) -> Color:

@@ -30,7 +30,7 @@ def comic(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
         # Printed nights are blue, not black: lines and dots must still be seen on them.
         color = color**0.8
     shade = 1 - _luminance(color)
-    screen = textures.cut(textures.dots(), *shade.shape, rng)
+    screen = textures.cut(textures.dots(), shade.shape, rng)
     amount = np.clip((shade * 0.95 - screen) * 4 + 0.5, 0, 1)[..., None]
     color *= 1 - (0.34 if light.mood != "happy" else 0.22) * amount
     return _panel(_image(color), light, rng)
@@ -40,7 +40,7 @@ def pen_ink(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     """Ink lines and hatching on paper over a thin wash of colour; at night white lines scratched into black."""
     color = _floats(raster.flat(canvas))
     lines = 1 - _floats(raster.outlines(canvas, 0.25 * canvas.unit))
-    hatch = textures.cut(textures.hatching(), *lines.shape, rng)
+    hatch = textures.cut(textures.hatching(), lines.shape, rng)
     grain = _paper(lines.shape, rng)[..., None]
     tone = _luminance(color)
     if light.dark:
@@ -61,7 +61,7 @@ def graphite(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     """Grey pencil: soft outlines, slanting strokes, the tooth of the paper."""
     tone = _luminance(_floats(raster.flat(canvas)))
     lines = 1 - _floats(raster.outlines(canvas, 0.26 * canvas.unit, 20))
-    strokes = textures.cut(textures.pencil(), *tone.shape, rng)
+    strokes = textures.cut(textures.pencil(), tone.shape, rng)
     lead = 1 - np.clip(1.3 * tone, 0, 1) ** 0.88 if light.dark else 1 - tone**0.9
     lead = lead * np.clip(0.92 + 0.13 * strokes, 0.3, 1.25) + 0.55 * lines * np.clip(0.9 + 0.2 * strokes, 0.4, 1.2)
     sheet = 0.965 + 0.008 * _paper(tone.shape, rng)
@@ -78,7 +78,7 @@ def watercolor(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     color += 0.75 * np.minimum(color - soft, 0)
     shape = color.shape[:2]
     grain = _paper(shape, rng)
-    strength = (0.92 if light.dark else 0.78) + 0.075 * textures.cut(textures.noise(34, seed=12), *shape, rng)
+    strength = (0.92 if light.dark else 0.78) + 0.075 * textures.cut(textures.noise(34, seed=12), shape, rng)
     strength += 0.03 * grain
     if rng.random() < 0.55:
         strength *= _rim(shape, rng)
@@ -96,7 +96,7 @@ def oilpaint(canvas: Canvas, light: Light, rng: random.Random) -> Image.Image:
     small = np.asarray(detail) > 3
     place = rng.random()
     broad, fine = (
-        [textures.cut(tile, height, width, random.Random(place)) for tile in textures.strokes(*size)]
+        [textures.cut(tile, (height, width), random.Random(place)) for tile in textures.strokes(*size)]
         for size in ((22.0, 7.5), (7.5, 3.0))
     )
     dy, dx, paint = (np.where(small, b, a) for a, b in zip(broad, fine, strict=True))
@@ -150,7 +150,7 @@ def _luminance(color: Floats) -> Floats:
 
 
 def _paper(shape: tuple[int, ...], rng: random.Random) -> Floats:
-    return textures.cut(textures.paper(), shape[0], shape[1], rng)
+    return textures.cut(textures.paper(), shape, rng)
 
 
 def _blurred(image: Image.Image, size: float) -> Floats:
@@ -171,7 +171,8 @@ def _taken(source: NDArray[np.uint8], dy: NDArray[np.generic], dx: NDArray[np.ge
     columns = np.clip(np.arange(width, dtype=np.int32)[None, :] + dx.astype(np.int32), 0, width - 1)
     # One 32-bit number a pixel: taking those is several times as fast as taking rows of three bytes.
     padded = np.dstack([source, source[..., :1]]).view(np.uint32).ravel()
-    return padded.take(rows * width + columns).view(np.uint8).reshape(height, width, 4)[..., :3]
+    taken: NDArray[np.uint8] = padded.take(rows * width + columns).view(np.uint8).reshape(height, width, 4)
+    return taken[..., :3]
 
 
 def _rim(shape: tuple[int, ...], rng: random.Random) -> Floats:
@@ -179,8 +180,9 @@ def _rim(shape: tuple[int, ...], rng: random.Random) -> Floats:
     height, width = shape
     y, x = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
     edge = np.minimum(np.minimum(y, height - 1 - y)[:, None], np.minimum(x, width - 1 - x)[None, :])
-    uneven = 2.2 * textures.cut(textures.noise(9, seed=14), height, width, rng)
-    return np.clip((edge + uneven - rng.uniform(6, 16)) / 3, 0, 1)
+    uneven = 2.2 * textures.cut(textures.noise(9, seed=14), shape, rng)
+    rim: Floats = np.clip((edge + uneven - rng.uniform(6, 16)) / 3, 0, 1)
+    return rim
 
 
 def _panel(image: Image.Image, light: Light, rng: random.Random) -> Image.Image:

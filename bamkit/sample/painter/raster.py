@@ -101,10 +101,11 @@ def _glow(image: Image.Image, op: Glow) -> None:
     right, bottom = min(x + width, image.width), min(y + height, image.height)
     if right <= left or bottom <= top:
         return
-    box = tuple(
-        min(max((edge - start) / size, 0.0), 1.0) * mask.width
-        for edge, start, size in ((left, x, width), (top, y, height), (right, x, width), (bottom, y, height))
-    )
+
+    def inside(edge: int, start: int, size: int) -> float:
+        return min(max((edge - start) / size, 0.0), 1.0) * mask.width
+
+    box = inside(left, x, width), inside(top, y, height), inside(right, x, width), inside(bottom, y, height)
     mask = mask.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box)
     image.paste(op.color, (left, top, right, bottom), mask)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import random
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Floats = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 TILE = 640
 """Side of every tile in pixels; tiles repeat without a seam."""
 
 
-def cut(tile: NDArray[np.generic], height: int, width: int, rng: random.Random) -> NDArray[np.generic]:
-    """`height` x `width` pixels of a repeating tile from a random place."""
+def cut(tile: NDArray[Number], shape: tuple[int, ...], rng: random.Random) -> NDArray[Number]:
+    """`shape` (height, width, ...) pixels of a repeating tile from a random place."""
+    height, width = shape[:2]
     rows = (np.arange(height) + rng.randrange(TILE)) % TILE
     columns = (np.arange(width) + rng.randrange(TILE)) % TILE
     return tile.take(rows, axis=0).take(columns, axis=1)
@@ -33,20 +36,20 @@ def noise(along: float, across: float | None = None, angle: float = 0.0, seed: i
     keep = np.exp(-2 * (math.pi**2) * ((u * along) ** 2 + (v * across) ** 2))
     keep[0, 0] = 0
     blurred = np.fft.irfft2(np.fft.rfft2(white) * keep, s=(TILE, TILE))
-    return (blurred / blurred.std()).astype(np.float32)
+    return np.asarray(blurred / blurred.std(), np.float32)
 
 
 @cache
 def paper() -> Floats:
     """The tooth of rough paper, deviation 1."""
-    return (0.7 * noise(1.1, seed=2) + 0.6 * noise(2.6, seed=3) + 0.35 * noise(9, seed=4)).astype(np.float32)
+    return np.asarray(0.7 * noise(1.1, seed=2) + 0.6 * noise(2.6, seed=3) + 0.35 * noise(9, seed=4), np.float32)
 
 
 @cache
 def pencil() -> Floats:
     """Slanting pencil strokes over the tooth of paper, deviation about 1."""
     strokes = 0.6 * noise(13, 0.8, -0.9, seed=5) + 0.4 * noise(8, 0.8, -0.5, seed=15)
-    return (strokes + 0.7 * noise(0.6, seed=6) + 0.2 * noise(24, seed=7)).astype(np.float32)
+    return np.asarray(strokes + 0.7 * noise(0.6, seed=6) + 0.2 * noise(24, seed=7), np.float32)
 
 
 @cache
@@ -70,7 +73,7 @@ def dots() -> Floats:
     y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
     turns = 2 * math.pi * 80 / TILE
     screen = 0.5 - 0.25 * (np.cos(turns * (x + y)) + np.cos(turns * (x - y)))
-    return screen.astype(np.float32)
+    return np.asarray(screen, np.float32)
 
 
 @cache
