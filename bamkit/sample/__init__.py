@@ -5,8 +5,8 @@ picture is painted from the attributes that its row is scored on; `SampleServer`
 """
 
 from bamkit.sample.database import APPLICATION_ID, DEFAULT_PORT, make_sample
-from bamkit.sample.painter import paint, paint_scene
 from bamkit.sample.faults import placeholder
+from bamkit.sample.painter import paint, paint_scene
 from bamkit.sample.server import SampleServer
 from bamkit.sample.truth import Scene, truth
 
