@@ -27,7 +27,8 @@ def test_prevalence_counts_every_pair_once():
     assert found.num_rows == len(ATTRIBUTES) * len(LABELS)
     flower = row(found, "content_flower", "positive")
     assert flower["count"] == table["content_flower"].to_pylist().count("positive") > 5
-    assert (flower["low"], flower["high"]) == statistics.wilson(flower["count"], 80)
+    share = statistics.wilson(flower["count"], 80)
+    assert (flower["share"], flower["low"], flower["high"]) == (share.value, share.low, share.high)
     for attribute in ATTRIBUTES:
         assert sum(r["count"] for r in found.to_pylist() if r["attribute"] == attribute) == 80
     assert flower["lift"] is None

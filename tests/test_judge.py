@@ -1,6 +1,7 @@
 """The judge: what it may be trained on, how it is fitted, its card, its refusal, its pretrained weights."""
 
 import json
+import math
 
 import evaluation_world as w
 import numpy as np
@@ -137,6 +138,29 @@ def test_calibration_is_taken_to_even_odds():
     assert mixture.item() == pytest.approx(0.2, abs=0.02)
     even = torch.sigmoid(network.slope * float(logits.mean()) + network.offset - network.prior)
     assert even.item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_platt_recovers_the_slope_and_never_reverses_the_order():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, 6000)
+    labels = rng.random(6000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
+    a, b = fit.platt(labels, logits)
+    assert a == pytest.approx(0.5, abs=0.05)
+    assert b == pytest.approx(-1, abs=0.1)
+    assert fit.platt([False, True] * 20, [5.0, -5.0] * 20)[0] > 0
+    a, b = fit.platt([True] * 5 + [False] * 5, [9.0] * 5 + [-9.0] * 5)
+    assert math.isfinite(a)
+    assert fit.platt([True, True], [1.0, 2.0]) == (1.0, 0.0)
+
+
+def test_platt_agrees_with_scikit_learn():
+    calibration = pytest.importorskip("sklearn.calibration")
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, 300)
+    labels = rng.random(300) < 1 / (1 + np.exp(-logits))
+    expected = calibration._SigmoidCalibration().fit(logits, labels.astype(int))
+    a, b = fit.platt(labels, logits)
+    assert (a, b) == (pytest.approx(-expected.a_, abs=1e-3), pytest.approx(-expected.b_, abs=1e-3))
 
 
 # --- training ---

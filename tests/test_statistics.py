@@ -11,26 +11,32 @@ from scipy import stats
 from bamkit.common import statistics as s
 
 
+def bounds(estimate):
+    return estimate.low, estimate.high
+
+
 @pytest.mark.parametrize(
     ("successes", "n", "confidence"), [(0, 10, 0.95), (81, 263, 0.95), (7, 7, 0.9), (1, 1000, 0.99)]
 )
 def test_wilson_agrees_with_scipy(successes, n, confidence):
     expected = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    assert s.wilson(successes, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    found = s.wilson(successes, n, confidence)
+    assert (found.value, found.n) == (successes / n, n)
+    assert bounds(found) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 400), st.floats(0.5, 0.999))
 def test_wilson_holds_the_share_and_mirrors(a, b, confidence):
-    low, high = s.wilson(a, a + b, confidence)
+    low, high = bounds(s.wilson(a, a + b, confidence))
     assert 0 <= low <= high <= 1
     if a + b:
         assert low <= a / (a + b) <= high
-    assert s.wilson(b, a + b, confidence) == pytest.approx((1 - high, 1 - low))
+    assert bounds(s.wilson(b, a + b, confidence)) == pytest.approx((1 - high, 1 - low))
 
 
 def test_wilson_knows_nothing_from_nothing_and_refuses_nonsense():
-    assert s.wilson(0, 0) == (0.0, 1.0)
+    assert bounds(s.wilson(0, 0)) == (0.0, 1.0)
     for successes, n in ((3, 2), (-1, 5)):
         with pytest.raises(ValueError, match="of"):
             s.wilson(successes, n)
@@ -49,35 +55,42 @@ def test_wilson_knows_nothing_from_nothing_and_refuses_nonsense():
     ],
 )
 def test_difference_of_proportions_gives_the_published_intervals(counts, expected):
-    assert s.difference_of_proportions(*counts) == pytest.approx(expected, abs=5.1e-5)
+    found = s.difference_of_proportions(*counts)
+    assert bounds(found) == pytest.approx(expected, abs=5.1e-5)
+    assert found.value == pytest.approx(counts[0] / counts[1] - counts[2] / counts[3])
 
 
 def test_difference_of_proportions_of_nothing():
-    assert s.difference_of_proportions(0, 0, 3, 5) == (-1.0, 1.0)
+    assert bounds(s.difference_of_proportions(0, 0, 3, 5)) == (-1.0, 1.0)
 
 
-def test_bootstrap_mean_is_seeded_close_to_t_and_ignores_nan():
+def test_bootstrap_mean_is_seeded_close_to_t_and_refuses_nan():
     values = np.random.default_rng(5).normal(3.0, 2.0, size=800)
-    found = s.bootstrap_mean([*values, math.nan], seed=1)
+    found = s.bootstrap_mean(s.finite([*values, math.nan]), seed=1)
     assert found == s.bootstrap_mean(values, seed=1)
     assert found != s.bootstrap_mean(values, seed=2)
+    assert (found.value, found.n) == (values.mean(), 800)
     expected = stats.t.interval(0.95, 799, values.mean(), stats.sem(values))
-    assert found == pytest.approx(expected, abs=0.02)
-    assert all(math.isnan(bound) for bound in s.bootstrap_mean([]))
+    assert bounds(found) == pytest.approx(expected, abs=0.02)
+    assert all(math.isnan(bound) for bound in bounds(s.bootstrap_mean([])))
+    assert math.isnan(s.bootstrap_mean([1.0]).low)
+    with pytest.raises(ValueError, match="nan"):
+        s.bootstrap_mean([1.0, math.nan])
+
+
+def test_bootstrap_mean_of_few_values_is_as_wide_as_students():
+    values = np.array([-1.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    found = s.bootstrap_mean(values, resamples=20_000)
+    expected = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
+    assert found.high - found.low == pytest.approx(expected[1] - expected[0], rel=0.1)
 
 
 def test_bootstrap_mean_of_more_values_than_one_block_of_draws():
-    # 4 million draws a block: 3,000 values and 2,000 resamples need two.
+    # 500,000 draws a block: 3,000 values and 2,000 resamples need twelve.
     values = np.arange(3000.0)
-    low, high = s.bootstrap_mean(values)
+    low, high = bounds(s.bootstrap_mean(values))
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(3000), rel=0.1)
-
-
-def test_bootstrap_mean_covers_the_truth():
-    random = np.random.default_rng(0)
-    intervals = [s.bootstrap_mean(random.exponential(1.0, 80), resamples=300, seed=i) for i in range(200)]
-    assert 0.87 <= np.mean([low <= 1 <= high for low, high in intervals]) <= 0.99
 
 
 def test_standardised_mean_difference():
@@ -113,7 +126,7 @@ def test_lift_and_pmi():
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=60))
 def test_auc_is_the_chance_that_a_positive_wins(pairs):
     wins = [(p > q) + (p == q) / 2 for a, p in pairs if a for b, q in pairs if not b]
-    found = s.auc([label for label, _ in pairs], [score for _, score in pairs])
+    found = s.auc([label for label, _ in pairs], [score for _, score in pairs]).value
     assert found == pytest.approx(np.mean(wins)) if wins else math.isnan(found)
 
 
@@ -121,52 +134,65 @@ def test_auc_interval_agrees_with_the_bootstrap_and_stays_inside():
     random = np.random.default_rng(3)
     labels = random.random(600) < 0.4
     scores = np.round(random.normal(labels * 0.8, 1.0), 1)  # rounded, so that there are ties
-    low, high = s.auc_interval(labels, scores)
     draws = [random.integers(0, 600, 600) for _ in range(400)]
-    expected = np.quantile([s.auc(labels[d], scores[d]) for d in draws], [0.025, 0.975])
-    assert (low, high) == pytest.approx(tuple(expected), abs=0.01)
-    assert s.auc_interval([True, True, False, False], [3, 2, 1, 0]) == (1.0, 1.0)
-    assert s.auc_interval([True, False], [1, 0]) == (0.0, 1.0)
+    expected = np.quantile([stats.mannwhitneyu(scores[d][labels[d]], scores[d][~labels[d]]).statistic
+                            / (labels[d].sum() * (~labels[d]).sum()) for d in draws], [0.025, 0.975])  # fmt: skip
+    assert bounds(s.auc(labels, scores)) == pytest.approx(tuple(expected), abs=0.015)
+    perfect, reversed_ = s.auc([True, True, False, False], [3, 2, 1, 0]), s.auc([True, False], [0, 1])
+    assert (perfect.value, perfect.high) == (1.0, 1.0)
+    assert 0.2 < perfect.low < 0.7
+    assert (reversed_.value, reversed_.low) == (0.0, 0.0)
+    assert bounds(s.auc([True, True], [1, 0])) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("area", "m", "n"), [(0.92, 15, 40), (0.5, 8, 8), (0.99, 200, 100), (0.05, 20, 30)])
+def test_auc_interval_solves_newcombes_equation(area, m, n):
+    """At either end the estimate lies z deviations away, with Hanley and McNeil's variance at that end."""
+    wins = np.zeros(m * n)
+    wins[: round(area * m * n)] = 1
+    labels = np.repeat([True, False], [m, n])
+    # Scores with exactly that share of wins: each positive beats so many negatives as its part of the wins says.
+    beaten = wins.reshape(m, n).sum(axis=1)
+    scores = np.concatenate([beaten - 0.5, np.arange(n)])
+    found = s.auc(labels, scores)
+    assert found.value == pytest.approx(area, abs=0.01)
+    for end in bounds(found):
+        q1, q2, size = end / (2 - end), 2 * end * end / (1 + end), (m + n) / 2 - 1
+        variance = (end * (1 - end) + size * (q1 - end**2) + size * (q2 - end**2)) / (m * n)
+        assert abs(found.value - end) == pytest.approx(1.959964 * math.sqrt(variance), rel=1e-4)
 
 
 def test_average_precision_by_hand_and_its_interval():
     labels, scores = [True, False, True, False], [4, 3, 2, 1]
-    assert s.average_precision(labels, scores) == pytest.approx((1 / 1 + 2 / 3) / 2)
-    assert math.isnan(s.average_precision([False], [1.0]))
-    assert math.isnan(s.average_precision_interval([False], [1.0]).low)
+    found = s.average_precision(labels, scores)
+    assert found.value == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert found.n == 4
+    assert math.isnan(s.average_precision([False], [1.0]).value)
+    assert bounds(s.average_precision([False], [1.0])) == (0.0, 1.0)
     random = np.random.default_rng(4)
     labels = random.random(500) < 0.3
     scores = np.round(random.normal(labels, 1.0), 1)
-    low, high = s.average_precision_interval(labels, scores)
-    assert low < s.average_precision(labels, scores) < high
-    assert (low, high) == s.average_precision_interval(labels, scores)
     positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
     draws = [
         np.concatenate([random.choice(positive, positive.size), random.choice(negative, negative.size)])
-        for _ in range(600)
-    ]
-    expected = np.quantile([s.average_precision(labels[d], scores[d]) for d in draws], [0.025, 0.975])
-    assert (low, high) == pytest.approx(tuple(expected), abs=0.02)
-
-
-def test_average_precision_interval_of_many_scores_is_that_of_single_items():
-    """Beyond 500 distinct scores it draws groups of neighbours: the same interval as drawing items."""
-    random = np.random.default_rng(8)
-    labels = random.random(3000) < 0.2
-    scores = random.normal(labels * 1.2, 1.0)
-    positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
-    draws = (
-        np.concatenate([random.choice(positive, positive.size), random.choice(negative, negative.size)])
         for _ in range(300)
-    )
-    expected = np.quantile([s.average_precision(labels[d], scores[d]) for d in draws], [0.025, 0.975])
-    assert s.average_precision_interval(labels, scores, resamples=2000) == pytest.approx(tuple(expected), abs=0.008)
+    ]
+    low, high = np.quantile([s.average_precision(labels[d], scores[d]).value for d in draws], [0.025, 0.975])
+    found = s.average_precision(labels, scores)
+    assert found.low < low < found.value < high < found.high
+    assert found.high - found.low < 1.5 * (high - low)
+
+
+def test_a_perfect_order_of_few_positives_is_not_certain():
+    found = s.average_precision([True, True, False, False], [4, 3, 2, 1])
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert bounds(found) == bounds(s.wilson(2, 2))
 
 
 def test_precision_and_recall():
     precision, recall = s.precision_recall([1, 1, 1, 0, 0], [1, 1, 0, 1, 0])
     assert (precision.value, recall.value) == pytest.approx((2 / 3, 2 / 3))
-    assert (precision.low, precision.high) == s.wilson(2, 3)
+    assert precision == s.wilson(2, 3)
     assert math.isnan(s.precision_recall([0, 1], [0, 0])[0].value)
 
 
@@ -196,3 +222,18 @@ def test_quantiles_of_a_histogram():
         np.quantile(values, [0.05, 0.5, 0.95]), abs=0.02
     )
     assert np.isnan(s.quantiles_of_histogram([0, 0], [0, 1, 2], 0.5))
+
+
+def test_calibration_by_tenths_of_known_cases():
+    """The judge's bins: their edges are exact, so that 0.3 lies in [0.3, 0.4)."""
+    probabilities, tenths = np.array([0.3] * 4 + [0.75] * 4), np.arange(11) / 10
+    bins = s.calibration([1, 0, 0, 0, 1, 1, 1, 0], probabilities, tenths, probabilities)
+    filled = [(each.low, each.observed.n, each.observed.value) for each in bins if each.observed.n]
+    assert filled == [(0.3, 4, 0.25), (0.7, 4, 0.75)]
+    assert s.expected_calibration_error(bins) == pytest.approx(0.025)
+
+
+def test_estimates_are_told_with_n_and_become_json():
+    assert str(s.wilson(71, 100)) == "0.71 [0.6146, 0.7899], n = 100"
+    assert str(s.bootstrap_mean([2.0])) == "2, n = 1"
+    assert s.bootstrap_mean([2.0]).as_dict()["low"] is None

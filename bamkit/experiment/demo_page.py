@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bamkit.common.contract import ATTRIBUTES, short
-from bamkit.common.intervals import bootstrap_mean
 from bamkit.common.pages import Page, Picture
+from bamkit.common.statistics import bootstrap_mean
 from bamkit.common.workspace import Workspace
 
 if TYPE_CHECKING:

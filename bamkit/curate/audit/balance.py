@@ -49,9 +49,9 @@ def prevalence(rows: pa.Table, database: LabelCounts | None = None) -> pa.Table:
 
     found = []
     for attribute, label, count, n in _label_counts(rows):
-        low, high = statistics.wilson(count, n)
-        share = count / n if n else math.nan
-        found.append((attribute, label, count, n, share, low, high, _lift(share, attribute, label, database)))
+        share = statistics.wilson(count, n)
+        times = _lift(share.value, attribute, label, database)
+        found.append((attribute, label, count, n, share.value, share.low, share.high, times))
     names = ("attribute", "label", "count", "n", "share", "low", "high", "lift")
     return pa.table({name: list(column) for name, column in zip(names, zip(*found, strict=True), strict=True)})
 
@@ -115,9 +115,9 @@ def _compare_scores(a: pa.Table, b: pa.Table) -> pa.Table:
         row: dict[str, object] = {"attribute": attribute}
         sides = [statistics.finite(table[f"{attribute}_score"].to_numpy()) for table in (a, b)]
         for side, values in zip("ab", sides, strict=True):
-            low, high = statistics.bootstrap_mean(values, resamples=1000)
-            mean = float(values.mean()) if values.size else math.nan
-            row |= {f"n_{side}": values.size, f"mean_{side}": mean, f"low_{side}": low, f"high_{side}": high}
+            mean = statistics.bootstrap_mean(values, resamples=1000)
+            row |= {f"n_{side}": mean.n, f"mean_{side}": mean.value}
+            row |= {f"low_{side}": mean.low, f"high_{side}": mean.high}
         row["smd"] = statistics.standardised_mean_difference(*sides)
         found.append(row)
     return pa.Table.from_pylist(found)

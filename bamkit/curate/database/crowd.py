@@ -119,9 +119,9 @@ def agreement(images: list[Judged], threshold: float = POSITIVE_ABOVE) -> pa.Tab
     """How well the scores rank the crowd's positives, one row an attribute, each estimate with its 95 % interval.
 
     Columns: attribute, n, positives, unsure, prevalence; precision and recall (Wilson) of `score > threshold`;
-    average_precision (bootstrap), auc (DeLong), calibration_error (mean gap between exp(score) and the observed
-    share); precision_90_above: the lowest score from which on precision stays at 0.9, the level the authors state for
-    their `positive` (NaN where it is never reached), and the recall there.
+    average_precision (Wilson for as many positives), auc (Newcombe), calibration_error (mean gap between exp(score)
+    and the observed share); precision_90_above: the lowest score from which on precision stays at 0.9, the level the
+    authors state for their `positive` (NaN where it is never reached), and the recall there.
     """
     return tables.from_rows([_agreement(one, threshold) for one in images])
 
@@ -129,8 +129,8 @@ def agreement(images: list[Judged], threshold: float = POSITIVE_ABOVE) -> pa.Tab
 def _agreement(one: Judged, threshold: float) -> dict[str, object]:
     positive, scores = one.positive, one.scores
     precision, recall = statistics.precision_recall(positive, scores > threshold)
-    ranked = statistics.average_precision_interval(positive, scores)
-    area = statistics.auc_interval(positive, scores)
+    ranking = statistics.average_precision(positive, scores)
+    area = statistics.auc(positive, scores)
     above, found = threshold_for_precision(positive, scores, 0.9)
     return {
         "attribute": one.attribute,
@@ -146,10 +146,10 @@ def _agreement(one: Judged, threshold: float) -> dict[str, object]:
         "recall": recall.value,
         "recall_low": recall.low,
         "recall_high": recall.high,
-        "average_precision": statistics.average_precision(positive, scores),
-        "average_precision_low": ranked.low,
-        "average_precision_high": ranked.high,
-        "auc": statistics.auc(positive, scores),
+        "average_precision": ranking.value,
+        "average_precision_low": ranking.low,
+        "average_precision_high": ranking.high,
+        "auc": area.value,
         "auc_low": area.low,
         "auc_high": area.high,
         "calibration_error": statistics.expected_calibration_error(_bins(one)),

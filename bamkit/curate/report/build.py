@@ -175,7 +175,7 @@ def _provenance(book: Book, domains: Sequence[Domain], counts: Counts | None, fi
         "How this was made",
         f"By bamkit {bamkit.__version__}. The figures lie beside this page as SVG and PNG in figures/, the tables as "
         "CSV and Parquet in tables/. Intervals are 95 %: Wilson for proportions, Newcombe for their differences, "
-        "bootstrap for means and average precision, DeLong for AUC.",
+        "bootstrap for means, Wilson on the positives for average precision, Newcombe for AUC.",
     )
     rows = [{"what": "database", "id": fingerprint, "made by": _source(counts)}] if counts else []
     rows += [

@@ -161,7 +161,7 @@ def crowd_agreement(book: Book, crowd: Crowd) -> None:
             axes,
             dots,
             "average_precision",
-            "average precision (95 % bootstrap intervals; grey tick: share of positives)",
+            "average precision (95 % intervals; grey tick: share of positives)",
             "prevalence",
         ),
         (7.6, 0.9 + 0.25 * len(dots)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bamkit.common import intervals, tables
+from bamkit.common import statistics, tables
 from bamkit.common.contract import EMOTION
 from bamkit.curate.audit import link_rot as obtained
 from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
@@ -251,7 +251,7 @@ def licences(
         book.figure("licenses", figure, alt, wide=True)
     table = []
     for of, (count, n) in flags.items():
-        found = intervals.wilson(count, n)
+        found = statistics.wilson(count, n)
         table.append(
             {
                 "of": of,

@@ -139,11 +139,11 @@ def _shifts(a: pa.Table, b: pa.Table, confidence: float, seed: int) -> list[dict
         row: dict[str, Any] = {"attribute": name}
         for side, values in (("a", share_a), ("b", share_b)):
             known = values[~np.isnan(values)]
-            low, high = wilson(int(known.sum()), len(known), confidence) if len(known) else (None, None)
+            share = wilson(int(known.sum()), len(known), confidence)
             row |= {
-                f"positive_{side}": float(known.mean()) if len(known) else None,
-                f"positive_{side}_low": low,
-                f"positive_{side}_high": high,
+                f"positive_{side}": share.value if len(known) else None,
+                f"positive_{side}_low": share.low if len(known) else None,
+                f"positive_{side}_high": share.high if len(known) else None,
                 f"n_{side}": len(known),
             }
         row |= _share_shift(share_a, share_b, confidence)
@@ -163,11 +163,8 @@ def _share_shift(a: np.ndarray, b: np.ndarray, confidence: float) -> dict[str, f
     known_a, known_b = a[~np.isnan(a)], b[~np.isnan(b)]
     if not len(known_a) or not len(known_b):
         return {"positive_shift": None, "positive_shift_low": None, "positive_shift_high": None}
-    low, high = difference_of_proportions(
-        int(known_b.sum()), len(known_b), int(known_a.sum()), len(known_a), confidence
-    )
-    shift = float(known_b.mean() - known_a.mean())
-    return {"positive_shift": shift, "positive_shift_low": low, "positive_shift_high": high}
+    shift = difference_of_proportions(int(known_b.sum()), len(known_b), int(known_a.sum()), len(known_a), confidence)
+    return {"positive_shift": shift.value, "positive_shift_low": shift.low, "positive_shift_high": shift.high}
 
 
 def _draws(a: pa.Table, b: pa.Table, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from bamkit.common.console import cell
 from bamkit.common.errors import BamkitError
-from bamkit.common.intervals import bootstrap_mean
 from bamkit.common.provenance import canonical
+from bamkit.common.statistics import bootstrap_mean
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.gan.evaluate.figures import Figure
 from bamkit.gan.evaluate.measures import TRANSLATION

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bamkit.common.intervals import Estimate, bootstrap_mean, wilson
+from bamkit.common.statistics import Estimate, bootstrap_mean, wilson
 from bamkit.gan.evaluate.features import Scaled, unit_scale
 from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured, Seen
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid

@@ -13,8 +13,8 @@ from PIL import Image
 from bamkit.common.console import cell
 from bamkit.common.contract import short
 from bamkit.common.figures import COLOURS, inline, new, style
-from bamkit.common.intervals import Estimate
 from bamkit.common.pages import Page, Picture
+from bamkit.common.statistics import Estimate
 from bamkit.gan.evaluate.failures import grid
 from bamkit.gan.evaluate.figures import REAL
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, pictures_of

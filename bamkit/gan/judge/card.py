@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bamkit.common.contract import EMOTION, short
-from bamkit.common.intervals import bootstrap
 from bamkit.common.pages import FAINT
 from bamkit.common.provenance import digest, versions
-from bamkit.gan.evaluate.metrics.classification import auc, average_precision, brier, calibration_error, reliability
+from bamkit.common.statistics import Bin, auc, average_precision, calibration, expected_calibration_error
 from bamkit.gan.judge.identity import PARTS
 
 if TYPE_CHECKING:
@@ -63,21 +63,27 @@ def card_of(
 
 
 def _measured(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """Average precision and AUC with bootstrap intervals, and calibration, of one attribute on the held-out part."""
+    """Average precision and AUC with their intervals, and calibration, of one attribute on the held-out part."""
     known = ~np.isnan(labels)
     truth, scores = labels[known] > 0.5, scores[known].astype(np.float64)
     probabilities = 1 / (1 + np.exp(-scores))
-    precision = bootstrap(lambda rows: average_precision(truth[rows], scores[rows]), len(truth))
-    ranking = bootstrap(lambda rows: auc(truth[rows], scores[rows]), len(truth))
+    bins = calibration(truth, probabilities, np.arange(11) / 10, probabilities)
     return {
         "n": int(known.sum()),
         "prevalence": _plain(float(truth.mean())) if len(truth) else None,
-        "average_precision": precision.as_dict(),
-        "auc": ranking.as_dict(),
-        "brier": _plain(brier(truth, probabilities)),
-        "calibration_error": _plain(calibration_error(truth, probabilities)),
-        "reliability": reliability(truth, probabilities) if len(truth) else [],
+        "average_precision": average_precision(truth, scores).as_dict(),
+        "auc": auc(truth, scores).as_dict(),
+        "brier": _plain(float(np.mean((probabilities - truth) ** 2)) if len(truth) else math.nan),
+        "calibration_error": _plain(expected_calibration_error(bins)),
+        "reliability": [_reliability_row(each) for each in bins if each.observed.n],
     }
+
+
+def _reliability_row(each: Bin) -> dict[str, Any]:
+    observed = each.observed
+    return {
+        "low": each.low, "high": each.high, "n": observed.n, "predicted": each.expected, "observed": observed.value
+    }  # fmt: skip
 
 
 def _plain(value: float) -> float | None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 
 from bamkit.common.progress import Progress
-from bamkit.gan.evaluate.metrics.classification import average_precision, platt
+from bamkit.common.statistics import average_precision
 from bamkit.gan.judge.model import Network
 from bamkit.gan.judge.settings import JudgeConfig
 
@@ -153,8 +155,32 @@ def mean_precision(logits: np.ndarray, labels: np.ndarray) -> float:
     for column, truth in zip(logits.T, labels.T, strict=True):
         known = ~np.isnan(truth)
         if truth[known].any():
-            found.append(average_precision(truth[known] > 0.5, column[known]))
+            found.append(average_precision(truth[known] > 0.5, column[known]).value)
     return float(np.mean(found)) if found else 0.0
+
+
+def platt(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
+    """Slope and offset (a, b) such that sigmoid(a * logit + b) is calibrated on these cases.
+
+    labels: (n,) bool; logits: (n,). Targets are Platt's (n+ + 1)/(n+ + 2) and 1/(n- + 2), which keep the fit finite on
+    separable data. The slope is kept at or above 0.05: calibration must not reverse the order. (1, 0) where a class is
+    absent. Source: Platt 1999, Advances in Large Margin Classifiers, section 2.2.
+    """
+    labels, logits = np.asarray(labels, dtype=bool), np.asarray(logits, dtype=np.float64)
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if not positives or not negatives:
+        return 1.0, 0.0
+    target = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    prior = math.log((positives + 1) / (negatives + 1))
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean cross-entropy and its gradient."""
+        z = parameters[0] * logits + parameters[1]
+        residual = expit(z) - target
+        return float(np.mean(np.logaddexp(0, z) - target * z)), np.array([np.mean(residual * logits), residual.mean()])
+
+    slope, offset = minimize(loss, [0.0, prior], jac=True, method="BFGS", options={"gtol": 1e-10}).x
+    return (float(slope), float(offset)) if slope >= 0.05 else (0.05, float(prior - 0.05 * logits.mean()))
 
 
 def calibrate(network: Network, logits: np.ndarray, labels: np.ndarray) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.intervals import Estimate, bootstrap_mean, wilson
+from bamkit.common.statistics import Estimate, bootstrap_mean, wilson
 from bamkit.common.workspace import Workspace, write_text
-from bamkit.gan.evaluate.metrics.agreement import binomial_test, fleiss_kappa, krippendorff_alpha
+from bamkit.gan.user_study.agreement import fleiss_kappa, krippendorff_alpha
 from bamkit.gan.user_study.page import FOLDER, KEY
 
 NEEDED = ("study", "rater", "trial", "repeat", "left", "right", "chosen", "seconds")
@@ -200,7 +201,7 @@ def _direction(direction: str, here: list[Answer], key: Key) -> Result:
         len(raters),
         len(trials),
         wilson(hits, len(first)),
-        binomial_test(hits, len(first)),
+        float(binomtest(hits, len(first)).pvalue),
         bootstrap_mean(share),
         bootstrap_mean(np.nansum(table, axis=1) / given.sum(axis=1)),
         wilson(majority, len(trials)),

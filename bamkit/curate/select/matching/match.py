@@ -139,7 +139,7 @@ def separability(
 ) -> tuple[float, float, float]:
     """How well boosted trees tell the rows of `a` from those of `b` on rows they have not seen: AUC and its interval.
 
-    0.5 means that they cannot. Five-fold cross-validated; the interval is DeLong's (95 %) and takes the five models
+    0.5 means that they cannot. Five-fold cross-validated; the interval (95 %) takes the five models
     as given. `pairs` numbers the rows of a, then b: those of one number stay in one fold (else a matched image learnt
     by the trees would make them wrong about its partner, and the AUC would fall below 0.5). (NaN, 0, 1) where a side
     has fewer rows than folds.
@@ -149,7 +149,8 @@ def separability(
         return math.nan, 0.0, 1.0
     a, b = a[:, varies], b[:, varies]
     scores, labels = _cross_validated(a, b, seed, pairs), np.repeat([True, False], [len(a), len(b)])
-    return statistics.auc(labels, scores), *statistics.auc_interval(labels, scores)
+    area = statistics.auc(labels, scores)
+    return area.value, area.low, area.high
 
 
 def _without(candidates: pa.Table, target: pa.Table) -> pa.Table:
@@ -269,9 +270,8 @@ def _report(
 
 
 def _mean(values: NDArray[np.float64], seed: int) -> dict[str, float | None]:
-    low, high = statistics.bootstrap_mean(values, seed=seed)
-    values = statistics.finite(values)
-    return {"mean": _round(float(values.mean()) if values.size else math.nan), "low": _round(low), "high": _round(high)}
+    mean = statistics.bootstrap_mean(statistics.finite(values), seed=seed)
+    return {"mean": _round(mean.value), "low": _round(mean.low), "high": _round(mean.high)}
 
 
 def _round(value: float) -> float | None:

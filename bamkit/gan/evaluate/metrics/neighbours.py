@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
-from bamkit.common.intervals import Estimate
+from bamkit.common.statistics import Estimate, normal_quantile
 
 BLOCK = 256
 
@@ -62,6 +61,6 @@ def mean_pairwise_distance(
                 np.fill_diagonal(block, 0)
             totals[start : start + BLOCK] += block.sum(axis=1)
     each = totals / (n - 1)
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * 2 * float(each.std(ddof=1)) / math.sqrt(n)
+    reach = normal_quantile(confidence) * 2 * float(each.std(ddof=1)) / math.sqrt(n)
     value = float(each.mean())
     return Estimate(value, max(0.0, value - reach), value + reach, n, "U-statistic", confidence)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import time
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bamkit.common.errors import BamkitError
+from bamkit.gan.user_study.agreement import fleiss_kappa, krippendorff_alpha
 from bamkit.gan.user_study.answers import analyse, analyse_answers, read_answers, read_key
 from bamkit.gan.user_study.page import StudyOptions, make_study
 
@@ -259,3 +261,39 @@ def test_the_page_in_a_real_browser(studied, tmp_path):
         assert browser.js("makePlan('someone else').map(p => p.trial).join()") != ",".join(p["trial"] for p in plan)
     finally:
         browser.close()
+
+
+def test_fleiss_kappa_of_the_textbook_example():
+    """Fleiss' table as it is commonly reprinted: 14 raters, 10 subjects, 5 categories, kappa 0.210."""
+    counts = [
+        [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
+        [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
+    ]  # fmt: skip
+    assert fleiss_kappa(np.array(counts)) == pytest.approx(0.210, abs=5e-4)
+    assert fleiss_kappa([[2, 0], [0, 2]]) == pytest.approx(1)
+    assert math.isnan(fleiss_kappa([[2, 0], [2, 0]]))
+    with pytest.raises(ValueError):
+        fleiss_kappa([[2, 0], [1, 0]])
+
+
+def test_krippendorff_alpha_of_the_textbook_example():
+    """Krippendorff 2011, section C: four observers, twelve units, missing data, nominal alpha 0.743."""
+    nan = math.nan
+    answers = [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+        [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+    ]
+    assert krippendorff_alpha(answers) == pytest.approx(0.743, abs=5e-4)
+    assert math.isnan(krippendorff_alpha([[1, 1], [1, 1]]))
+    assert math.isnan(krippendorff_alpha([[nan, nan]]))
+
+
+def test_krippendorff_alpha_agrees_with_the_package():
+    package = pytest.importorskip("krippendorff")
+    rng = np.random.default_rng(0)
+    answers = rng.integers(0, 2, (5, 40)).astype(float)
+    answers[rng.random((5, 40)) < 0.2] = np.nan
+    expected = package.alpha(reliability_data=answers, level_of_measurement="nominal")
+    assert krippendorff_alpha(answers) == pytest.approx(expected)

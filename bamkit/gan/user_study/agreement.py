@@ -1,24 +1,8 @@
-"""Statistics of people's answers: exact binomial test, and agreement between raters."""
+"""Agreement between raters beyond chance."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-
-
-def binomial_test(successes: int, n: int) -> float:
-    """Two-sided exact p-value of `successes` of `n` under a fair coin: P(a result at most as likely as this one)."""
-    if not 0 <= successes <= n:
-        raise ValueError(f"no proportion: {successes} of {n}")
-    if n == 0:
-        return 1.0
-    further = max(successes, n - successes)
-    if 2 * further == n:
-        return 1.0
-    # In integers and logarithms: 2**n overflows a float beyond n = 1023.
-    tail = sum(math.comb(n, k) for k in range(further, n + 1))
-    return min(1.0, math.exp(math.log(2 * tail) - n * math.log(2)))
 
 
 def fleiss_kappa(counts: np.ndarray) -> float:
