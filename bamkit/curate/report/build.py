@@ -18,10 +18,9 @@ from bamkit.curate.audit.link_rot import outcomes
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import Counts, count
 from bamkit.curate.database.crowd import Crowd, crowd_of
-from bamkit.curate.report import contact, leakage, plots
-from bamkit.curate.report import database as on_database
-from bamkit.curate.report import domains as on_domains
-from bamkit.curate.report.book import Book, percent, signed
+from bamkit.curate.report import database_sections, domain_sections, leakage, plots
+from bamkit.curate.report.builder import ReportBuilder, percent, signed
+from bamkit.curate.report.contact_sheets import contact_sheets
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ def report(
         raise BamkitError(
             "there is nothing to report on: no selection, no split", "bamkit select --emotion happy --top 1000"
         )
-    book = write(workspace, found, counts, crowd, fingerprint, names)
-    path = book.write(workspace.reports, _about(found, fingerprint))
-    return Report(path, len(book.figures), len(book.tables), tuple(domain.name for domain in found), fingerprint)
+    builder = write(workspace, found, counts, crowd, fingerprint, names)
+    path = builder.write(workspace.reports, _about(found, fingerprint))
+    return Report(path, len(builder.figures), len(builder.tables), tuple(domain.name for domain in found), fingerprint)
 
 
 def _location(workspace: Workspace, given: str | None, required: bool) -> str | None:
@@ -88,46 +87,46 @@ def write(
     crowd: Crowd | None,
     fingerprint: str | None,
     names: Sequence[str] = (),
-) -> Book:
+) -> ReportBuilder:
     """All sections for which there is something to show, in the order a reader wants them.
 
     `names` are those the user gave; () where `domains` are all there are.
     """
-    book = Book(Page("Dataset report", _lead(domains, counts)))
+    report = ReportBuilder(Page("Dataset report", _lead(domains, counts)))
     labels: Mapping[str, Mapping[str, int]] | None = counts.labels if counts else None
-    _at_a_glance(book, domains, counts)
+    _at_a_glance(report, domains, counts)
     trained = [domain for domain in domains if domain.split("train").num_rows]
     if counts:
-        on_database.scores(book, counts, trained)
+        database_sections.scores(report, counts, trained)
     if trained:
-        on_domains.labels(book, trained, labels)
+        domain_sections.labels(report, trained, labels)
     if len(trained) > 1:
-        on_domains.balances(book, trained, labels)
-    on_domains.matched(book, trained)
+        domain_sections.balances(report, trained, labels)
+    domain_sections.matched(report, trained)
     if domains:
-        on_domains.link_rot(book, domains)
+        domain_sections.link_rot(report, domains)
     if domains:
-        _leakage(book, workspace, [domain.name for domain in domains])
+        _leakage(report, workspace, [domain.name for domain in domains])
     mature = (counts.mature, counts.images) if counts else None
-    on_domains.licences(book, trained, counts.licenses if counts else None, mature)
+    domain_sections.licences(report, trained, counts.licenses if counts else None, mature)
     if counts:
-        on_database.cooccurrence(book, counts)
-        on_database.label_counts(book, counts)
+        database_sections.cooccurrence(report, counts)
+        database_sections.label_counts(report, counts)
     if crowd:
-        on_database.crowd_agreement(book, crowd)
-    contact.contact_sheets(book, workspace, domains)
-    _provenance(book, domains, counts, fingerprint)
-    return book
+        database_sections.crowd_agreement(report, crowd)
+    contact_sheets(report, workspace, domains)
+    _provenance(report, domains, counts, fingerprint)
+    return report
 
 
 def _lead(domains: Sequence[Domain], counts: Counts | None) -> str:
-    subject = on_domains.title_of(domains) if domains else ""
+    subject = domain_sections.title_of(domains) if domains else ""
     if domains and counts:
         return f"The domains {subject}, and the database of {counts.images:,} images they come from."
     return f"The domains {subject}." if domains else f"A database of {counts.images if counts else 0:,} images."
 
 
-def _at_a_glance(book: Book, domains: Sequence[Domain], counts: Counts | None) -> None:
+def _at_a_glance(report: ReportBuilder, domains: Sequence[Domain], counts: Counts | None) -> None:
     facts = []
     if counts:
         facts.append(
@@ -157,21 +156,23 @@ def _at_a_glance(book: Book, domains: Sequence[Domain], counts: Counts | None) -
                     f"{signed(abs(worst['smd']))} SD, more in {more}",
                 )
             )
-    book.page.section("At a glance")
-    book.page.facts(facts)
+    report.page.section("At a glance")
+    report.page.facts(facts)
 
 
-def _leakage(book: Book, workspace: Workspace, names: Sequence[str]) -> None:
+def _leakage(report: ReportBuilder, workspace: Workspace, names: Sequence[str]) -> None:
     import pyarrow as pa
 
     found = check(workspace, names, strict=False)
-    leakage.add(book.page, workspace, found, leaks_only=True)
+    leakage.add(report.page, workspace, found, leaks_only=True)
     if found.clusters:
-        book.keep("leakage", pa.Table.from_pylist(found.rows()))
+        report.keep("leakage", pa.Table.from_pylist(found.rows()))
 
 
-def _provenance(book: Book, domains: Sequence[Domain], counts: Counts | None, fingerprint: str | None) -> None:
-    book.page.section(
+def _provenance(
+    report: ReportBuilder, domains: Sequence[Domain], counts: Counts | None, fingerprint: str | None
+) -> None:
+    report.page.section(
         "How this was made",
         f"By bamkit {bamkit.__version__}. The figures lie beside this page as SVG and PNG in figures/, the tables as "
         "CSV and Parquet in tables/. Intervals are 95 %: Wilson for proportions, Newcombe for their differences, "
@@ -182,7 +183,7 @@ def _provenance(book: Book, domains: Sequence[Domain], counts: Counts | None, fi
         {"what": domain.name, "id": domain.about.get("selection_id"), "made by": _query(domain.about.get("query"))}
         for domain in domains
     ]
-    book.page.table(rows)
+    report.page.table(rows)
 
 
 def _source(counts: Counts) -> str:

@@ -12,7 +12,7 @@ from bamkit.common.pages import Picture
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.domain import Domain, read_pictures
 from bamkit.curate.audit.similarity import thumbnail
-from bamkit.curate.report.book import Book
+from bamkit.curate.report.builder import ReportBuilder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,13 +22,13 @@ SIDE = 160
 
 
 def contact_sheets(
-    book: Book, workspace: Workspace, domains: Sequence[Domain], top: int = 18, spread: int = 36
+    report: ReportBuilder, workspace: Workspace, domains: Sequence[Domain], top: int = 18, spread: int = 36
 ) -> None:
     """The first ranks of each training set, ranks spread over all of it, and the first ranks of the test set."""
     fetched = [domain for domain in domains if domain.fetched]
     if not fetched:
         return
-    book.page.section(
+    report.page.section(
         "Contact sheets", "Pictures with their rank and score: first the top ranks, then ranks spread evenly."
     )
     for domain in fetched:
@@ -39,9 +39,9 @@ def contact_sheets(
             chosen = first + (even if split == "train" else [])
             rows = read_pictures(workspace, domain.name, split, chosen)
             sheet = [(row, thumbnail(row["image"]["bytes"], SIDE)) for row in rows]
-            book.page.heading(f"{domain.name}, {split}")
-            book.page.pictures([_picture(domain.name, row, small) for row, small in sheet], width=104)
-            book.figures[f"contact-{domain.name}-{split}.png"] = sheet_png([small for _, small in sheet])
+            report.page.heading(f"{domain.name}, {split}")
+            report.page.pictures([_picture(domain.name, row, small) for row, small in sheet], width=104)
+            report.figures[f"contact-{domain.name}-{split}.png"] = sheet_png([small for _, small in sheet])
 
 
 def _picture(name: str, row: dict[str, Any], small: Image.Image) -> Picture:

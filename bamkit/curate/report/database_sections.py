@@ -15,8 +15,8 @@ from bamkit.curate.audit.domain import Domain
 from bamkit.curate.database.counts import HISTOGRAM_EDGES, Counts
 from bamkit.curate.database.crowd import CAVEAT, Crowd
 from bamkit.curate.report import plots
-from bamkit.curate.report.book import Book, number_interval, percent
-from bamkit.curate.report.domains import emotions_of
+from bamkit.curate.report.builder import ReportBuilder, number_interval, percent
+from bamkit.curate.report.domain_sections import emotions_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,15 +39,15 @@ def histograms(counts: Counts) -> pa.Table:
     )
 
 
-def scores(book: Book, counts: Counts, domains: Sequence[Domain]) -> None:
+def scores(report: ReportBuilder, counts: Counts, domains: Sequence[Domain]) -> None:
     """The score distributions of the four emotions, with the place where each training set ends."""
-    book.page.section(
+    report.page.section(
         "Scores of the emotions",
         f"How the {counts.scored:,} scored images are spread over each emotion's score. Scores are negative and higher "
         "means surer; they behave like log-probabilities. A dashed line shows where a training set ends: all its "
         "images lie to the right.",
     )
-    book.keep("score-histograms", histograms(counts))
+    report.keep("score-histograms", histograms(counts))
     ranked = emotions_of(domains)
     draw, parts = [], []
     for name in EMOTION:
@@ -65,11 +65,11 @@ def scores(book: Book, counts: Counts, domains: Sequence[Domain]) -> None:
         alt = f"Histogram of {name} scores: median {middle:.1f}, 90 % between {low:.1f} and {high:.1f}."
         parts.append((plots.single(draw[-1], (4.2, 2.5)), alt))
     if draw:
-        book.panels(
+        report.panels(
             "scores", plots.panels(draw), parts, "Images in bins of a quarter; the lowest half percent is cut off."
         )
     rows = [_summary_row(counts, attribute) for attribute in counts.scores]
-    book.page.details("Score ranges of all attributes", rows)
+    report.page.details("Score ranges of all attributes", rows)
 
 
 def _worst(domain: Domain) -> float | None:
@@ -94,19 +94,19 @@ def _summary_row(counts: Counts, attribute: str) -> dict[str, object]:
     }
 
 
-def label_counts(book: Book, counts: Counts) -> None:
+def label_counts(report: ReportBuilder, counts: Counts) -> None:
     """How often each label occurs in the whole database."""
     rows = [
         {"attribute": name, **{label: counts.labels[name].get(label, 0) for label in LABELS}}
         for name in ATTRIBUTES
         if name in counts.labels
     ]
-    book.keep("database-labels", tables.from_rows(rows))
+    report.keep("database-labels", tables.from_rows(rows))
     shown = [{**row, "positive share": percent(row["positive"] / max(1, counts.labelled), 2)} for row in rows]
-    book.page.details(f"Labels in the database ({counts.label_source})", shown)
+    report.page.details(f"Labels in the database ({counts.label_source})", shown)
 
 
-def cooccurrence(book: Book, counts: Counts) -> None:
+def cooccurrence(report: ReportBuilder, counts: Counts) -> None:
     """Which attributes are positive together: 20 x 20 lift and PMI."""
     joint = counts.cooccurrence
     single = np.diag(joint)
@@ -122,8 +122,8 @@ def cooccurrence(book: Book, counts: Counts) -> None:
         "lift": lift[i, j],
         "pmi": pmi[i, j],
     }
-    rows = book.keep("cooccurrence", tables.from_columns(table)).to_pylist()
-    book.page.section(
+    rows = report.keep("cooccurrence", tables.from_columns(table)).to_pylist()
+    report.page.section(
         "What occurs together",
         f"Lift: how many times more often two attributes are positive in one of the {counts.labelled:,} labelled "
         "images than chance would have it; 1 is independence, and log2 of it is the pointwise mutual information. "
@@ -143,18 +143,20 @@ def cooccurrence(book: Book, counts: Counts) -> None:
     )
     strong = sorted((r for r in rows if r["expected"] >= RARE and r["images"]), key=lambda r: -r["lift"])[:3]
     said = ", ".join(f"{plots.words(r['a'])} with {plots.words(r['b'])} {r['lift']:.1f}" for r in strong)
-    book.figure("cooccurrence", figure, f"Heat map of the lift of all pairs of attributes. Highest: {said}.", wide=True)
+    report.figure(
+        "cooccurrence", figure, f"Heat map of the lift of all pairs of attributes. Highest: {said}.", wide=True
+    )
     shown = sorted(rows, key=lambda row: -row["images"])
-    book.page.details("All 190 pairs", [{**r, "a": short(r["a"]), "b": short(r["b"])} for r in shown])
+    report.page.details("All 190 pairs", [{**r, "a": short(r["a"]), "b": short(r["b"])} for r in shown])
 
 
-def crowd_agreement(book: Book, crowd: Crowd) -> None:
+def crowd_agreement(report: ReportBuilder, crowd: Crowd) -> None:
     """The crowd's labels against the scores."""
-    page = book.page
+    page = report.page
     page.section("The crowd beside the scores", f"{crowd.n:,} crowd labels of images that also have a score.")
     page.note(CAVEAT)
-    agreement = book.keep("crowd-agreement", crowd.agreement).to_pylist()
-    calibration = book.keep("crowd-calibration", crowd.calibration).to_pylist()
+    agreement = report.keep("crowd-agreement", crowd.agreement).to_pylist()
+    calibration = report.keep("crowd-calibration", crowd.calibration).to_pylist()
     dots = [{**r, "low": r["average_precision_low"], "high": r["average_precision_high"]} for r in agreement]
     figure = plots.single(
         lambda axes: plots.intervals(
@@ -169,12 +171,12 @@ def crowd_agreement(book: Book, crowd: Crowd) -> None:
     best = max(agreement, key=lambda row: row["average_precision"])
     value = f"{plots.words(best['attribute'])} {best['average_precision']:.2f}"
     alt = f"Average precision of each attribute's score; best {value}."
-    book.figure("crowd-average-precision", figure, alt, wide=True)
+    report.figure("crowd-average-precision", figure, alt, wide=True)
     draw = [
         partial(plots.reliability, rows=bins, title=plots.words(name), tint=plots.GROUP_COLOURS[name.split("_", 1)[0]])
         for name, bins in _by_attribute(calibration).items()
     ]
-    book.figure(
+    report.figure(
         "crowd-calibration",
         plots.small_multiples(draw, 5),
         "Reliability diagrams of all attributes: share of crowd positives by score.",

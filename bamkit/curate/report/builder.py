@@ -1,4 +1,4 @@
-"""A report in the making: its page, and every figure and table of it also as a file of its own."""
+"""Builds a report: its page, and every figure and table of it also as a file of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Book:
+class ReportBuilder:
     """The page, and what goes beside it into `figures/` and `tables/`."""
 
     page: Page

@@ -13,7 +13,7 @@ from bamkit.curate.audit import link_rot as obtained
 from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
 from bamkit.curate.audit.domain import Domain
 from bamkit.curate.report import plots
-from bamkit.curate.report.book import Book, number_interval, percent, percent_interval, signed
+from bamkit.curate.report.builder import ReportBuilder, number_interval, percent, percent_interval, signed
 from bamkit.curate.select.matching.match import explain, features, separability, worked
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ TOP = 16
 """How many attribute:label pairs are shown before the rest is folded into "others"."""
 
 
-def labels(book: Book, domains: Sequence[Domain], database: LabelCounts | None) -> None:
+def labels(report: ReportBuilder, domains: Sequence[Domain], database: LabelCounts | None) -> None:
     """The attribute:label distribution of each domain's training set, as in the study, and the full table."""
-    page = book.page
+    page = report.page
     page.section(
         "What each domain holds",
         "The attribute:label pairs of each training set, as shares of all its positive and unsure labels; the rare "
@@ -36,16 +36,16 @@ def labels(book: Book, domains: Sequence[Domain], database: LabelCounts | None) 
     )
     draw, parts = [], []
     for domain in domains:
-        shares = book.keep(f"labels-{domain.name}", prevalence(domain.split("train"), database))
-        top = book.keep(f"labels-top-{domain.name}", top_labels(shares, TOP))
+        shares = report.keep(f"labels-{domain.name}", prevalence(domain.split("train"), database))
+        top = report.keep(f"labels-top-{domain.name}", top_labels(shares, TOP))
         title = f"{domain.name} · {domain.split('train').num_rows:,} images"
         draw.append(lambda axes, top=top, title=title: plots.label_bars(axes, top, title))
         parts.append((plots.single(draw[-1], (4.6, 4.7)), _say_labels(domain.name, top)))
     whole = plots.panels(draw, min(2, len(draw)), (5.2, 4.7))
     caption = "Whiskers are 95 % Wilson intervals."
-    book.panels("labels", whole, parts, caption)
+    report.panels("labels", whole, parts, caption)
     for domain in domains:
-        rows = [_label_row(row) for row in book.tables[f"labels-{domain.name}"].to_pylist() if row["n"]]
+        rows = [_label_row(row) for row in report.tables[f"labels-{domain.name}"].to_pylist() if row["n"]]
         page.details(f"All labels of {domain.name}", rows)
 
 
@@ -64,9 +64,9 @@ def _label_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def balances(book: Book, domains: Sequence[Domain], database: LabelCounts | None) -> None:
+def balances(report: ReportBuilder, domains: Sequence[Domain], database: LabelCounts | None) -> None:
     """What tells each pair of domains apart besides the emotion."""
-    page = book.page
+    page = report.page
     page.section(
         "Balance between domains",
         "Whatever differs here besides the emotion is a confounder: the translator cannot know that it was not meant. "
@@ -76,7 +76,7 @@ def balances(book: Book, domains: Sequence[Domain], database: LabelCounts | None
     for a, b in pairs[:PAIRS]:
         if len(domains) > 2:
             page.heading(f"{a.name} and {b.name}")
-        _balance(book, a, b, database)
+        _balance(report, a, b, database)
     if len(pairs) > PAIRS:
         page.text(f"{len(pairs) - PAIRS} more pairs of domains are not shown; `bamkit balance A B` compares any two.")
 
@@ -87,12 +87,12 @@ def _pairs(domains: Sequence[Domain]) -> list[tuple[Domain, Domain]]:
     return [(a, b) for a, b in pairs if a.ranked_by != b.ranked_by] or pairs
 
 
-def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> None:
+def _balance(report: ReportBuilder, a: Domain, b: Domain, database: LabelCounts | None) -> None:
     names = (a.name, b.name)
     found = balance(a.split("train"), b.split("train"), database)
     pair = f"{a.name}-{b.name}"
-    book.keep(f"balance-labels-{pair}", found.labels)
-    scores = book.keep(f"balance-scores-{pair}", found.scores).to_pylist()
+    report.keep(f"balance-labels-{pair}", found.labels)
+    scores = report.keep(f"balance-scores-{pair}", found.scores).to_pylist()
     confounders = sorted((r for r in scores if r["attribute"] in NOT_EMOTION), key=lambda r: -_size(r["smd"]))
     beyond = [row for row in confounders if _size(row["smd"]) > BALANCED]
     worst = ", ".join(f"{plots.words(row['attribute'])} ({signed(row['smd'])})" for row in beyond[:3])
@@ -104,11 +104,11 @@ def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> 
         said += f"{number_interval(value, low, high)}; 0.5 or less is chance. "
         if low > 0.55:
             said += f"`bamkit select --match {a.name}` chooses a domain that it cannot tell apart."
-    book.page.text(said)
+    report.page.text(said)
     smd = {row["attribute"]: row["smd"] for row in scores if row["attribute"] in NOT_EMOTION}
     figure = plots.single(lambda axes: plots.shifts(axes, smd, names), (7.6, 4.2))
     alt = f"Standardised mean differences of content and media scores between {a.name} and {b.name}. {worst}"
-    book.figure(
+    report.figure(
         f"balance-{pair}",
         figure,
         alt,
@@ -120,9 +120,9 @@ def _balance(book: Book, a: Domain, b: Domain, database: LabelCounts | None) -> 
     if shown:
         figure = plots.single(lambda axes: plots.dumbbells(axes, shown, names), (7.6, 0.7 + 0.28 * len(shown)))
         alt = f"Prevalence of each positive content and media label in {a.name} and in {b.name}."
-        book.figure(f"prevalence-{pair}", figure, alt, "How often each label occurs on either side.", wide=True)
+        report.figure(f"prevalence-{pair}", figure, alt, "How often each label occurs on either side.", wide=True)
     rows = [_balance_row(row, names) for row in found.labels.to_pylist() if row["label"] == "positive"]
-    book.page.details(f"Prevalence and differences, {a.name} and {b.name}", rows)
+    report.page.details(f"Prevalence and differences, {a.name} and {b.name}", rows)
 
 
 def _size(smd: float) -> float:
@@ -145,56 +145,56 @@ def _balance_row(row: Mapping[str, Any], names: tuple[str, str]) -> dict[str, An
     }
 
 
-def matched(book: Book, domains: Sequence[Domain]) -> None:
+def matched(report: ReportBuilder, domains: Sequence[Domain]) -> None:
     """What matching did, for each domain that was matched with another one."""
     for domain in domains:
         result = domain.about.get("match")
         if not result:
             continue
         target = str(domain.about.get("query", {}).get("match", "the other domain"))
-        book.page.section(f"How {domain.name} was matched")
+        report.page.section(f"How {domain.name} was matched")
         sentences = [f"{line[0].upper()}{line[1:]}." for line in explain(result, target)]
-        book.page.text(" ".join(sentences if worked(result) else sentences[:-1]))
+        report.page.text(" ".join(sentences if worked(result) else sentences[:-1]))
         if not worked(result):
-            book.page.note(sentences[-1])
+            report.page.note(sentences[-1])
         shifts = {when: {name: one[when] or 0.0 for name, one in result["smd"].items()} for when in ("before", "after")}
         figure = plots.single(
             lambda axes, s=shifts, n=(domain.name, target): plots.shifts(axes, s["before"], n, s["after"]), (7.6, 4.2)
         )
         alt = f"Differences of content and media scores between {domain.name} and {target} before and after matching."
         caption = "Filled: the ranks that would have been taken without matching; hollow: the matched domain."
-        book.figure(f"matched-{domain.name}", figure, alt, caption, wide=True)
+        report.figure(f"matched-{domain.name}", figure, alt, caption, wide=True)
 
 
-def link_rot(book: Book, domains: Sequence[Domain]) -> None:
+def link_rot(report: ReportBuilder, domains: Sequence[Domain]) -> None:
     """What could not be had, and what that did to the training sets."""
     fetched = [domain for domain in domains if domain.fetched]
-    book.page.section("Link rot")
+    report.page.section("Link rot")
     if not fetched:
-        book.page.text("Nothing was fetched yet: `bamkit fetch` downloads the selections of this workspace.")
+        report.page.text("Nothing was fetched yet: `bamkit fetch` downloads the selections of this workspace.")
         return
     rows = []
     for domain in fetched:
-        table = book.keep(f"outcomes-{domain.name}", obtained.outcomes(domain))
+        table = report.keep(f"outcomes-{domain.name}", obtained.outcomes(domain))
         rows += [{"domain": domain.name, **_outcome_row(row)} for row in table.to_pylist()]
     stand_ins = ", ".join(f"{obtained.replaced(domain):,} in {domain.name}" for domain in fetched)
-    book.page.text(
+    report.page.text(
         f"Of the addresses tried, these were had and these were not. Images that stand in for a lost one, taken from "
         f"the reserve in rank order: {stand_ins}."
     )
-    book.page.table(rows, caption="Outcomes of the addresses tried, with 95 % Wilson intervals")
+    report.page.table(rows, caption="Outcomes of the addresses tried, with 95 % Wilson intervals")
     shifted = []
     for domain in fetched:
         change = obtained.changed(domain)
         if change is not None:
-            book.keep(f"obtained-{domain.name}", change)
+            report.keep(f"obtained-{domain.name}", change)
             shifted.append((domain, change))
     if shifted:
         caption = "The obtained training set against the requested one (shifts in standard deviations)"
-        book.page.table([_shift_row(domain, change) for domain, change in shifted], caption=caption)
+        report.page.table([_shift_row(domain, change) for domain, change in shifted], caption=caption)
     for domain, change in shifted:
         rows = [{**row, "smd": signed(row["smd"], 3)} for row in change.to_pylist()]
-        book.page.details(f"Mean scores of {domain.name}, requested and obtained", rows)
+        report.page.details(f"Mean scores of {domain.name}, requested and obtained", rows)
 
 
 def _outcome_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _shift_row(domain: Domain, change: pa.Table) -> dict[str, Any]:
 
 
 def licences(
-    book: Book, domains: Sequence[Domain], database: Mapping[str, int] | None, mature: tuple[int, int] | None
+    report: ReportBuilder, domains: Sequence[Domain], database: Mapping[str, int] | None, mature: tuple[int, int] | None
 ) -> None:
     """Licences and the share of mature images, of the database and of each domain's training set."""
     counts: dict[str, Mapping[str, int]] = {"database": database} if database else {}
@@ -232,13 +232,13 @@ def licences(
             sum(v is True for v in train["mature"].to_pylist()),
             train.num_rows - train["mature"].null_count,
         )
-    book.page.section("Licences and mature images")
+    report.page.section("Licences and mature images")
     rows = [
         {"of": of, "license": license_, "images": n}
         for of, found in counts.items()
         for license_, n in sorted(found.items())
     ]
-    book.keep("licenses", tables.from_rows(rows))
+    report.keep("licenses", tables.from_rows(rows))
     totals: dict[str, int] = {}
     for found in counts.values():
         for license_, n in found.items():
@@ -248,7 +248,7 @@ def licences(
     if bars:
         figure = plots.single(lambda axes: plots.stacked(axes, bars), (7.6, 1.5 + 0.38 * len(bars)))
         alt = "Shares of the licences: " + "; ".join(f"{of}: {_first(shares)}" for of, shares in bars)
-        book.figure("licenses", figure, alt, wide=True)
+        report.figure("licenses", figure, alt, wide=True)
     table = []
     for of, (count, n) in flags.items():
         found = statistics.wilson(count, n)
@@ -260,8 +260,8 @@ def licences(
                 "share [95 %]": percent_interval(found.value, found.low, found.high),
             }
         )
-    book.keep("mature", tables.from_rows([{"of": of, "mature": count, "n": n} for of, (count, n) in flags.items()]))
-    book.page.table(table, caption="Images flagged as mature content")
+    report.keep("mature", tables.from_rows([{"of": of, "mature": count, "n": n} for of, (count, n) in flags.items()]))
+    report.page.table(table, caption="Images flagged as mature content")
 
 
 def _folded(found: Mapping[str, int], common: Sequence[str]) -> dict[str, float]:
