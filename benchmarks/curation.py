@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.common.near_duplicates import DISTANCE, near_pairs
 from bamkit.curate.audit.balance import NOT_EMOTION
-from bamkit.curate.audit.leaks import DISTANCE, near_pairs, popcount
 from bamkit.curate.select.matching.match import match
 
 
@@ -33,7 +33,7 @@ def hashes(n: int) -> np.ndarray:
 
 def all_pairs(values: np.ndarray, distance: int) -> int:
     """The plain way: every picture against every later one."""
-    return sum(int((popcount(values[i + 1 :] ^ values[i]) <= distance).sum()) for i in range(values.size - 1))
+    return sum(int((np.bitwise_count(values[i + 1 :] ^ values[i]) <= distance).sum()) for i in range(values.size - 1))
 
 
 def pool(n: int, flowers: float, seed: int) -> pa.Table:

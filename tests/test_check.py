@@ -11,10 +11,11 @@ from domains import manifest, two_domains, write_selection, write_split
 from PIL import Image, ImageEnhance
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.near_duplicates import alike
 from bamkit.common.provenance import read_about, write_table
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.leaks import check, near_pairs, popcount
-from bamkit.curate.audit.similarity import alike, fingerprint
+from bamkit.curate.audit.leaks import check
+from bamkit.curate.audit.similarity import fingerprint
 from bamkit.curate.fetch.splits.picture import phash
 
 
@@ -158,42 +159,6 @@ def test_what_cannot_be_checked_is_said_in_one_line(tmp_path, bamkit):
     assert "40 bits makes no sense" in bamkit("check --distance 40", cwd=tmp_path, code=1).output
     with pytest.raises(BamkitError, match="makes no sense"):
         check(Workspace.open(tmp_path), distance=-1)
-
-
-@pytest.mark.parametrize("distance", [0, 1, 4, 6, 11])
-def test_the_bands_find_every_pair(distance):
-    random = np.random.default_rng(distance)
-    hashes = random.integers(0, 2**64, 250, dtype=np.uint64)
-    near = hashes[:120].copy()
-    for _ in range(distance):  # flips up to `distance` bits, some of them back
-        near ^= np.uint64(1) << random.integers(0, 64, near.size, dtype=np.uint64)
-    hashes = np.concatenate([hashes, near, near[:5]])
-    left, right, apart = near_pairs(hashes, distance)
-    found = dict(zip(zip(left.tolist(), right.tolist(), strict=True), apart.tolist(), strict=True))
-    first = {value: i for i, value in reversed(list(enumerate(hashes.tolist())))}
-    expected = {
-        (i, j): bits
-        for i in range(hashes.size)
-        for j in range(i + 1, hashes.size)
-        if (bits := (int(hashes[i]) ^ int(hashes[j])).bit_count()) <= distance
-        # Of equal hashes only the first is compared with others.
-        and first[int(hashes[i])] == i
-        and (bits == 0 or first[int(hashes[j])] == j)
-    }
-    assert found == expected
-
-
-def test_near_pairs_of_many_equal_hashes_stay_few():
-    left, right, apart = near_pairs(np.zeros(20_000, dtype=np.uint64), 6)
-    assert left.size == 19_999
-    assert not left.any()
-    assert right.tolist() == list(range(1, 20_000))
-    assert not apart.any()
-
-
-def test_popcount():
-    values = np.array([0, 1, 2**64 - 1, 0xF0F0_0000_0000_0001], dtype=np.uint64)
-    assert popcount(values).tolist() == [0, 1, 64, 9]
 
 
 def test_fingerprints_forgive_encoding_and_see_colour():

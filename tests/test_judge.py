@@ -11,6 +11,7 @@ import torch
 
 from bamkit.common.contract import CONTENT
 from bamkit.common.errors import BamkitError
+from bamkit.common.near_duplicates import DISTANCE
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import figures as findings
 from bamkit.gan.evaluate.features import Store
@@ -19,7 +20,7 @@ from bamkit.gan.evaluate.measures import Measured, Seen
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
 from bamkit.gan.judge import fit
 from bamkit.gan.judge.backbones import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
-from bamkit.gan.judge.identity import near_duplicates, parts, shared
+from bamkit.gan.judge.identity import parts, shared
 from bamkit.gan.judge.model import Network, Shape, load_judge
 from bamkit.gan.judge.settings import JudgeConfig
 from bamkit.gan.judge.train import train_judge
@@ -56,16 +57,16 @@ def identity(mid, project=None, sha=None, phash=None):
     return {"mid": mid, "project_id": project, "original_sha256": sha, "phash": phash}
 
 
-def test_near_duplicates_counts_bits():
-    known = ["00000000000000ff", None]
-    found = near_duplicates(
-        ["00000000000000ff", "00000000000000f0", "0000000000000700", None, "ffffffffffffffff"], known
-    )
-    assert found.tolist() == [True, True, False, False, False]
-    rng = np.random.default_rng(0)
-    words = [f"{int(v):016x}" for v in rng.integers(0, 2**63, 60)]
-    expected = [min(bin(int(a, 16) ^ int(b, 16)).count("1") for b in words[30:]) <= 24 for a in words[:30]]
-    assert near_duplicates(words[:30], words[30:], bits=24).tolist() == expected
+def test_refusal_by_hash_is_no_weaker_than_near_duplicates_elsewhere():
+    """The judge keeps no pictures: whatever `bamkit check` could call a near-duplicate is refused unconfirmed."""
+    known = table([identity(1, None, "aa", "0" * 16)])
+    rows = table([identity(10 + bits, None, f"x{bits}", f"{(1 << bits) - 1:016x}") for bits in range(9)])
+    assert shared(rows, known)["near-duplicate"].tolist() == [bits <= DISTANCE for bits in range(9)]
+
+
+def test_a_hash_that_is_none_names_its_image():
+    with pytest.raises(BamkitError, match="image 7: 'xyz' is no perceptual hash"):
+        parts(table([identity(6, None, "a", None), identity(7, None, "b", "xyz")]))
 
 
 def test_shared_gives_each_row_one_reason():

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.near_duplicates import DISTANCE, alike, linked_groups, near_pairs, parse_hashes
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.domain import Domain, read_domains, read_pictures
-from bamkit.curate.audit.similarity import alike, fingerprint
+from bamkit.curate.audit.similarity import fingerprint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DISTANCE = 6
-"""Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
-HASH = re.compile(r"[0-9a-fA-F]{16}")
 KINDS = {
     "mid": "the same image",
     "src": "the same address",
@@ -238,104 +235,37 @@ def _near(
     workspace: Workspace, members: Sequence[Member], hashes: Sequence[str | None], distance: int
 ) -> list[Cluster]:
     """Clusters of near-duplicate pictures: linked by the hash, and confirmed by their small copies."""
-    known = [i for i, value in enumerate(hashes) if value is not None]
-    if len(known) < 2:
-        return []
-    numbers = np.array([_hash(hashes[i], members[i]) for i in known], dtype=np.uint64)
-    left, right, apart = near_pairs(numbers, distance)
-    small = _small_copies(workspace, [members[known[i]] for i in np.unique(np.concatenate([left, right]))])
-    links = [
-        (known[i], known[j], int(d))
-        for i, j, d in zip(left.tolist(), right.tolist(), apart.tolist(), strict=True)
-        if alike(small[members[known[i]]], small[members[known[j]]])
-    ]
-    return [
-        Cluster("picture", tuple(members[i] for i in sorted(group)), f"{bits} bits of the hash differ")
-        for group, bits in _components(links)
-    ]
-
-
-def _hash(text: str | None, member: Member) -> int:
-    """The perceptual hash as a number. Raises BamkitError where it is not 16 hexadecimal digits."""
-    if not isinstance(text, str) or not HASH.fullmatch(text):
+    try:
+        places, numbers = parse_hashes(hashes)
+    except ValueError as error:
+        wrong, text = members[error.args[0]], hashes[error.args[0]]
         raise BamkitError(
-            f"{member.place}, image {member.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
-            f"delete splits/{member.domain}, and bamkit fetch {member.domain} builds it anew",
+            f"{wrong.place}, image {wrong.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
+            f"delete splits/{wrong.domain}, and bamkit fetch {wrong.domain} builds it anew",
+        ) from error
+    left, right, bits = near_pairs(numbers, distance)
+    small = _small_copies(workspace, [members[i] for i in places[np.unique(np.concatenate([left, right]))]])
+    left, right = places[left], places[right]
+    same = [alike(small[members[i]], small[members[j]]) for i, j in zip(left, right, strict=True)]
+    left, right, bits = left[same], right[same], bits[same]
+    group = linked_groups(len(members), left, right)
+    return [
+        Cluster(
+            "picture",
+            tuple(members[i] for i in np.flatnonzero(group == each).tolist()),
+            f"{bits[group[left] == each].max()} bits of the hash differ",
         )
-    return int(text, 16)
+        for each in dict.fromkeys(group[left].tolist())
+    ]
 
 
 def _small_copies(workspace: Workspace, wanted: Sequence[Member]) -> dict[Member, NDArray[np.uint8]]:
     places: dict[tuple[str, str], list[Member]] = defaultdict(list)
     for member in wanted:
         places[member.domain, member.split].append(member)
-    found = {}
+    found: dict[Member, NDArray[np.uint8]] = {}
     for (name, split), here in places.items():
         here.sort(key=lambda member: member.position)
         rows = read_pictures(workspace, name, split, [member.position for member in here])
         found |= {member: fingerprint(row["image"]["bytes"]) for member, row in zip(here, rows, strict=True)}
     return found
-
-
-def near_pairs(
-    hashes: NDArray[np.uint64], distance: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs i < j of `hashes` (uint64, one a picture) at most `distance` bits apart, with their distance.
-
-    Two hashes that differ in d bits agree wholly in one of d + 1 bands of bits: only those that do are compared. Of a
-    run of equal hashes each is paired with the first, which links them just as well as all pairs would.
-    """
-    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[inverse] != np.arange(hashes.size))
-    left, right = [first[inverse[again]]], [again]
-    apart = [np.zeros(again.size, dtype=np.int64)]
-    for i, j, d in _banded(unique, distance):
-        left.append(np.minimum(first[i], first[j]))
-        right.append(np.maximum(first[i], first[j]))
-        apart.append(d)
-    i, j, d = (np.concatenate(part) for part in (left, right, apart))
-    _, kept = np.unique(i * hashes.size + j, return_index=True)
-    return i[kept], j[kept], d[kept]
-
-
-def _banded(hashes: NDArray[np.uint64], distance: int) -> Iterable[tuple[NDArray, NDArray, NDArray]]:
-    edges = np.linspace(0, 64, distance + 2).astype(int)
-    for low, high in pairwise(edges.tolist()):
-        band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        bands, values = band[order], hashes[order]
-        for step in range(1, hashes.size):
-            same = np.flatnonzero(bands[step:] == bands[:-step])
-            if not same.size:
-                break
-            apart = popcount(values[same] ^ values[same + step])
-            close = apart <= distance
-            yield order[same[close]], order[same[close] + step], apart[close]
-
-
-_BITS = np.array([bin(i).count("1") for i in range(1 << 16)], dtype=np.uint8)
-
-
-def popcount(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The number of 1 bits of each value."""
-    return _BITS[np.ascontiguousarray(values).view(np.uint16)].reshape(-1, 4).sum(axis=1, dtype=np.int64)
-
-
-def _components(links: Sequence[tuple[int, int, int]]) -> list[tuple[set[int], int]]:
-    """The connected groups of (i, j, distance), each with the largest distance of a link in it."""
-    parent: dict[int, int] = {}
-
-    def root(i: int) -> int:
-        while parent.setdefault(i, i) != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j, _ in links:
-        parent[max(root(i), root(j))] = min(root(i), root(j))
-    groups: dict[int, set[int]] = defaultdict(set)
-    widest: Counter[int] = Counter()
-    for i, j, bits in links:
-        groups[root(i)] |= {i, j}
-        widest[root(i)] = max(widest[root(i)], bits)
-    return [(groups[key], widest[key]) for key in sorted(groups)]

@@ -1,4 +1,4 @@
-"""Pictures of fetched splits, small: for contact sheets and for telling near-duplicates from look-alikes."""
+"""Small copies of the pictures of fetched splits, for contact sheets and for confirming near-duplicates."""
 
 from __future__ import annotations
 
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 SIDE = 16
 """Pixels of the small copy's side."""
-ALIKE = 0.85
-"""Correlation of small copies from which on two pictures are one. On 400 pieces of artwork, copies re-encoded or
-brightened by a tenth correlate above 0.95 (99 %), copies cropped by 3 % a side above 0.83 (95 %), look-alikes whose
-hashes are as close below 0.75."""
-FLAT = 4.0
-"""Standard deviation, in grey levels of 255, below which a small copy shows nothing to correlate."""
 
 
 def thumbnail(data: bytes, side: int) -> Image.Image:
@@ -51,17 +45,3 @@ def _decoded(data: bytes, side: int) -> Image.Image:
         raise BamkitError(
             f"a picture of a split cannot be decoded: {error}", "delete its folder, then: bamkit fetch"
         ) from error
-
-
-def alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    """Whether two fingerprints show the same picture: re-encoded, resized, brightened, recoloured in part.
-
-    The perceptual hash sees 63 bits of grey structure only, and small figures on an empty ground share many of those;
-    the correlation of what is drawn then tells them apart. Two flat pictures are one if their colours are.
-    """
-    left, right = a.astype(np.float64), b.astype(np.float64)
-    means = left.mean(axis=(0, 1)), right.mean(axis=(0, 1))
-    left, right = left - means[0], right - means[1]
-    if left.std() < FLAT or right.std() < FLAT:
-        return bool(left.std() < FLAT and right.std() < FLAT and np.abs(means[0] - means[1]).max() < 2 * FLAT)
-    return float(np.mean(left * right) / (left.std() * right.std())) >= ALIKE

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from bamkit.common.errors import BamkitError
+from bamkit.common.near_duplicates import linked_groups, near_any, near_pairs, parse_hashes
 from bamkit.common.provenance import canonical
 
-NEAR = 4
-"""Perceptual hashes (64 bits) that differ in at most this many bits are near-duplicates."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 PARTS = ("fit", "calibrate", "held out")
 SHARES = (0.6, 0.15, 0.25)
-
-
-def near_duplicates(hashes: Sequence[str | None], known: Sequence[str | None], bits: int = NEAR) -> np.ndarray:
-    """(n,) bool: whether each perceptual hash (16 hex digits or None) lies within `bits` of one of `known`."""
-    known_words = np.unique(_words(known)[_present(known)])
-    words, found = _words(hashes), np.zeros(len(hashes), dtype=bool)
-    step = max(1, 500_000 // max(1, len(known_words)))
-    for start in range(0, len(words), step):
-        differing = words[start : start + step, None] ^ known_words[None]
-        found[start : start + step] = (_popcount(differing) <= bits).any(axis=1)
-    return found & _present(hashes)
-
-
-def _present(hashes: Sequence[str | None]) -> np.ndarray:
-    return np.array([bool(one) for one in hashes], dtype=bool)
-
-
-def _words(hashes: Sequence[str | None]) -> np.ndarray:
-    return np.array([int(one, 16) if one else 0 for one in hashes], dtype=np.uint64)
-
-
-def _popcount(words: np.ndarray) -> np.ndarray:
-    """Bits set in each uint64: the usual pairwise sums (numpy has its own only since 2.0)."""
-    one, two, four = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
-    words = words - ((words >> np.uint64(1)) & one)
-    words = (words & two) + ((words >> np.uint64(2)) & two)
-    words = (words + (words >> np.uint64(4))) & four
-    return (words * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
 def shared(rows: pa.Table, known: pa.Table) -> dict[str, np.ndarray]:
@@ -55,7 +30,8 @@ def shared(rows: pa.Table, known: pa.Table) -> dict[str, np.ndarray]:
     same = _member(rows, known, "mid") | _member(rows, known, "original_sha256")
     near = np.zeros_like(found)
     if "phash" in rows.column_names and "phash" in known.column_names:
-        near = near_duplicates(rows["phash"].to_pylist(), known["phash"].to_pylist())
+        places, hashes = _hashes(rows)
+        near[places] = near_any(hashes, _hashes(known)[1])
     for reason, mask in (
         ("same image", same),
         ("near-duplicate", near),
@@ -82,40 +58,40 @@ def parts(rows: pa.Table, seed: int = 0) -> np.ndarray:
     group = _groups(rows)
     mids = rows["mid"].to_pylist()
     smallest: dict[int, int] = {}
-    for index, mid in zip(group, mids, strict=True):
+    for index, mid in zip(group.tolist(), mids, strict=True):
         smallest[index] = min(mid, smallest.get(index, mid))
     order = sorted(smallest, key=lambda g: hashlib.sha256(canonical([seed, smallest[g]]).encode()).digest())
     sizes = np.bincount(group, minlength=len(mids))
     ends, part_of, taken, part = np.cumsum(SHARES) * len(mids), {}, 0, 0
-    for one in order:
+    for index in order:
         while part < len(PARTS) - 1 and taken >= ends[part]:
             part += 1
-        part_of[one] = part
-        taken += int(sizes[one])
-    return np.array([part_of[one] for one in group], dtype=int)
+        part_of[index] = part
+        taken += int(sizes[index])
+    return np.array([part_of[index] for index in group.tolist()], dtype=int)
 
 
-def _groups(rows: pa.Table) -> list[int]:
-    """A group number a row: union-find over projects and near-duplicate hashes."""
-    n = rows.num_rows
-    parent = list(range(n))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+def _groups(rows: pa.Table) -> NDArray[np.int64]:
+    """(n,) a group number a row: rows of one project, or with near hashes, are linked."""
     first: dict[int, int] = {}
-    for i, project in enumerate(rows["project_id"].to_pylist()):
-        if project is not None:
-            parent[root(i)] = root(first.setdefault(project, i))
+    projects = enumerate(rows["project_id"].to_pylist())
+    links = [(first.setdefault(project, row), row) for row, project in projects if project is not None]
+    left, right = np.array(links, np.int64).reshape(-1, 2).T
     if "phash" in rows.column_names:
-        hashes = rows["phash"].to_pylist()
-        present = np.flatnonzero(_present(hashes))
-        words = _words(hashes)[present]
-        for position, i in enumerate(present):
-            close = _popcount(words[position + 1 :] ^ words[position]) <= NEAR
-            for j in present[position + 1 :][close]:
-                parent[root(int(j))] = root(int(i))
-    return [root(i) for i in range(n)]
+        places, hashes = _hashes(rows)
+        i, j, _ = near_pairs(hashes)
+        left, right = np.concatenate([left, places[i]]), np.concatenate([right, places[j]])
+    return linked_groups(rows.num_rows, left, right)
+
+
+def _hashes(rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """`parse_hashes` of the column phash. Raises BamkitError naming the image whose hash is none."""
+    texts = rows["phash"].to_pylist()
+    try:
+        return parse_hashes(texts)
+    except ValueError as error:
+        mid = rows["mid"][error.args[0]].as_py()
+        raise BamkitError(
+            f"image {mid}: {texts[error.args[0]]!r} is no perceptual hash (16 hexadecimal digits)",
+            "delete the split it is in, and bamkit fetch builds it anew",
+        ) from error

@@ -1,0 +1,110 @@
+"""Near-duplicate pictures: perceptual hashes at most DISTANCE bits apart, confirmed by small copies where possible.
+
+The one meaning of the word for `bamkit check` and the report (which have the pictures and confirm) and for the judge
+(which keeps hashes only, so that it leaves out and refuses a little more).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DISTANCE = 6
+"""Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
+ALIKE = 0.85
+"""Correlation of small copies from which on two pictures are one. On 400 pieces of artwork, copies re-encoded or
+brightened by a tenth correlate above 0.95 (99 %), copies cropped by 3 % a side above 0.83 (95 %), look-alikes whose
+hashes are as close below 0.75."""
+FLAT = 4.0
+"""Standard deviation, in grey levels of 255, below which a small copy shows nothing to correlate."""
+
+
+def parse_hashes(texts: Sequence[str | None]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Which of `texts` are there (their places, ascending), and these as numbers.
+
+    Raises ValueError naming the place of a text that is not 16 hexadecimal digits. None is no hash.
+    """
+    places = [place for place, text in enumerate(texts) if text is not None]
+    for place in places:
+        if not re.fullmatch(r"[0-9a-fA-F]{16}", str(texts[place])):
+            raise ValueError(place)
+    return np.array(places, np.int64), np.array([int(str(texts[place]), 16) for place in places], np.uint64)
+
+
+def near_pairs(
+    hashes: NDArray[np.uint64], distance: int = DISTANCE
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs i < j of `hashes` (uint64, one a picture) at most `distance` bits apart, with their distance.
+
+    Two hashes that differ in d bits agree wholly in one of d + 1 bands of bits: only those that do are compared. Of a
+    run of equal hashes each is paired with the first, which links them just as well as all pairs would.
+    """
+    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    repeated = np.flatnonzero(first[inverse] != np.arange(hashes.size))
+    left, right = [first[inverse[repeated]]], [repeated]
+    apart = [np.zeros(repeated.size, dtype=np.int64)]
+    for i, j, bits in _banded(unique, distance):
+        left.append(np.minimum(first[i], first[j]))
+        right.append(np.maximum(first[i], first[j]))
+        apart.append(bits)
+    i, j, bits = (np.concatenate(part) for part in (left, right, apart))
+    _, kept = np.unique(i * hashes.size + j, return_index=True)
+    return i[kept], j[kept], bits[kept]
+
+
+def _banded(
+    hashes: NDArray[np.uint64], distance: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    edges = np.linspace(0, 64, distance + 2).astype(int)
+    for low, high in pairwise(edges.tolist()):
+        band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order = np.argsort(band, kind="stable")
+        bands, values = band[order], hashes[order]
+        for step in range(1, hashes.size):
+            same = np.flatnonzero(bands[step:] == bands[:-step])
+            if not same.size:
+                break
+            bits = np.bitwise_count(values[same] ^ values[same + step]).astype(np.int64)
+            close = bits <= distance
+            yield order[same[close]], order[same[close] + step], bits[close]
+
+
+def near_any(hashes: NDArray[np.uint64], known: NDArray[np.uint64], distance: int = DISTANCE) -> NDArray[np.bool_]:
+    """(n,) bool: whether each hash lies within `distance` bits of one of `known`; half a million pairs at a time."""
+    known = np.unique(known)
+    near = np.zeros(hashes.size, dtype=bool)
+    step = max(1, 500_000 // max(1, known.size))
+    for start in range(0, hashes.size, step):
+        differing = hashes[start : start + step, None] ^ known[None]
+        near[start : start + step] = (np.bitwise_count(differing) <= distance).any(axis=1)
+    return near
+
+
+def linked_groups(n: int, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the group of each item, when the items `left[k]` and `right[k]` are linked: the connected components."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(n, n))
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+
+def alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    """Whether two small copies, (16, 16, 3) uint8, show one picture: re-encoded, resized, brightened or recoloured.
+
+    The perceptual hash sees 63 bits of grey structure only, and small figures on an empty ground share many of those;
+    the correlation of what is drawn then tells them apart. Two flat pictures are one if their colours are.
+    """
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    means = left.mean(axis=(0, 1)), right.mean(axis=(0, 1))
+    left, right = left - means[0], right - means[1]
+    if left.std() < FLAT or right.std() < FLAT:
+        return bool(left.std() < FLAT and right.std() < FLAT and np.abs(means[0] - means[1]).max() < 2 * FLAT)
+    return float(np.mean(left * right) / (left.std() * right.std())) >= ALIKE
