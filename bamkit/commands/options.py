@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bamkit.commands.defaults import defaults
+from bamkit.common.contract import ATTRIBUTES, EMOTION, short
 from bamkit.common.errors import BamkitError
+from bamkit.common.settings import Setting, docstrings, settings_of
 from bamkit.common.workspace import Workspace
 
 Command = Callable[..., Any]
@@ -40,6 +44,97 @@ def _open(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 
         raise Shown(error) from error
     return workspace
+
+
+COMPLETIONS: dict[str, Callable[[Workspace], Iterable[str]]] = {
+    "emotions": lambda workspace: EMOTION,
+    "attributes": lambda workspace: [*map(short, ATTRIBUTES), *ATTRIBUTES],
+    "selections": Workspace.selection_names,
+    "splits": Workspace.split_names,
+    "data": lambda workspace: sorted({*workspace.selection_names(), *workspace.split_names()}),
+    "runs": Workspace.run_names,
+    "exportable": lambda workspace: sorted({*workspace.split_names(), *workspace.run_names()}),
+}
+"""By kind of name, what a shell may complete it to."""
+
+
+def completed(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """The `shell_complete` of a parameter that takes names of this kind."""
+
+    def names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        workspace = ctx.params.get("workspace") or _open(ctx, parameter, None)
+        return [name for name in COMPLETIONS[kind](workspace) if name.startswith(incomplete)]
+
+    return names
+
+
+class SettingOption(click.Option):
+    """The option of one field of a settings dataclass: None where it is not given, the field's docstring as help."""
+
+    def __init__(self, names: Sequence[str], owner: type, setting: Setting) -> None:
+        self.owner, self.setting = owner, setting
+        super().__init__(
+            names,
+            type=_click_type(setting),
+            is_flag=setting.kind is bool or None,
+            multiple=setting.multiple,
+            default=None,
+            metavar=setting.option.metavar,
+            shell_complete=completed(setting.option.complete) if setting.option.complete else None,
+        )
+
+    @property
+    def help(self) -> str | None:
+        """Read from the source only where it is shown, which keeps the start short."""
+        return docstrings(self.owner).get(self.setting.name)
+
+    @help.setter
+    def help(self, value: str | None) -> None:
+        pass
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        extra = super().get_help_extra(ctx)
+        if default := self._default_text():
+            extra["default"] = default
+        return extra
+
+    def _default_text(self) -> str:
+        default = self.setting.default
+        if self.setting.option.default is not None:
+            return self.setting.option.default
+        if self.setting.kind is bool:
+            return ("yes" if default else "no") if self.secondary_opts else ""
+        return " ".join(default) if self.setting.multiple else "" if default is None else str(default)
+
+
+def _click_type(setting: Setting) -> Any:
+    if setting.kind is os.PathLike:
+        return click.Path(path_type=Path)
+    if setting.choices:
+        return click.Choice(setting.choices, case_sensitive=False)
+    if setting.range and setting.kind in (int, float):
+        kind: Any = click.IntRange if setting.kind is int else click.FloatRange
+        bounds = setting.range
+        return kind(bounds.min, bounds.max, bounds.min_open, bounds.max_open)
+    return setting.kind
+
+
+def settings_options(*classes: type) -> Callable[[Command], Command]:
+    """Adds an option for every field of these settings dataclasses, in order; see common/settings.py.
+
+    The values arrive by option name, None where one was not given: `build(cls, given)` makes the settings of them.
+    """
+
+    def add(function: Command) -> Command:
+        for cls in reversed(classes):
+            for setting in reversed(settings_of(cls)):
+                if setting.nested:
+                    settings_options(setting.kind)(function)
+                elif not setting.option.hidden:
+                    click.option(setting.declaration, cls=SettingOption, owner=cls, setting=setting)(function)
+        return function
+
+    return add
 
 
 def database_option(function: Command) -> Command:
