@@ -68,6 +68,10 @@ def completed(kind: str) -> Callable[[click.Context, click.Parameter, str], list
     return names
 
 
+NUMBERS = {int: "INTEGER", float: "FLOAT"}
+"""What stands for a number in the help; the range stands behind the default."""
+
+
 class SettingOption(click.Option):
     """The option of one field of a settings dataclass: None where it is not given, the field's docstring as help."""
 
@@ -79,7 +83,7 @@ class SettingOption(click.Option):
             is_flag=setting.kind is bool or None,
             multiple=setting.multiple,
             default=None,
-            metavar=setting.option.metavar,
+            metavar=setting.option.metavar or NUMBERS.get(setting.kind),
             shell_complete=completed(setting.option.complete) if setting.option.complete else None,
         )
 

@@ -153,25 +153,25 @@ def _setting(name: str, hint: Any, default: Any) -> Setting:
     return Setting(name, kind, default, optional, multiple, mark(Range), mark(Choice), mark(Option) or Option())
 
 
-def check(config: Any) -> None:
+def check(config: Any, hint: str = "") -> None:
     """Raises BamkitError for the first field of a settings dataclass whose type, range or choice does not hold."""
     cls: Any = type(config)
     for setting in settings_of(cls):
         value = getattr(config, setting.name)
         if not (value is None and setting.optional):
             for item in value if setting.multiple else (value,):
-                _check(setting, item)
+                _check(setting, item, hint)
 
 
-def _check(setting: Setting, value: Any) -> None:
+def _check(setting: Setting, value: Any, hint: str) -> None:
     kind: Any = setting.kind
     allowed: Any = (int, float) if kind is float else (str, os.PathLike) if kind is os.PathLike else kind
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or value != value:
-        raise BamkitError(f"{setting.shown} must be {KINDS.get(kind, kind)}, not {value!r}")
+        raise BamkitError(f"{setting.shown} must be {KINDS.get(kind, kind)}, not {value!r}", hint)
     if setting.range and not setting.range.holds(value):
-        raise BamkitError(f"{setting.shown} must be {setting.range}, not {value:g}")
+        raise BamkitError(f"{setting.shown} must be {setting.range}, not {value:g}", hint)
     if setting.choices and value not in (*setting.choices, setting.default):
-        raise BamkitError(f"{setting.shown} must be one of {', '.join(setting.choices)}, not {value!r}")
+        raise BamkitError(f"{setting.shown} must be one of {', '.join(setting.choices)}, not {value!r}", hint)
 
 
 def build(cls: Callable[..., T], given: Mapping[str, Any]) -> T:

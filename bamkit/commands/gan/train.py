@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bamkit.commands.options import example, force_option, pass_workspace
+from bamkit.commands.options import example, force_option, pass_workspace, settings_options
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import settings
-
-
-def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds a flag for every field of TrainConfig, with its docstring as help; not given means None."""
-    for setting in reversed(settings.settings()):
-        flag = "--" + setting.name.replace("_", "-")
-        kind: Any = click.Choice(setting.choices) if setting.choices else setting.kind
-        name = f"{flag}/--no-{flag[2:]}" if setting.kind is bool else flag
-        shown = ("yes" if setting.default else "no") if setting.kind is bool else setting.default
-        extra: dict[str, Any] = {} if setting.kind is bool else {"type": kind}
-        function = click.option(name, setting.name, default=None, help=f"{setting.help} [default: {shown}]", **extra)(
-            function
-        )
-    return function
 
 
 @click.command(
@@ -47,7 +32,7 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--resume", is_flag=True, help="Go on with a run from its last checkpoint.")
 @click.option("--allow-shared", is_flag=True, help="Train although the domains share pictures.")
 @force_option
-@settings_options
+@settings_options(settings.TrainConfig)
 @pass_workspace
 def command(
     workspace: Workspace,

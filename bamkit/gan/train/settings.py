@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
 import json
 import tomllib
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.settings import Choice, Option, Range, check
 
+HELP = "bamkit train --help lists the settings"
 SMALLEST_CROP = 24
 """The PatchGAN halves a picture three times and then needs two 4 x 4 convolutions: below 24 px nothing is left."""
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "generator": ("resnet", "unet"),
-    "objective": ("lsgan", "log-likelihood"),
-    "amp": ("auto", "off", "bf16"),
-    "compile": ("auto", "on", "off"),
-    "graphs": ("auto", "on", "off"),
-    "on_nan": ("stop", "rollback"),
-}
 
 CHANGEABLE = frozenset(
     {
@@ -38,100 +28,85 @@ CHANGEABLE = frozenset(
 class TrainConfig:
     """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
 
-    generator: str = "resnet"
+    generator: Annotated[str, Choice("resnet", "unet")] = "resnet"
     """Generator: `resnet` (the study) or `unet`."""
-    blocks: int = 9
+    blocks: Annotated[int, Range(1)] = 9
     """Residual blocks of the ResNet generator: 9 (the study), or 6 for small pictures."""
-    width: int = 64
+    width: Annotated[int, Range(1)] = 64
     """Channels of the first layer of the generators, and of the discriminators unless given otherwise."""
-    discriminator_width: int = 0
+    discriminator_width: Annotated[int, Range(0)] = 0
     """Channels of the first layer of the discriminators; 0 means the generators' width."""
-    halvings: int = 8
+    halvings: Annotated[int, Range(2, 10)] = 8
     """How often the U-Net halves the picture: 8 for a crop of 256, 7 for 128. The ResNet takes no notice."""
-    objective: str = "lsgan"
+    objective: Annotated[str, Choice("lsgan", "log-likelihood")] = "lsgan"
     """The adversarial terms: `lsgan` (least squares, the study) or `log-likelihood` (the original GAN)."""
-    lambda_a: float = 10.0
+    lambda_a: Annotated[float, Range(0)] = 10.0
     """Weight of the cycle A -> B -> A."""
-    lambda_b: float = 10.0
+    lambda_b: Annotated[float, Range(0)] = 10.0
     """Weight of the cycle B -> A -> B."""
-    lambda_identity: float = 0.5
+    lambda_identity: Annotated[float, Range(0)] = 0.5
     """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
-    pool: int = 50
+    pool: Annotated[int, Range(0)] = 50
     """Past fakes kept for each discriminator; 0 shows it the newest only."""
-    learning_rate: float = 0.0002
+    learning_rate: Annotated[float, Range(0, min_open=True)] = 0.0002
     """Adam's learning rate, before the decay."""
-    beta1: float = 0.5
+    beta1: Annotated[float, Range(0, 1, max_open=True)] = 0.5
     """Adam's first momentum."""
-    beta2: float = 0.999
+    beta2: Annotated[float, Range(0, 1, max_open=True)] = 0.999
     """Adam's second momentum."""
-    batch: int = 1
+    batch: Annotated[int, Range(1)] = 1
     """Pictures of each domain in a step (of each process, if there are several)."""
-    epochs: int = 100
+    epochs: Annotated[int, Range(0)] = 100
     """Epochs at the full learning rate. An epoch is one pass over the larger domain."""
-    decay_epochs: int = 100
+    decay_epochs: Annotated[int, Range(0)] = 100
     """Epochs over which the rate then falls linearly towards 0."""
-    steps: int = 0
+    steps: Annotated[int, Range(0)] = 0
     """Steps in all, instead of epochs: the schedule is stretched over them. 0 means by epochs."""
-    minutes: float = 0.0
+    minutes: Annotated[float, Range(0)] = 0.0
     """Minutes in all, instead of epochs: turned into steps once a step has been timed. 0 means by epochs."""
-    size: int = 0
+    size: Annotated[int, Range(0)] = 0
     """Pictures are resized to this many pixels square; 0 means 286, or the pictures' own size if that is smaller."""
-    crop: int = 0
+    crop: Annotated[int, Range(0)] = 0
     """Side of the random crop; 0 means 256, or the same share (256/286) of a smaller size."""
-    flip: bool = True
+    flip: Annotated[bool, Option("--flip/--no-flip")] = True
     """Mirror pictures at random."""
-    seed: int = 0
+    seed: Annotated[int, Range(0)] = 0
     """Seed of the weights, the data order, the crops and flips, and the image pools."""
-    ema: float = 0.0
+    ema: Annotated[float, Range(0, 1, max_open=True)] = 0.0
     """Decay of a moving average of the generators, such as 0.999, which then translates; 0 means none."""
-    diffaug: bool = False
+    diffaug: Annotated[bool, Option("--diffaug/--no-diffaug")] = False
     """Differentiable augmentation (colour, shift, cutout) of all that the discriminators see."""
-    amp: str = "auto"
+    amp: Annotated[str, Choice("auto", "off", "bf16")] = "auto"
     """`bf16` convolutions, `off` for float32, `auto` for bf16 on a GPU that has it and float32 elsewhere."""
-    compile: str = "auto"
+    compile: Annotated[str, Choice("auto", "on", "off")] = "auto"
     """Fuse the networks' small operations with torch.compile: `on`, `off`, or `auto` (on CUDA only)."""
-    graphs: str = "auto"
+    graphs: Annotated[str, Choice("auto", "on", "off")] = "auto"
     """Replay the whole step as one CUDA graph: `on`, `off`, or `auto` (on CUDA only)."""
-    low_memory: bool = False
+    low_memory: Annotated[bool, Option("--low-memory/--no-low-memory")] = False
     """Keep one cycle direction's activations at a time: a third of the memory, the same gradients."""
-    on_nan: str = "stop"
+    on_nan: Annotated[str, Choice("stop", "rollback")] = "stop"
     """At a NaN or Inf: `stop`, or `rollback` to the last good checkpoint at half the learning rate."""
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: Annotated[float, Range(0, min_open=True)] = 10.0
     """Minutes between checkpoints."""
-    keep: int = 50
+    keep: Annotated[int, Range(0)] = 50
     """Every so many epochs a checkpoint is kept for good; 0 keeps only the last two and the best."""
-    log_every: int = 0
+    log_every: Annotated[int, Range(0)] = 0
     """Steps in a row of metrics.csv (means over them); 0 means about 2,000 rows in the run."""
-    samples: int = 24
+    samples: Annotated[int, Range(0)] = 24
     """Sample grids along the run; 0 means none."""
-    sample_pictures: int = 4
+    sample_pictures: Annotated[int, Range(1)] = 4
     """Test pictures in a sample grid."""
-    validations: int = 20
+    validations: Annotated[int, Range(0)] = 20
     """How often along the run the validation split is measured, to find the best checkpoint; 0 means never."""
-    tensorboard: bool = True
+    tensorboard: Annotated[bool, Option("--tensorboard/--no-tensorboard")] = True
     """Write TensorBoard events, if tensorboard is installed."""
 
     def __post_init__(self) -> None:
-        for setting in settings():
-            _check_type(setting, getattr(self, setting.name))
-        for name, allowed in CHOICES.items():
-            _demand(getattr(self, name) in allowed, f"{name} must be one of {', '.join(allowed)}")
-        for name in ("width", "batch", "blocks", "sample_pictures"):
-            _demand(getattr(self, name) >= 1, f"{name} must be at least 1")
-        for name in (
-            "discriminator_width", "lambda_a", "lambda_b", "lambda_identity", "pool", "epochs", "decay_epochs", "steps",
-            "minutes", "keep", "log_every", "samples", "validations", "seed",
-        ):  # fmt: skip
-            _demand(getattr(self, name) >= 0, f"{name} must not be negative")
+        check(self, HELP)
         _demand(
             self.epochs + self.decay_epochs >= 1 or self.steps or self.minutes, "the run has no epochs and no steps"
         )
         _demand(not (self.steps and self.minutes), "give steps or minutes, not both")
-        _demand(self.learning_rate > 0, "learning_rate must be above 0")
-        _demand(self.checkpoint_minutes > 0, "checkpoint_minutes must be above 0")
-        _demand(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "beta1 and beta2 lie in [0, 1)")
-        _demand(0 <= self.ema < 1, "ema is a decay in [0, 1), such as 0.999")
-        _demand(2 <= self.halvings <= 10, "halvings lies between 2 and 10")
         _demand(
             not self.crop or self.crop >= SMALLEST_CROP,
             f"crop {self.crop} is too small: the discriminator needs at least {SMALLEST_CROP} px",
@@ -199,7 +174,7 @@ class TrainConfig:
             import difflib
 
             near = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "bamkit train --help lists the settings"
+            hint = f"did you mean {near[0]}?" if near else HELP
             raise BamkitError(f"there is no training setting {unknown[0]!r}", hint)
         return cls(**values)
 
@@ -235,33 +210,6 @@ PRESET_HELP = {
 def preset_help() -> str:
     """One line for --help."""
     return "A starting point: " + "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items()) + "."
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One field of TrainConfig, as the command line needs it."""
-
-    name: str
-    kind: type
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-
-
-def settings() -> tuple[Setting, ...]:
-    """All settings in order, with their docstrings."""
-    global _SETTINGS  # read once: __post_init__ asks every time
-    if _SETTINGS is None:
-        docs = _field_docstrings()
-        _SETTINGS = tuple(
-            Setting(f.name, type(f.default), f.default, docs.get(f.name, ""), CHOICES.get(f.name, ()))
-            for f in fields(TrainConfig)
-            if f.default is not MISSING
-        )
-    return _SETTINGS
-
-
-_SETTINGS: tuple[Setting, ...] | None = None
 
 
 def build(preset: str | None = None, file: Path | None = None, given: dict[str, Any] | None = None) -> TrainConfig:
@@ -321,25 +269,6 @@ def fitting_crop(size: int, multiple: int = 4) -> int:
     return max(wanted // multiple * multiple, multiple)
 
 
-def _field_docstrings() -> dict[str, str]:
-    """The string literal under each field of TrainConfig, from its source."""
-    body = ast.parse(inspect.getsource(TrainConfig)).body[0].body  # type: ignore[attr-defined]
-    docs = {}
-    for before, after in itertools.pairwise(body):
-        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            docs[before.target.id] = " ".join(str(after.value.value).split())  # type: ignore[union-attr]
-    return docs
-
-
-def _check_type(setting: Setting, value: Any) -> None:
-    allowed = (int, float) if setting.kind is float else setting.kind
-    good = isinstance(value, allowed) and (setting.kind is bool or not isinstance(value, bool))
-    _demand(good and value == value, f"{setting.name} must be {_KIND[setting.kind]}, not {value!r}")
-
-
-_KIND = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
-
-
-def _demand(holds: Any, message: str, hint: str = "bamkit train --help lists the settings") -> None:
+def _demand(holds: Any, message: str, hint: str = HELP) -> None:
     if not holds:
         raise BamkitError(message, hint)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from bamkit.common.pages import Page
 from bamkit.common.progress import duration
+from bamkit.common.settings import docstrings
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.monitor.health import Health
 from bamkit.gan.train.monitor.sample_strip import frames, strip
 from bamkit.gan.train.monitor.validation import Validation
-from bamkit.gan.train.settings import TrainConfig, settings
+from bamkit.gan.train.settings import TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -281,7 +282,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _settings(page: Page, about: dict[str, Any]) -> None:
     config = about.get("config") or {}
     default = TrainConfig().as_dict()
-    known = {setting.name: setting.help for setting in settings()}
+    known = docstrings(TrainConfig)
     page.section("Settings", "Where the run differs from the published study; everything else is as in the study.")
     changed = [{"setting": n, "value": _shown(v), "study": _shown(default.get(n))} for n, v in config.items()
                if v != default.get(n)]  # fmt: skip
