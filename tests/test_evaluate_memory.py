@@ -12,8 +12,8 @@ from bamkit.common.workspace import Workspace
 CODE = """
 import resource, sys
 from bamkit.gan.evaluate.compare import read
-from bamkit.gan.evaluate.core import evaluate_and_write
-from bamkit.workspace import Workspace
+from bamkit.gan.evaluate.run import evaluate_and_write
+from bamkit.common.workspace import Workspace
 workspace = Workspace.open(sys.argv[1])
 evaluate_and_write(workspace)
 read(workspace, "happy-scary")

@@ -13,9 +13,10 @@ from bamkit.common.contract import CONTENT
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE
 from bamkit.common.workspace import Workspace
+from bamkit.gan.domains import Domain
 from bamkit.gan.evaluate import figures as findings
 from bamkit.gan.evaluate.features import Store
-from bamkit.gan.evaluate.inputs import Domain, open_run
+from bamkit.gan.evaluate.inputs import open_run
 from bamkit.gan.evaluate.measures import Measured, Seen
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
 from bamkit.gan.judge import fit

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
+from bamkit.gan.domains import Shards
 from bamkit.gan.evaluate.features import Extractor, Store
-from bamkit.gan.evaluate.inputs import Direction, Shards
+from bamkit.gan.evaluate.inputs import Direction
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer
 from bamkit.gan.evaluate.metrics.similarity import edge_agreement, light_correlation, ssim
 

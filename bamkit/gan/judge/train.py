@@ -18,8 +18,8 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import read_table, sha256_file, write_table
 from bamkit.common.workspace import Workspace, is_judges
+from bamkit.gan.domains import IDENTITY, Domain, Shards
 from bamkit.gan.evaluate.device import device_of
-from bamkit.gan.evaluate.inputs import IDENTITY, Domain, Shards
 from bamkit.gan.judge import fit
 from bamkit.gan.judge.backbones import PLAIN, Backbone, pretrained
 from bamkit.gan.judge.card import card_of, write_card_page
