@@ -213,7 +213,7 @@ def test_the_card_is_filled_from_the_data(workspace, bamkit):
     assert "`split_id` s-scary" in body
     assert re.search(r"\| emotion\\_happy:positive \| 5 of 5 \| 100\.0 % \| 56\.\d to 100\.0 % \|", body)
     assert re.search(r"\| content\\_flower:positive \| 3 of 5 \|", body)
-    assert "| cc by-nc | 6 | attribution, non-commercial | yes |" in body
+    assert "| cc by-nc | CC-BY-NC-4.0 | 6 | attribution, non-commercial | yes |" in body
     assert "quality 95" in body
     assert "{{" not in text
     assert "\n\n\n\n" not in body
@@ -283,6 +283,18 @@ def test_licences_that_forbid_it_stop_the_export(tmp_path, bamkit):
         ("All Rights Reserved", False, (), ""),
         ("no use", False, (), ""),
         ("standby", False, (), ""),
+        ("Creative Commons BY-NoDerivs", False, ("attribution",), "https://creativecommons.org/licenses/by-nd/4.0/"),
+        ("cc by noderivatives", False, ("attribution",), None),
+        ("cc by (no derivatives)", False, ("attribution",), None),
+        ("cc by nc–nd", False, ("attribution", "non-commercial"), None),
+        ("CC BY‑ND", False, ("attribution",), None),
+        ("cc by without derivatives", False, ("attribution",), None),
+        ("Attribution-NonCommercial-NoDerivatives 4.0 International", False, ("attribution", "non-commercial"), None),
+        ("mit-nd", False, (), ""),
+        ("byncnd", False, (), ""),
+        ("cc by, no adaptations", False, (), ""),
+        ("cc by 3.0 and cc by-nd", False, (), ""),
+        ("Creative Commons Zero", True, (), "https://creativecommons.org/publicdomain/zero/1.0/"),
         ("bye bye", False, (), ""),
     ],
 )
@@ -292,6 +304,25 @@ def test_licences(text, allowed, conditions, url):
     assert bool(found.reason) == (not allowed)
     if url is not None:
         assert found.url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "spdx"),
+    [
+        ("cc by", "CC-BY-4.0"),
+        ("CC-BY-SA 3.0", "CC-BY-SA-3.0"),
+        ("cc_by_nc_nd", "CC-BY-NC-ND-4.0"),
+        ("cc0", "CC0-1.0"),
+        ("mit", "MIT"),
+        ("gpl v3 or later", "GPL-3.0-or-later"),
+        ("lgpl-3", "LGPL-3.0-only"),
+        ("gpl", ""),
+        ("bsd", ""),
+        ("all rights reserved", ""),
+    ],
+)
+def test_spdx_identifiers(text, spdx):
+    assert licence(text).spdx == spdx
 
 
 def test_text_of_the_database_cannot_break_the_card(tmp_path, bamkit):

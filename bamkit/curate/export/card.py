@@ -44,7 +44,7 @@ def card(found: Sequence[Source], to: str) -> str:
         mixed=len(licences) > 1 or any(not one.hub for _, one in licences),
         licences=[
             {"text": text or "none", "images": count, "allowed": one.allowed, "reason": one.reason, "url": one.url,
-             "conditions": ", ".join(one.conditions)}
+             "spdx": one.spdx, "conditions": ", ".join(one.conditions)}
             for (text, one), count in sorted(licences.items(), key=lambda item: (-item[1], item[0][0]))
         ],
         domains=[_domain(source) for source in found],

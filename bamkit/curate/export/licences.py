@@ -1,17 +1,39 @@
 """What a picture's licence says about passing the picture on. No legal advice: a guard against doing it unawares.
 
 An exported picture was cut or squashed to the training size: an adaptation, which a NoDerivatives licence does not let
-anybody share. Where there is no licence, all rights are reserved.
+anybody share. Where there is no licence, all rights are reserved. A wording is read only if every word of it is known.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 PUBLIC = "https://creativecommons.org/publicdomain"
-FREE_SOFTWARE = re.compile(r"^(a?gpl|lgpl|mit|bsd|apache|artistic)\b")
-DATE = re.compile(r"\b\d(\.\d)?\b")
+TERMS = (
+    (r"creative ?commons", "cc"),
+    (r"attribution", "by"),
+    (r"(?:no|without) ?deriv\w*(?: works?)?", "nd"),
+    (r"non? ?commerc\w*(?: use)?(?: only)?", "nc"),
+    (r"share ?alike", "sa"),
+    (r"cc ?(?:0|zero)(?: 1\.0)?(?: universal)?", "cc0"),
+    (r"public ?domain(?: mark| dedication)?(?: 1\.0)?|pdm|pd", "pd"),
+)
+"""The wordings of Creative Commons' terms, and the code of each."""
+FILLING = {"cc", "licence", "license", "licensed", "international", "unported", "generic", "under", "the", "a"}
+"""Words that change nothing."""
+SOFTWARE = (
+    (r"mit", "MIT"),
+    (r"apache 2(?:\.0)?", "Apache-2.0"),
+    (r"bsd 3 clause", "BSD-3-Clause"),
+    (r"bsd 2 clause", "BSD-2-Clause"),
+    (r"artistic 2(?:\.0)?", "Artistic-2.0"),
+    (r"apache|bsd|artistic", ""),
+)
+GPL = re.compile(r"(a|l)?gpl ?v? ?(\d(?:\.\d)?)? ?(\+|or later)?")
+"""Licences of software that Behance offers for pictures too, and their SPDX identifiers."""
+NAMES = {"nc": "non-commercial", "sa": "share alike"}
 
 
 @dataclass(frozen=True)
@@ -27,41 +49,56 @@ class Licence:
     conditions: tuple[str, ...] = ()
     """Of `attribution`, `non-commercial`, `share alike`."""
     url: str = ""
-    """The licence's text, in the version that Behance offers today (4.0): the database names no version."""
-    hub: str = ""
-    """The identifier that Hugging Face uses, or ""."""
+    """The licence's text, in the version that Behance offers today (4.0) where the database names none."""
+    spdx: str = ""
+    """The identifier in the SPDX licence list, or ""."""
+
+    @property
+    def hub(self) -> str:
+        """The identifier that Hugging Face uses, or ""."""
+        return self.spdx.lower() if self.allowed and self.spdx.startswith("CC") else ""
 
 
 def licence(text: str | None) -> Licence:
-    """Read a licence such as `cc by-nc`, `CC-BY-SA 3.0`, `cc0`, `gpl-2+`. Unknown ones are not allowed."""
-    plain = re.sub(r"[\s_]+", " ", (text or "").strip().lower())
+    """Read a licence such as `cc by-nc`, `CC-BY-SA 3.0`, `cc0`, `gpl-2+`. What is not wholly known is not allowed."""
     shown = (text or "").strip()
-    if not plain or plain in ("none", "null", "no license", "no licence"):
+    # Dashes of every kind, brackets, slashes and underscores only part the words.
+    plain = " ".join(re.findall(r"[a-z]+|\d(?:\.\d)?|\+|[^\W_]+", unicodedata.normalize("NFKC", shown).lower()))
+    if plain in ("", "none", "null", "no license", "no licence"):
         return Licence(shown, False, "no licence")
-    if "all rights" in plain or "no use" in plain or "copyright" in plain or plain == "arr":
+    if re.search(r"\ball rights|\bno use\b|copyright", plain) or plain == "arr":
         return Licence(shown, False, "all rights reserved")
-    if plain in ("cc0", "cc 0", "cc-0", "cc zero") or plain.startswith(("cc0 ", "cc-zero")):
-        return Licence(shown, True, "", (), f"{PUBLIC}/zero/1.0/", "cc0-1.0")
-    if plain in ("public domain", "pd", "pdm", "publicdomain"):
+    for pattern, spdx in SOFTWARE:
+        if re.fullmatch(pattern, plain):
+            return Licence(shown, True, "", ("attribution",), "", spdx)
+    if match := GPL.fullmatch(plain):
+        return _gpl(shown, *match.groups())
+    for pattern, code in TERMS:
+        plain = re.sub(rf"\b(?:{pattern})\b", code, plain)
+    words = set(plain.split()) - FILLING
+    if words == {"cc0"}:
+        return Licence(shown, True, "", (), f"{PUBLIC}/zero/1.0/", "CC0-1.0")
+    if words == {"pd"}:
         return Licence(shown, True, "", (), f"{PUBLIC}/mark/1.0/")
-    if FREE_SOFTWARE.match(plain):
-        return Licence(shown, True, "", ("attribution", "share alike") if "gpl" in plain else ("attribution",))
-    parts = set(re.split(r"[\s/.-]+", plain))
-    if "by" in parts and plain.startswith(("cc", "by", "creative commons", "attribution")):
-        return _creative_commons(shown, parts, DATE.search(plain))
+    versions = {word for word in words if re.fullmatch(r"\d(\.\d)?", word)}
+    if "by" in words and words - versions <= {"by", "nc", "nd", "sa"} and len(versions) <= 1:
+        return _creative_commons(shown, words, versions.pop() if versions else "4.0")
     return Licence(shown, False, "a licence that bamkit does not know")
 
 
-def _creative_commons(shown: str, parts: set[str], version: re.Match[str] | None) -> Licence:
-    code = "-".join(["by", *(part for part in ("nc", "nd", "sa") if part in parts)])
-    number = version[0] if version else "4.0"
-    number = number if "." in number else f"{number}.0"
+def _gpl(shown: str, kind: str | None, version: str | None, later: str | None) -> Licence:
+    number = version if not version or "." in version else f"{version}.0"
+    spdx = f"{(kind or '').upper()}GPL-{number}-{'or-later' if later else 'only'}" if number else ""
+    return Licence(shown, True, "", ("attribution", "share alike"), "", spdx)
+
+
+def _creative_commons(shown: str, words: set[str], version: str) -> Licence:
+    code = "-".join(["by", *(word for word in ("nc", "nd", "sa") if word in words)])
+    number = version if "." in version else f"{version}.0"
     url = f"https://creativecommons.org/licenses/{code}/{number}/"
-    names = {"nc": "non-commercial", "sa": "share alike"}
-    conditions = ("attribution", *(names[part] for part in ("nc", "sa") if part in parts))
-    if "nd" in parts:
-        return Licence(shown, False, "no derivatives", conditions, url)
-    return Licence(shown, True, "", conditions, url, f"cc-{code}-{number}")
+    conditions = ("attribution", *(NAMES[word] for word in ("nc", "sa") if word in words))
+    refused = "no derivatives" if "nd" in words else ""
+    return Licence(shown, not refused, refused, conditions, url, f"CC-{code.upper()}-{number}")
 
 
 def project_url(project_id: int | None) -> str:
