@@ -75,9 +75,9 @@ class Baseline:
 
     names = ("G_A", "cycle_A", "idt_A", "D_A", "G_B", "cycle_B", "idt_B", "D_B")
 
-    def __init__(self, width=64, blocks=9, judge_width=64, device="cpu", dtype=torch.float32, pool=50):
+    def __init__(self, width=64, blocks=9, discriminator_channels=64, device="cpu", dtype=torch.float32, pool=50):
         self.G_A, self.G_B = generator(width, blocks), generator(width, blocks)
-        self.D_A, self.D_B = discriminator(judge_width), discriminator(judge_width)
+        self.D_A, self.D_B = discriminator(discriminator_channels), discriminator(discriminator_channels)
         for network in self.networks():
             network.to(device, dtype)
             for module in network.modules():

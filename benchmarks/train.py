@@ -1,7 +1,7 @@
 """How fast a training step is, against the public implementation's structure in plain eager PyTorch, in one run.
 
-    python benchmarks/train.py                        # the ladder of levers that this device has
-    python benchmarks/train.py --batches 1 2 4 8 16   # images a second by batch size, with the best levers
+    python benchmarks/train.py                        # the ladder of acceleration that this device has
+    python benchmarks/train.py --batches 1 2 4 8 16   # images a second by batch size, with the best acceleration
     python benchmarks/train.py --memory               # peak memory, each in a process of its own
     python benchmarks/train.py --sustained 60         # the real loop for 60 s; the study's training extrapolated
     python benchmarks/train.py --curves 300 --out DIR # losses in float32 and bf16, batch 1 and 8, on the same pictures
@@ -29,15 +29,15 @@ import torch
 from baseline import Baseline
 
 from bamkit.common.provenance import versions
-from bamkit.gan.train.device.acceleration import Levers, can_compile
-from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.device.acceleration import Acceleration, can_compile
+from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.train.state import Learner
+from bamkit.gan.train.state import TrainState
 from bamkit.gan.train.step import LOSSES
 
 
 class Pictures:
-    """A domain of random smooth pictures, as Learner wants it: nothing is decoded."""
+    """A domain of random smooth pictures, as TrainState wants it: nothing is decoded."""
 
     def __init__(self, name, count, size, seed):
         rng = np.random.default_rng(seed)
@@ -47,8 +47,8 @@ class Pictures:
         self.name = name
 
 
-class Bench(Learner):
-    """A learner on ready arrays."""
+class Bench(TrainState):
+    """A train_state on ready arrays."""
 
     def decode(self, domain, split, most=None):
         return domain.array
@@ -56,13 +56,13 @@ class Bench(Learner):
     def one(self, step):
         self.train_step(step)
         if len(self.window) >= 50:
-            self.clear_window()
+            self.clear_losses()
 
 
 def peer(config, device, pair):
     """The baseline on the same pictures: cropped beforehand, so that its loader costs it nothing here."""
     torch.manual_seed(0)
-    network = Baseline(config.width, config.blocks, config.judge_width, device)
+    network = Baseline(config.width, config.blocks, config.discriminator_channels, device)
     pictures = [
         (torch.from_numpy(d.array[:8, : config.crop, : config.crop]).permute(0, 3, 1, 2).to(device) / 127.5 - 1)
         .contiguous() for d in pair
@@ -80,14 +80,18 @@ def peer(config, device, pair):
 
 
 def rungs(device, everything):
-    """Name -> levers, each adding to the one before."""
+    """Name -> acceleration, each adding to the one before."""
     if device.type != "cuda":
-        found = {"plain": Levers(), "merged": Levers(merged=True), "fused Adam": Levers(fused_adam=True)}
+        found = {
+            "plain": Acceleration(),
+            "merged": Acceleration(merged=True),
+            "fused Adam": Acceleration(fused_adam=True),
+        }
         if everything:
             found |= {
-                "channels_last": Levers(channels_last=True),
-                "compile": Levers(compile=True),
-                "bf16": Levers(bf16=True),
+                "channels_last": Acceleration(channels_last=True),
+                "compile": Acceleration(compile=True),
+                "bf16": Acceleration(bf16=True),
             }
         return found
     ladder = {"plain": {}}
@@ -98,8 +102,8 @@ def rungs(device, everything):
         if lever == "compile" and not can_compile():
             continue
         ladder[name] = {**list(ladder.values())[-1], lever: True}
-    found = {name: Levers(**set_) for name, set_ in ladder.items()}
-    found["tf32, graph"] = Levers(merged=True, fused_adam=True, channels_last=True, graph=True)
+    found = {name: Acceleration(**set_) for name, set_ in ladder.items()}
+    found["tf32, graph"] = Acceleration(merged=True, fused_adam=True, channels_last=True, graph=True)
     found["bf16 NCHW, graph, compile"] = replace(found[list(ladder)[-1]], channels_last=False)
     return found
 
@@ -124,10 +128,12 @@ def seconds(step, first, count, device):
 def ladder(config, device, pair, rounds, count, everything):
     """Median seconds and ratio to the baseline, of every rung."""
     steps = {"baseline (peer's structure)": peer(config, device, pair)}
-    for name, levers in rungs(device, everything).items():
-        steps[name] = Bench(config, pair, device, Group(), levers=levers).one
+    for name, acceleration in rungs(device, everything).items():
+        steps[name] = Bench(config, pair, device, ProcessGroup(), acceleration=acceleration).one
     if device.type != "cuda":
-        steps["low memory"] = Bench(replace(config, low_memory=True), pair, device, Group(), levers=Levers()).one
+        steps["low memory"] = Bench(
+            replace(config, low_memory=True), pair, device, ProcessGroup(), acceleration=Acceleration()
+        ).one
     warm = 12 if device.type == "cuda" else 1
     for name, step in steps.items():
         print(f"warming up {name}", file=sys.stderr)
@@ -154,7 +160,7 @@ def flops(config):
     """Floating-point operations of one baseline step (2 a multiply-add), counted on shapes alone."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    network = Baseline(config.width, config.blocks, config.judge_width, "meta", pool=0)
+    network = Baseline(config.width, config.blocks, config.discriminator_channels, "meta", pool=0)
     pictures = [torch.zeros(config.batch, 3, config.crop, config.crop, device="meta") for _ in "AB"]
     with FlopCounterMode(display=False) as counter:
         network.step(*pictures, read=False)
@@ -180,26 +186,26 @@ def batches(config, device, pair, sizes, count):
     print(f"{'batch':>5} {'ms a step':>10} {'ms an image':>12} {'images/s':>9} {'TFLOP/s':>8} {'of peak':>8}")
     for size in sizes:
         chosen = replace(config, batch=size)
-        learner = Bench(chosen, pair, device, Group())
+        train_state = Bench(chosen, pair, device, ProcessGroup())
         warm = 12 if device.type == "cuda" else 1
-        seconds(learner.one, 0, warm, device)
-        took = seconds(learner.one, warm, count, device)
+        seconds(train_state.one, 0, warm, device)
+        took = seconds(train_state.one, warm, count, device)
         rate = each * size / took
         share = f"{100 * rate / peak:7.1f}%" if peak else ""
         print(
             f"{size:5} {1000 * took:10.2f} {1000 * took / size:12.2f} {size / took:9.2f} {rate / 1e12:8.2f} {share:>8}"
         )
-        del learner
+        del train_state
 
 
 def sustained(config, device, pair, length):
-    """The best levers for `length` seconds without a pause; 200 epochs of 1,000 extrapolated."""
-    learner = Bench(config, pair, device, Group())
+    """The best acceleration for `length` seconds without a pause; 200 epochs of 1,000 extrapolated."""
+    train_state = Bench(config, pair, device, ProcessGroup())
     warm = 12 if device.type == "cuda" else 1
-    seconds(learner.one, 0, warm, device)
+    seconds(train_state.one, 0, warm, device)
     done, began = warm, time.perf_counter()
     while time.perf_counter() - began < length:
-        seconds(learner.one, done, 50 if device.type == "cuda" else 1, device)
+        seconds(train_state.one, done, 50 if device.type == "cuda" else 1, device)
         done += 50 if device.type == "cuda" else 1
     took = (time.perf_counter() - began) / (done - warm)
     whole = took * 200 * -(-1000 // config.batch) / 60
@@ -223,7 +229,7 @@ def peak(kind, config, device, pair):
     if kind == "baseline":
         step = peer(config, device, pair)
     else:
-        step = Bench(replace(config, low_memory=kind == "low-memory"), pair, device, Group()).one
+        step = Bench(replace(config, low_memory=kind == "low-memory"), pair, device, ProcessGroup()).one
     for i in range(2):
         step(i)
     if device.type == "cuda":
@@ -238,15 +244,15 @@ def curves(config, device, pair, count, out):
     for batch in (1, 8):
         for amp in ("off", "bf16"):
             chosen = replace(config, batch=batch, amp=amp)
-            levers = replace(Levers.best(device, chosen), bf16=amp == "bf16")
-            learner = Bench(chosen, pair, device, Group(), levers=levers)
+            acceleration = replace(Acceleration.best(device, chosen), bf16=amp == "bf16")
+            train_state = Bench(chosen, pair, device, ProcessGroup(), acceleration=acceleration)
             rows = []
             for i in range(count):
-                learner.train_step(i)
-                if len(learner.window) == 20:
-                    rows += learner.read_window()
-                    learner.clear_window()
-            found[f"{'float32' if amp == 'off' else 'bf16'}, batch {batch}"] = rows + learner.read_window()
+                train_state.train_step(i)
+                if len(train_state.window) == 20:
+                    rows += train_state.read_losses()
+                    train_state.clear_losses()
+            found[f"{'float32' if amp == 'off' else 'bf16'}, batch {batch}"] = rows + train_state.read_losses()
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "curves.csv", "w", newline="") as file:
         writer = csv.writer(file)
@@ -281,8 +287,8 @@ def loader(device):
 
     from PIL import Image
 
-    from bamkit.gan.train.data.loader import Feed
-    from bamkit.gan.train.random_draws import Plan
+    from bamkit.gan.train.data.loader import UnpairedLoader
+    from bamkit.gan.train.random_draws import Sampler
 
     for side in (512, 2048):
         array = Pictures("a", 1, side, 0).array[0]
@@ -298,9 +304,9 @@ def loader(device):
 
         print(f"loader from {side} px JPEG: {1000 * seconds(one, 0, 20, torch.device('cpu')):8.2f} ms a pair")
     pair = [Pictures(name, 200, 286, i).array for i, name in enumerate("ab")]
-    feed = Feed(*pair, 256, device)
-    feed.begin(Plan(200, 200, 1, 286, 256, 50, 0).epoch(0))
-    took = seconds(lambda i: feed.pictures(feed.inputs(i)), 0, 200, device)
+    loader = UnpairedLoader(*pair, 256, device)
+    loader.set_epoch(Sampler(200, 200, 1, 286, 256, 50, 0).epoch(0))
+    took = seconds(lambda i: loader.pictures(loader.inputs(i)), 0, 200, device)
     print(f"resident, cut on the device:  {1000 * took:8.2f} ms a pair")
 
 
@@ -313,7 +319,7 @@ def main():
         parser.add_argument(f"--{name}", type=kind, default=default)
     parser.add_argument("--batches", type=int, nargs="+", default=[])
     parser.add_argument("--out", type=Path, default=Path("build/bench-train"))
-    parser.add_argument("--everything", action="store_true", help="CPU: the levers that do not pay there, too")
+    parser.add_argument("--everything", action="store_true", help="CPU: the acceleration that do not pay there, too")
     parser.add_argument("--cpu-time", action="store_true", help="processor time instead of wall time (a busy machine)")
     for name in ("memory", "loader"):
         parser.add_argument(f"--{name}", action="store_true")

@@ -21,13 +21,13 @@ import torch
 
 from bamkit.common.provenance import versions
 from bamkit.common.workspace import Workspace
-from bamkit.gan.train.data import domains as data
-from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.data import domains
+from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.monitor import samples
 from bamkit.gan.train.monitor.validation import Validator
 from bamkit.gan.train.schedule import Schedule
 from bamkit.gan.train.settings import build
-from bamkit.gan.train.state import Learner
+from bamkit.gan.train.state import TrainState
 
 
 def measure(validator, networks, device):
@@ -38,16 +38,16 @@ def measure(validator, networks, device):
 
 def train(pair, config, device):
     """One training; the measure of the generators as they end, and of their average."""
-    learner = Learner(config, pair, device, Group())
-    schedule = Schedule(config, learner.plan.steps_per_epoch)
-    validator = Validator(*(samples.centre(learner.decode(d, "test"), 4) for d in pair))
+    train_state = TrainState(config, pair, device, ProcessGroup())
+    schedule = Schedule(config, train_state.sampler.steps_per_epoch)
+    validator = Validator(*(samples.centre(train_state.decode(d, "test"), 4) for d in pair))
     for step in range(schedule.total):
-        learner.set_rate(config.learning_rate * schedule.factor(step))
-        learner.train_step(step)
-        learner.clear_window()
-    averaged = measure(validator, learner.translators(), device)
-    learner.averages = None
-    return measure(validator, learner.translators(), device), averaged
+        train_state.set_rate(config.learning_rate * schedule.factor(step))
+        train_state.train_step(step)
+        train_state.clear_losses()
+    averaged = measure(validator, train_state.translators(), device)
+    train_state.averages = None
+    return measure(validator, train_state.translators(), device), averaged
 
 
 def interval(values):
@@ -70,7 +70,7 @@ def main():
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     workspace = Workspace.open(Path())
-    pair = data.find_pair(workspace, args.first, args.second)
+    pair = domains.find_pair(workspace, args.first, args.second)
     for domain in pair:
         domain.entries["train"] = domain.train[: args.pictures or None]
     counts = " + ".join(str(len(domain.train)) for domain in pair)

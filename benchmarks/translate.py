@@ -52,12 +52,12 @@ def network(width: int, blocks: int, weights: Path | None):
     """A generator read from public weights, or drawn at random and made strong enough to show."""
     import torch
 
-    from bamkit.gan.train.networks import public_layout as public
+    from bamkit.gan.train.networks import public_layout
     from bamkit.gan.train.networks.cyclegan import generator, initialise
     from bamkit.gan.train.settings import TrainConfig
 
     if weights is not None:
-        return public.read(weights)
+        return public_layout.read(weights)
     made = generator(TrainConfig(width=width, blocks=blocks))
     initialise(made, 0)
     with torch.no_grad():
@@ -84,11 +84,11 @@ def exact(translator, pixels: np.ndarray, tile: int) -> np.ndarray:
     """The same network in float64: what the other ways are measured against."""
     import torch
 
-    from bamkit.gan.train.networks import public_layout as public
+    from bamkit.gan.train.networks import public_layout
     from bamkit.gan.translate.tiling import Store, run_resnet
 
     store = Store(translator.device, 8_000_000_000, torch.float64)
-    return run_resnet(pixels, public.weights(translator.network), store, tile)
+    return run_resnet(pixels, public_layout.weights(translator.network), store, tile)
 
 
 def one(args: argparse.Namespace) -> None:

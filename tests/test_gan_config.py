@@ -7,8 +7,8 @@ import torch
 
 from bamkit.commands.gan.train import command
 from bamkit.common.errors import BamkitError
-from bamkit.gan.train import settings as config
-from bamkit.gan.train.schedule import Pace, Schedule
+from bamkit.gan.train import settings
+from bamkit.gan.train.schedule import Schedule, StepTimer
 from bamkit.gan.train.settings import PRESETS, TrainConfig
 
 
@@ -17,10 +17,10 @@ def test_defaults_are_the_study():
     assert (study.size, study.crop, study.epochs, study.decay_epochs, study.batch) == (286, 256, 100, 100, 1)
     assert (study.learning_rate, study.beta1, study.beta2, study.pool) == (2e-4, 0.5, 0.999, 50)
     assert (study.lambda_a, study.lambda_b, study.lambda_identity) == (10, 10, 0.5)
-    assert (study.generator, study.blocks, study.width, study.judge_width) == ("resnet", 9, 64, 64)
+    assert (study.generator, study.blocks, study.width, study.discriminator_channels) == ("resnet", 9, 64, 64)
     assert (study.objective, study.flip, study.ema, study.diffaug) == ("lsgan", True, 0.0, False)
     assert Schedule(study, 1000).total == 200_000
-    assert config.build("study") == TrainConfig()
+    assert settings.build("study") == TrainConfig()
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_every_setting_is_a_flag_with_its_docstring():
 
 def test_presets_are_valid_and_explained():
     for name in PRESETS:
-        config.build(name).fitted(286)
-        assert name in config.preset_help()
-    assert config.build("quick", None, {"epochs": 3}).steps == 0, (
+        settings.build(name).fitted(286)
+        assert name in settings.preset_help()
+    assert settings.build("quick", None, {"epochs": 3}).steps == 0, (
         "a length in epochs takes the place of the preset's steps"
     )
 
@@ -85,40 +85,40 @@ def test_files_and_unknown_names(tmp_path):
     toml, run = tmp_path / "a.toml", tmp_path / "run.json"
     toml.write_text("width = 8\n")
     run.write_text('{"config": {"width": 9, "blocks": 2}}')
-    assert config.build(None, toml, {"blocks": 3}).width == 8
-    assert config.build("quick", run).blocks == 2
+    assert settings.build(None, toml, {"blocks": 3}).width == 8
+    assert settings.build("quick", run).blocks == 2
     with pytest.raises(BamkitError, match="no preset 'quik'"):
-        config.build("quik")
+        settings.build("quik")
     toml.write_text("width = ")
     with pytest.raises(BamkitError, match="not valid"):
-        config.build(None, toml)
+        settings.build(None, toml)
     with pytest.raises(BamkitError, match="cannot be read"):
-        config.build(None, tmp_path / "none.toml")
+        settings.build(None, tmp_path / "none.toml")
     toml.write_text("widht = 8\n")
     with pytest.raises(BamkitError, match="widht") as caught:
-        config.build(None, toml)
+        settings.build(None, toml)
     assert "width" in caught.value.hint
 
 
 def test_a_resumed_run_keeps_what_is_learned():
     known = TrainConfig(width=8, minutes=5.0).as_dict()
-    longer = config.resumed(known, {"steps": 900, "width": None, "samples": 3})
+    longer = settings.resumed(known, {"steps": 900, "width": None, "samples": 3})
     assert (longer.steps, longer.minutes, longer.width, longer.samples) == (900, 0.0, 8, 3)
     with pytest.raises(BamkitError, match="trained with width 8, not 16"):
-        config.resumed(known, {"width": 16})
+        settings.resumed(known, {"width": 16})
 
 
 def test_the_first_line_is_from_a_measured_step(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr("bamkit.gan.train.schedule.time.monotonic", lambda: clock[0])
     cpu = torch.device("cpu")
-    pace = Pace(cpu, 1, 1, 0, 0.0)
+    timer = StepTimer(cpu, 1, 1, 0, 0.0)
     for seconds, told in ((3.0, False), (0.5, False), (0.5, True), (0.5, False)):
         clock[0] += seconds
-        assert pace.tick() is told
-    assert pace.seconds_a_step == pytest.approx(0.5), "the first step is not typical"
-    assert "1,000 steps of 0.5 s" in pace.sentence(TrainConfig(steps=1000), cpu, 1000, 100)
-    slow = Pace(cpu, 1, 1, 0, 0.0)
+        assert timer.tick() is told
+    assert timer.seconds_a_step == pytest.approx(0.5), "the first step is not typical"
+    assert "1,000 steps of 0.5 s" in timer.sentence(TrainConfig(steps=1000), cpu, 1000, 100)
+    slow = StepTimer(cpu, 1, 1, 0, 0.0)
     clock[0] += 20
     assert slow.tick()
     assert slow.seconds_a_step == pytest.approx(20), "nobody waits for a second slow step"
@@ -126,6 +126,6 @@ def test_the_first_line_is_from_a_measured_step(monkeypatch):
     assert "200,000 steps of 20 s" in line
     assert "46 d" in line
     assert "--preset quick" in line
-    quick = slow.sentence(config.build("quick", given={"steps": 90_000}), cpu, 90_000, 1000)
+    quick = slow.sentence(settings.build("quick", given={"steps": 90_000}), cpu, 90_000, 1000)
     assert "--preset quick" not in quick, "it is that already"
     assert "a GPU" in line

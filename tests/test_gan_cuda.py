@@ -5,39 +5,39 @@ import pytest
 import torch
 
 from bamkit.gan.train import checkpoint, trainer
-from bamkit.gan.train.data import domains as data
-from bamkit.gan.train.data.loader import Feed
-from bamkit.gan.train.device.acceleration import Levers, can_compile
-from bamkit.gan.train.device.distributed import Group
-from bamkit.gan.train.random_draws import Draws, Plan
-from bamkit.gan.train.state import Learner
+from bamkit.gan.train.data import domains
+from bamkit.gan.train.data.loader import UnpairedLoader
+from bamkit.gan.train.device.acceleration import Acceleration, can_compile
+from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.random_draws import RandomDraws, Sampler
+from bamkit.gan.train.state import TrainState
 from bamkit.gan.train.step import LOSSES, Networks, Step
 
-NO_DRAWS = Draws(*[None] * 11)
+NO_DRAWS = RandomDraws(*[None] * 11)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-def gradients(device, dtype, levers):
+def gradients(device, dtype, acceleration):
     """Gradients of the first step, in float64 on the CPU."""
     config = gan_parts.tiny(width=8, blocks=2, batch=2, pool=0)
     nets = Networks(config).to(device, dtype)
-    levers.prepare(nets)
+    acceleration.prepare(nets)
     generator = torch.Generator().manual_seed(3)
     batch = [(torch.rand(2, 3, 28, 28, generator=generator) * 2 - 1).to(device, dtype) for _ in "AB"]
-    if levers.channels_last:
+    if acceleration.channels_last:
         batch = [x.contiguous(memory_format=torch.channels_last) for x in batch]
-    losses = Step(nets, config, levers)(*batch, NO_DRAWS)
+    losses = Step(nets, config, acceleration)(*batch, NO_DRAWS)
     return losses.cpu().double(), [p.grad.cpu().double() for p in nets.parameters()]
 
 
-def compare(levers, device):
+def compare(acceleration, device):
     """Against float64. bf16 flips ReLU masks: with plain autocast, too, gradients at the first steps are 30 % off."""
-    known_losses, known = gradients(torch.device("cpu"), torch.float64, Levers())
-    losses, found = gradients(device, torch.float32, levers)
-    tolerance = 0.03 if levers.bf16 else 1e-4
+    known_losses, known = gradients(torch.device("cpu"), torch.float64, Acceleration())
+    losses, found = gradients(device, torch.float32, acceleration)
+    tolerance = 0.03 if acceleration.bf16 else 1e-4
     torch.testing.assert_close(losses[:8], known_losses[:8], rtol=tolerance, atol=tolerance)
     for a, b in zip(found, known, strict=True):
-        if levers.bf16:
+        if acceleration.bf16:
             assert torch.cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.85
         else:
             assert (a - b).norm() <= 1e-3 * b.norm() + 1e-9
@@ -47,30 +47,30 @@ def compare(levers, device):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bf16", [False, True])
 def test_compiled_gradients_on_a_cpu(bf16):
-    compare(Levers(merged=True, channels_last=True, compile=True, bf16=bf16), torch.device("cpu"))
+    compare(Acceleration(merged=True, channels_last=True, compile=True, bf16=bf16), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
-    "levers",
+    "acceleration",
     [
-        Levers(),
-        Levers(merged=True, channels_last=True, fused_adam=True),
-        Levers(merged=True, channels_last=True, bf16=True),
-        Levers(merged=True, channels_last=True, compile=True),
-        Levers(merged=True, channels_last=True, bf16=True, compile=True, fused_adam=True),
+        Acceleration(),
+        Acceleration(merged=True, channels_last=True, fused_adam=True),
+        Acceleration(merged=True, channels_last=True, bf16=True),
+        Acceleration(merged=True, channels_last=True, compile=True),
+        Acceleration(merged=True, channels_last=True, bf16=True, compile=True, fused_adam=True),
     ],
     ids=str,
 )
 @pytest.mark.gpu
 @needs_gpu
-def test_gradients_on_a_gpu_are_those_of_float64(levers, monkeypatch):
-    if levers.compile and not can_compile():
+def test_gradients_on_a_gpu_are_those_of_float64(acceleration, monkeypatch):
+    if acceleration.compile and not can_compile():
         pytest.skip("no Triton")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    compare(levers, torch.device("cuda"))
+    compare(acceleration, torch.device("cuda"))
 
 
-def learned(levers, steps=12, resident=None):
+def learned(acceleration, steps=12, resident=None):
     """Losses of a few steps on a GPU."""
     config = gan_parts.tiny(pool=2, diffaug=True, ema=0.9)
     rng = torch.Generator().manual_seed(0)
@@ -79,25 +79,27 @@ def learned(levers, steps=12, resident=None):
         def __init__(self):
             self.array = torch.randint(0, 256, (6, 32, 32, 3), generator=rng, dtype=torch.uint8).numpy()
 
-    class Bench(Learner):
+    class Bench(TrainState):
         def decode(self, domain, split, most=None):
             return domain.array
 
-    learner = Bench(config, (Pictures(), Pictures()), torch.device("cuda"), Group(), levers=levers)
+    train_state = Bench(
+        config, (Pictures(), Pictures()), torch.device("cuda"), ProcessGroup(), acceleration=acceleration
+    )
     if resident is not None:
-        arrays = [d.cpu().numpy() for d in (learner.feed.data_a, learner.feed.data_b)]
-        learner.feed = Feed(*arrays, config.crop, learner.device, resident=resident)
+        arrays = [d.cpu().numpy() for d in (train_state.loader.data_a, train_state.loader.data_b)]
+        train_state.loader = UnpairedLoader(*arrays, config.crop, train_state.device, resident=resident)
     for step in range(steps):
-        learner.set_rate(2e-4 * (1 - step / steps))
-        learner.train_step(step)
-    return torch.tensor([[row[name] for name in LOSSES[:8]] for row in learner.read_window()])
+        train_state.set_rate(2e-4 * (1 - step / steps))
+        train_state.train_step(step)
+    return torch.tensor([[row[name] for name in LOSSES[:8]] for row in train_state.read_losses()])
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_a_replayed_graph_is_the_eager_step():
-    base = Levers(merged=True, fused_adam=True)
-    eager, graphed = learned(base), learned(Levers(merged=True, fused_adam=True, graph=True))
+    base = Acceleration(merged=True, fused_adam=True)
+    eager, graphed = learned(base), learned(Acceleration(merged=True, fused_adam=True, graph=True))
     torch.testing.assert_close(eager, graphed, rtol=2e-2, atol=2e-2)
     assert (graphed[5:] - graphed[4:-1]).abs().sum(1).min() > 0, "every replay is a step of its own"
 
@@ -105,15 +107,15 @@ def test_a_replayed_graph_is_the_eager_step():
 @pytest.mark.gpu
 @needs_gpu
 def test_pictures_that_do_not_fit_are_streamed():
-    levers = Levers(merged=True, fused_adam=True, graph=True)
-    torch.testing.assert_close(learned(levers), learned(levers, resident=False), rtol=2e-2, atol=2e-2)
+    acceleration = Acceleration(merged=True, fused_adam=True, graph=True)
+    torch.testing.assert_close(learned(acceleration), learned(acceleration, resident=False), rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_resuming_on_a_gpu_is_within_noise(tmp_path):
     workspace = gan_parts.make_workspace(tmp_path)
-    pair = data.find_pair(workspace, None, None)
+    pair = domains.find_pair(workspace, None, None)
     config = gan_parts.tiny(steps=30, samples=0, validations=0)
     whole = trainer.train(workspace.run("whole"), pair, config, "cuda", say=lambda _: None).run
     cut = gan_parts.tiny(steps=30, samples=0, validations=0, checkpoint_minutes=1e-9)
@@ -126,6 +128,6 @@ def test_resuming_on_a_gpu_is_within_noise(tmp_path):
 
 def test_plan_fits_a_graph():
     """All of an epoch's steps have the same shapes: a graph is captured once."""
-    draws = Plan(7, 5, 3, 32, 28, 4, 0, diffaug=True).epoch(0)
+    draws = Sampler(7, 5, 3, 32, 28, 4, 0, diffaug=True).epoch(0)
     shapes = {tuple(getattr(draws.at(i), name).shape for name in draws.__dict__) for i in range(3)}
     assert len(shapes) == 1

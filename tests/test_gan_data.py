@@ -7,44 +7,44 @@ import torch
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.train.data import domains as data
-from bamkit.gan.train.data.loader import Feed, cut, gather, unit
+from bamkit.gan.train.data import domains
+from bamkit.gan.train.data.loader import UnpairedLoader, cut, gather, unit
 from bamkit.gan.train.monitor.validation import Validator, describe, mmd2
-from bamkit.gan.train.random_draws import Plan
+from bamkit.gan.train.random_draws import Sampler
 
 
 def test_split_pictures_come_back_as_they_were_written(tmp_path):
     workspace = gan_parts.make_workspace(tmp_path)
-    domain = data.find(workspace, "happy")
+    domain = domains.find(workspace, "happy")
     assert [e.key for e in domain.train][:2] == ["mid:1000", "mid:1001"]
     assert domain.about["split_id"] == "id-happy"
-    array = data.decode(domain.train, 32)
+    array = domains.decode(domain.train, 32)
     np.testing.assert_array_equal(array[5], gan_parts.picture("happy", 1005))
-    assert data.decode(domain.train[3:4], 20).shape == (1, 20, 20, 3)
+    assert domains.decode(domain.train[3:4], 20).shape == (1, 20, 20, 3)
 
 
 def test_a_judges_split_is_not_taken_for_a_domain(tmp_path):
     workspace = gan_parts.make_workspace(tmp_path)
     gan_parts.make_split(tmp_path, "judge-happy", first_mid=9000)
-    assert [domain.name for domain in data.find_pair(workspace, None, None)] == ["happy", "scary"]
+    assert [domain.name for domain in domains.find_pair(workspace, None, None)] == ["happy", "scary"]
 
 
 def test_large_arrays_are_mapped_and_found_again(tmp_path, monkeypatch):
     workspace = gan_parts.make_workspace(tmp_path)
-    domain = data.find(workspace, "scary")
-    plain = data.decode(domain.train, 32)
-    monkeypatch.setattr(data, "MAPPED_FROM", 1000)
+    domain = domains.find(workspace, "scary")
+    plain = domains.decode(domain.train, 32)
+    monkeypatch.setattr(domains, "MAPPED_FROM", 1000)
     cache = tmp_path / "cache"
-    mapped = data.decode(domain.train, 32, cache)
+    mapped = domains.decode(domain.train, 32, cache)
     assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(plain, mapped)
-    monkeypatch.setattr(data, "_fill", lambda *a: pytest.fail("decoded twice"))
-    np.testing.assert_array_equal(plain, data.decode(domain.train, 32, cache))
+    monkeypatch.setattr(domains, "_fill", lambda *a: pytest.fail("decoded twice"))
+    np.testing.assert_array_equal(plain, domains.decode(domain.train, 32, cache))
     assert len(list(cache.iterdir())) == 1
     gan_parts.make_split(tmp_path, "scary", first_mid=7000)
-    other = data.find(workspace, "scary")
+    other = domains.find(workspace, "scary")
     with pytest.raises(pytest.fail.Exception):
-        data.decode(other.train, 32, cache)
+        domains.decode(other.train, 32, cache)
 
 
 def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
@@ -56,7 +56,7 @@ def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
     Image.new("P", (30, 50)).save(root / "train" / "palette.gif")
     (root / "train" / "empty.jpg").write_bytes(b"")
     (root / "train" / "notes.txt").write_text("no picture")
-    domain = data.from_folder(root)
+    domain = domains.from_folder(root)
     assert domain.name == "my-photos"
     assert {split: len(entries) for split, entries in domain.entries.items()} == {
         "train": 5,
@@ -64,7 +64,7 @@ def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
         "test": 2,
     }
     assert "empty.jpg (the file is empty)" in domain.notes[0]
-    array = data.decode(domain.train, 24)
+    array = domains.decode(domain.train, 24)
     assert (array[[e.key for e in domain.train].index("train/clear.png")] == 255).all(), "transparent parts are white"
 
 
@@ -76,24 +76,24 @@ def test_corrupt_rows_and_shards_are_named(tmp_path):
     workspace = gan_parts.make_workspace(tmp_path)
     gan_parts.make_split(tmp_path, "scary", change=spoil)
     with pytest.raises(BamkitError, match=r"cannot be decoded \(mid:5004\)"):
-        data.decode(data.find(workspace, "scary").train, 32)
+        domains.decode(domains.find(workspace, "scary").train, 32)
     shard = workspace.shards("scary", "train")[0]
     shard.write_bytes(shard.read_bytes()[:-20])
     with pytest.raises(BamkitError, match="not a readable parquet file"):
-        data.find(workspace, "scary")
+        domains.find(workspace, "scary")
 
 
 def test_cutting_is_the_same_by_slices_by_gather_and_ahead():
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (n, 20, 20, 3), dtype=np.uint8) for n in (5, 3)]
-    plan = Plan(5, 3, 2, 20, 12, 4, 0)
-    draws = plan.epoch(0)
+    sampler = Sampler(5, 3, 2, 20, 12, 4, 0)
+    draws = sampler.epoch(0)
     cpu = torch.device("cpu")
-    resident, streamed = Feed(*pictures, 12, cpu), Feed(*pictures, 12, cpu, resident=False)
-    resident.begin(draws)
-    streamed.begin(draws)
-    for step in range(plan.steps_per_epoch):
-        ours, theirs = (feed.pictures(feed.inputs(step)) for feed in (resident, streamed))
+    resident, streamed = UnpairedLoader(*pictures, 12, cpu), UnpairedLoader(*pictures, 12, cpu, resident=False)
+    resident.set_epoch(draws)
+    streamed.set_epoch(draws)
+    for step in range(sampler.steps_per_epoch):
+        ours, theirs = (loader.pictures(loader.inputs(step)) for loader in (resident, streamed))
         assert torch.equal(ours[0], theirs[0])
         assert torch.equal(ours[1], theirs[1])
         d = draws.at(step)
@@ -110,17 +110,17 @@ def test_cutting_is_the_same_by_slices_by_gather_and_ahead():
 
 def test_domains_of_a_run_are_found_again(tmp_path):
     workspace = gan_parts.make_workspace(tmp_path)
-    pair = data.find_pair(workspace, None, None)
+    pair = domains.find_pair(workspace, None, None)
     run = {"from": pair[0].record(), "to": pair[1].record()}
-    assert [d.name for d in data.find_again(workspace, run)] == ["happy", "scary"]
+    assert [d.name for d in domains.find_again(workspace, run)] == ["happy", "scary"]
     run["to"]["split_id"] = "another"
     with pytest.raises(BamkitError, match="pictures of scary have changed"):
-        data.find_again(workspace, run)
+        domains.find_again(workspace, run)
     with pytest.raises(BamkitError, match="the same pictures"):
-        data.find_pair(workspace, "happy", "happy")
+        domains.find_pair(workspace, "happy", "happy")
     gan_parts.make_split(tmp_path, "gloomy")
     with pytest.raises(BamkitError, match="3 fetched splits: gloomy, happy, scary"):
-        data.find_pair(workspace, None, None)
+        domains.find_pair(workspace, None, None)
 
 
 def test_validation_tells_a_translation_from_none():

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bamkit.gan.train import checkpoint, trainer
-from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.data import domains
 
 
 def torchrun(root, *words, processes=2):
@@ -33,14 +33,14 @@ def rows(run):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Observer.pages", lambda self: None)
+    monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Monitor.pages", lambda self: None)
     workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))
     process = torchrun(tmp_path, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
     output = process.communicate(timeout=280)[0]
     assert process.returncode == 0, output
     assert output.count("next: bamkit translate two") == 1, "one process prints"
     config = gan_parts.tiny(batch=4, steps=1, pool=50, crop=28, samples=0, validations=0)
-    pair = data.find_pair(workspace, None, None)
+    pair = domains.find_pair(workspace, None, None)
     one = trainer.train(workspace.run("one"), pair, config, "cpu", say=lambda _: None).run
     for ours, theirs in zip(rows(workspace.run("two")), rows(one), strict=True):
         for name in ("G_A", "cycle_B", "idt_A", "D_A", "D_B", "D_A_accuracy"):

@@ -7,28 +7,30 @@ import pytest
 import torch
 from tape import Tape, TapedStep
 
-from bamkit.gan.train import state as learner
-from bamkit.gan.train.data import loader as feed
-from bamkit.gan.train.device.acceleration import Levers
-from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train import state
+from bamkit.gan.train.data import loader
+from bamkit.gan.train.device.acceleration import Acceleration
+from bamkit.gan.train.device.distributed import ProcessGroup
 
 
-def trained(monkeypatch, graph, levers, settings, steps=12):
+def trained(monkeypatch, graph, acceleration, settings, steps=12):
     """Losses of `steps` steps and the state after them; with `graph`, all but the first steps are replays."""
     rng = torch.Generator().manual_seed(0)
 
-    class Bench(learner.Learner):
+    class Bench(state.TrainState):
         def decode(self, domain, split, most=None):
             return torch.randint(0, 256, (6, 32, 32, 3), generator=rng, dtype=torch.uint8).numpy()
 
-    monkeypatch.setattr(learner, "GraphedStep", TapedStep)
-    monkeypatch.setattr(feed, "cut", feed.gather)
+    monkeypatch.setattr(state, "GraphedStep", TapedStep)
+    monkeypatch.setattr(loader, "cut", loader.gather)
     config = gan_parts.tiny(**settings)
-    made = Bench(config, ("a", "b"), torch.device("cpu"), Group(), levers=replace(levers, graph=graph))
+    made = Bench(
+        config, ("a", "b"), torch.device("cpu"), ProcessGroup(), acceleration=replace(acceleration, graph=graph)
+    )
     for step in range(steps):
         made.set_rate(2e-3 * (1 - step / steps))
         made.train_step(step)
-    return torch.tensor([list(row.values()) for row in made.read_window()]), made.state()
+    return torch.tensor([list(row.values()) for row in made.read_losses()]), made.state_dict()
 
 
 def same(one, other):
@@ -43,21 +45,24 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(
-    ("levers", "settings"),
+    ("acceleration", "settings"),
     [
-        (Levers(), {}),
-        (Levers(merged=True), {"batch": 2, "pool": 2}),
-        (Levers(merged=True), {"generator": "unet", "halvings": 3, "crop": 24, "objective": "log-likelihood"}),
-        (Levers(), {"low_memory": True, "lambda_identity": 0.0, "pool": 0}),
-        (Levers(merged=True, channels_last=True, bf16=True), {"diffaug": True, "ema": 0.9}),
+        (Acceleration(), {}),
+        (Acceleration(merged=True), {"batch": 2, "pool": 2}),
+        (
+            Acceleration(merged=True),
+            {"generator": "unet", "halvings": 3, "crop": 24, "objective": "log-likelihood"},
+        ),
+        (Acceleration(), {"low_memory": True, "lambda_identity": 0.0, "pool": 0}),
+        (Acceleration(merged=True, channels_last=True, bf16=True), {"diffaug": True, "ema": 0.9}),
     ],
     ids=["plain", "merged", "unet", "low memory", "bf16 and all options"],
 )
-def test_a_replayed_step_is_the_step(monkeypatch, levers, settings):
+def test_a_replayed_step_is_the_step(monkeypatch, acceleration, settings):
     """Rate, draws, pools, averages and Adam's count reach a replay, as they must reach a CUDA graph."""
-    levers = replace(levers, fused_adam=True)
-    losses, state = trained(monkeypatch, False, levers, settings)
-    replayed, state_replayed = trained(monkeypatch, True, levers, settings)
+    acceleration = replace(acceleration, fused_adam=True)
+    losses, state = trained(monkeypatch, False, acceleration, settings)
+    replayed, state_replayed = trained(monkeypatch, True, acceleration, settings)
     assert torch.equal(losses, replayed)
     assert same(state, state_replayed)
     assert (losses[4:] - losses[3:-1]).abs().sum(1).min() > 0, "every replay is a step of its own"

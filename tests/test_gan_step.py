@@ -13,37 +13,37 @@ import torch
 
 from bamkit.gan.train import losses
 from bamkit.gan.train.augment import augment
-from bamkit.gan.train.device.acceleration import Levers
+from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.image_pool import ImagePool
-from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.networks.normalisation import normalise
-from bamkit.gan.train.random_draws import Draws, Plan
+from bamkit.gan.train.random_draws import RandomDraws, Sampler
 from bamkit.gan.train.schedule import Schedule, rate_factor
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.step import LOSSES, Networks, Step
 
 PARITY = Path(os.environ.get("BAMKIT_PARITY", gan_parts.ROOT.parent / "shared" / "parity"))
 NUMBERS = Path(__file__).parent / "data" / "gan_steps.json"
-NO_DRAWS = Draws(*[None] * 11)
+NO_DRAWS = RandomDraws(*[None] * 11)
 NAMES = ("G_A", "G_B", "D_A", "D_B")
 
 
 def fill(network, arrays):
     """Set every convolution's weight and bias, in order, from (weight, bias) arrays; biases may be None."""
     with torch.no_grad():
-        for (_, conv), (weight, bias) in zip(networks.convolutions(network), arrays, strict=True):
+        for (_, conv), (weight, bias) in zip(cyclegan.convolutions(network), arrays, strict=True):
             conv.weight.copy_(torch.from_numpy(weight))
             if conv.bias is not None:
                 conv.bias.copy_(torch.from_numpy(bias)) if bias is not None else conv.bias.zero_()
 
 
-def double_step(arrays, levers=None, **settings):
+def double_step(arrays, acceleration=None, **settings):
     config = gan_parts.tiny(**{"pool": 0, **settings})
     nets = Networks(config).double()
     for name in NAMES:
         fill(getattr(nets, name), arrays[name])
-    (levers or Levers()).prepare(nets)
-    return Step(nets, config, levers or Levers())
+    (acceleration or Acceleration()).prepare(nets)
+    return Step(nets, config, acceleration or Acceleration())
 
 
 @pytest.mark.parametrize("name", ["cyclegan_9blocks_lsgan", "cyclegan_6blocks_lsgan_batch2"])
@@ -108,19 +108,23 @@ def test_agrees_with_the_committed_numbers():
             assert ours[name] == pytest.approx(value, rel=1e-9), f"the baseline's {name}"
     arrays, batches = own_case()
     # Fused Adam holds its rate in float32.
-    for levers, tolerance in ((Levers(), 1e-9), (Levers(merged=True), 1e-9), (Levers(fused_adam=True), 1e-6)):
+    for acceleration, tolerance in (
+        (Acceleration(), 1e-9),
+        (Acceleration(merged=True), 1e-9),
+        (Acceleration(fused_adam=True), 1e-6),
+    ):
         for low_memory in (False, True):
-            step = double_step(arrays, levers, blocks=2, batch=2, low_memory=low_memory)
+            step = double_step(arrays, acceleration, blocks=2, batch=2, low_memory=low_memory)
             for batch, theirs in zip(batches, known, strict=True):
                 found = dict(zip(LOSSES, step(*batch, NO_DRAWS).tolist(), strict=True))
                 for name, value in theirs.items():
-                    assert found[name] == pytest.approx(value, rel=tolerance), (name, levers)
+                    assert found[name] == pytest.approx(value, rel=tolerance), (name, acceleration)
 
 
 def gradients(**settings):
-    levers = settings.pop("levers", Levers())
+    acceleration = settings.pop("acceleration", Acceleration())
     arrays, batches = own_case()
-    step = double_step(arrays, levers, blocks=2, batch=2, **settings)
+    step = double_step(arrays, acceleration, blocks=2, batch=2, **settings)
     step(*batches[0], NO_DRAWS)
     return [p.grad.clone() for n in NAMES for p in getattr(step.nets, n).parameters()]
 
@@ -130,11 +134,11 @@ def gradients(**settings):
 def test_low_memory_merged_passes_and_channels_last_give_the_same_gradients(objective, identity):
     settings = {"objective": objective, "lambda_identity": identity}
     plain = gradients(**settings)
-    nhwc = Levers(merged=True, channels_last=True)
+    nhwc = Acceleration(merged=True, channels_last=True)
     for other in (
         gradients(low_memory=True, **settings),
-        gradients(levers=Levers(merged=True), **settings),
-        gradients(levers=nhwc, **settings),
+        gradients(acceleration=Acceleration(merged=True), **settings),
+        gradients(acceleration=nhwc, **settings),
     ):
         for a, b in zip(plain, other, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
@@ -186,13 +190,16 @@ def test_bfloat16_normalisation_keeps_float32_statistics():
 def test_bfloat16_step_stays_near_float32():
     config = gan_parts.tiny(batch=2, pool=0)
     batch = [torch.rand(2, 3, 28, 28) * 2 - 1 for _ in "AB"]
-    found = [Step(Networks(config), config, levers)(*batch, NO_DRAWS) for levers in (Levers(), Levers(bf16=True))]
+    found = [
+        Step(Networks(config), config, acceleration)(*batch, NO_DRAWS)
+        for acceleration in (Acceleration(), Acceleration(bf16=True))
+    ]
     torch.testing.assert_close(found[0][:8], found[1][:8], rtol=0.03, atol=0.02)
 
 
 def test_generator_step_leaves_the_discriminators_alone():
     config = gan_parts.tiny(pool=0)
-    step = Step(Networks(config), config, Levers())
+    step = Step(Networks(config), config, Acceleration())
     step.set_rate(0.0)
     batch = [torch.rand(1, 3, 28, 28) for _ in "AB"]
     before = {name: value.clone() for name, value in step.nets.state_dict().items()}
@@ -220,13 +227,13 @@ def test_learning_rate_is_the_public_codes():
 
 
 def test_pool_passes_through_until_full_and_swaps_afterwards():
-    plan = Plan(40, 40, 2, 32, 28, 5, 0)
+    sampler = Sampler(40, 40, 2, 32, 28, 5, 0)
     pool, seen, shown = ImagePool(5, 1, 1, torch.device("cpu"), torch.float64), [], []
     for epoch in range(3):
-        draws = plan.epoch(epoch)
-        for i in range(plan.steps_per_epoch):
+        draws = sampler.epoch(epoch)
+        for i in range(sampler.steps_per_epoch):
             d = draws.at(i)
-            new = torch.arange(2, dtype=torch.float64) + 2 * (epoch * plan.steps_per_epoch + i)
+            new = torch.arange(2, dtype=torch.float64) + 2 * (epoch * sampler.steps_per_epoch + i)
             fakes = new.reshape(2, 1, 1, 1).expand(2, 3, 1, 1)
             seen += new.tolist()
             shown += pool.exchange(fakes, d.slot_a, d.swap_a)[:, 0, 0, 0].tolist()
@@ -238,16 +245,16 @@ def test_pool_passes_through_until_full_and_swaps_afterwards():
 
 
 def test_plan_depends_on_seed_and_epoch_alone_and_is_shared_out():
-    plan = Plan(7, 5, 3, 32, 28, 4, 1, diffaug=True)
-    assert plan.steps_per_epoch == 3
-    again, other = plan.epoch(4), plan.epoch(5)
-    assert torch.equal(plan.epoch(4).index_a, again.index_a)
+    sampler = Sampler(7, 5, 3, 32, 28, 4, 1, diffaug=True)
+    assert sampler.steps_per_epoch == 3
+    again, other = sampler.epoch(4), sampler.epoch(5)
+    assert torch.equal(sampler.epoch(4).index_a, again.index_a)
     assert not torch.equal(again.index_a, other.index_a)
     assert sorted(again.index_a.flatten()[:7].tolist()) == list(range(7)), "one pass over the larger domain"
     assert int(again.index_b.max()) < 5
     assert 0 <= int(again.corner_a.min()) <= int(again.corner_a.max()) <= 4
-    joint = Plan(7, 5, 4, 32, 28, 4, 1).epoch(0)
-    halves = [Plan(7, 5, 2, 32, 28, 4, 1, rank=rank, world=2).epoch(0) for rank in (0, 1)]
+    joint = Sampler(7, 5, 4, 32, 28, 4, 1).epoch(0)
+    halves = [Sampler(7, 5, 2, 32, 28, 4, 1, rank=rank, world=2).epoch(0) for rank in (0, 1)]
     for name in ("index_a", "index_b", "corner_b", "flip_a"):
         assert torch.equal(torch.cat([getattr(h, name) for h in halves], dim=1), getattr(joint, name)), name
     assert halves[0].slot_a[:2].tolist() == [[0, 1], [2, 3]] == halves[1].slot_a[:2].tolist(), "each its own pool"
@@ -270,20 +277,20 @@ def test_augmented_and_averaged_training_runs():
     config = gan_parts.tiny(diffaug=True, ema=0.5, batch=2)
     nets = Networks(config)
     averages = [p.clone().detach() for p in nets.generators()]
-    plan = Plan(6, 6, 2, 32, 28, 3, 0, diffaug=True)
-    step = Step(nets, config, Levers(), averages=averages)
+    sampler = Sampler(6, 6, 2, 32, 28, 3, 0, diffaug=True)
+    step = Step(nets, config, Acceleration(), averages=averages)
     start = [p.clone().detach() for p in nets.generators()]
-    step(*[torch.rand(2, 3, 28, 28) for _ in "AB"], plan.epoch(0).at(0))
+    step(*[torch.rand(2, 3, 28, 28) for _ in "AB"], sampler.epoch(0).at(0))
     for average, first, now in zip(averages, start, nets.generators(), strict=True):
         torch.testing.assert_close(average, (first + now.detach()) / 2)
 
 
 def test_networks_have_the_published_size():
     # The public networks' numbers, less the biases that a norm cancels.
-    assert networks.parameters(networks.ResnetGenerator()) == 11_378_179 - 5_248
-    assert networks.parameters(networks.PatchDiscriminator()) == 2_764_737 - 896
-    assert networks.PatchDiscriminator(8)(torch.zeros(1, 3, 70, 70)).shape == (1, 1, 6, 6)
-    unet = networks.generator(TrainConfig(generator="unet", halvings=5, crop=64))
+    assert cyclegan.parameters(cyclegan.ResnetGenerator()) == 11_378_179 - 5_248
+    assert cyclegan.parameters(cyclegan.PatchDiscriminator()) == 2_764_737 - 896
+    assert cyclegan.PatchDiscriminator(8)(torch.zeros(1, 3, 70, 70)).shape == (1, 1, 6, 6)
+    unet = cyclegan.generator(TrainConfig(generator="unet", halvings=5, crop=64))
     assert unet(torch.zeros(2, 3, 64, 32)).shape == (2, 3, 64, 32)
 
 
@@ -307,7 +314,7 @@ def test_accuracy_and_objectives():
 
 def test_unet_trains():
     config = gan_parts.tiny(generator="unet", halvings=3, crop=24, pool=0)
-    step = Step(Networks(config), replace(config), Levers())
+    step = Step(Networks(config), replace(config), Acceleration())
     batch = [torch.rand(1, 3, 24, 24) for _ in "AB"]
     first = step(*batch, NO_DRAWS)
     for _ in range(12):

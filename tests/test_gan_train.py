@@ -15,7 +15,7 @@ from PIL import Image
 
 from bamkit.common.errors import BamkitError
 from bamkit.gan.train import checkpoint, trainer
-from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.data import domains
 from bamkit.gan.train.settings import TrainConfig
 
 BASE = f"train {gan_parts.FLAGS}"
@@ -30,7 +30,7 @@ def workspace(tmp_path):
 def no_page(request, monkeypatch):
     """The run's page has tests of its own, and takes longer than a tiny training."""
     if "with_page" not in request.keywords:
-        monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Observer.pages", lambda self: None)
+        monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Monitor.pages", lambda self: None)
 
 
 def rows(run):
@@ -74,7 +74,7 @@ def direct(workspace, name="run", resume=False, said=None, config=None, **settin
     """A training in this process through the library."""
     run = workspace.run(name)
     config = config or gan_parts.tiny(**{"validations": 0, "samples": 0, **settings})
-    pair = data.find_pair(workspace, "happy", "scary")
+    pair = domains.find_pair(workspace, "happy", "scary")
     told = said if said is not None else []
     return trainer.train(run, pair, config, "cpu", resume=resume, say=told.append, force=not resume)
 
@@ -264,9 +264,9 @@ def test_checkpoint_of_another_width_is_refused(workspace, bamkit):
 
 
 def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
-    from bamkit.gan.train import state as learner
+    from bamkit.gan.train import state
 
-    original = learner.Learner.train_step
+    original = state.TrainState.train_step
     bad = {7}
 
     def poisoned(self, step):
@@ -275,7 +275,7 @@ def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
             self.window[-1] = self.window[-1].clone()
             self.window[-1][2] = float("nan")
 
-    monkeypatch.setattr(learner.Learner, "train_step", poisoned)
+    monkeypatch.setattr(state.TrainState, "train_step", poisoned)
     with pytest.raises(BamkitError, match=r"step 8: cycle_A is nan.*step-00000007\.pt") as caught:
         direct(workspace, steps=10, checkpoint_minutes=1e-9)
     assert "--on-nan rollback" in caught.value.hint
@@ -289,7 +289,7 @@ def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
         bad.discard(step)
 
     bad.add(7)
-    monkeypatch.setattr(learner.Learner, "train_step", once)
+    monkeypatch.setattr(state.TrainState, "train_step", once)
     result = direct(
         workspace, "second", said=said, steps=10, on_nan="rollback", checkpoint_minutes=1e-9, decay_epochs=0
     )
@@ -300,13 +300,13 @@ def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
 
 
 def test_a_page_that_fails_does_not_cost_the_training(workspace, monkeypatch):
-    from bamkit.gan.train.monitor import run_page as runpage
+    from bamkit.gan.train.monitor import run_page
 
     def broken(folder):
         raise RuntimeError("the page is broken")
 
     monkeypatch.undo()
-    monkeypatch.setattr(runpage, "write", broken)
+    monkeypatch.setattr(run_page, "write", broken)
     said = []
     assert direct(workspace, said=said, steps=2).step == 2
     assert "no page of the run is written: RuntimeError: the page is broken" in said
@@ -348,13 +348,12 @@ def test_length_in_minutes_follows_from_a_measured_step(workspace):
 
 
 def test_out_of_memory_names_what_would_fit(workspace, monkeypatch):
-    from bamkit.gan.train import memory
-    from bamkit.gan.train import state as learner
+    from bamkit.gan.train import memory, state
 
     def exhausted(self, step):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(learner.Learner, "train_step", exhausted)
+    monkeypatch.setattr(state.TrainState, "train_step", exhausted)
     config = gan_parts.tiny(batch=64)
     half = memory.needed(gan_parts.tiny(batch=20))
     monkeypatch.setattr(memory, "available", lambda device: half)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.exchange import export as interop
+from bamkit.gan.exchange import export
 from bamkit.gan.train import checkpoint
-from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, initialise
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate.generator import weights_id
@@ -118,7 +118,7 @@ def make_run(root, config=RESNET, judges=True, name="happy-scary"):
     (run / "run.json").write_text(json.dumps({"run_id": "r1", "name": name, "config": config.as_dict()}))
     nets = {}
     for i, key in enumerate(("a_to_b", "b_to_a")):
-        nets[key] = public.Generator.__args__[0 if config.generator == "resnet" else 1](
+        nets[key] = public_layout.Generator.__args__[0 if config.generator == "resnet" else 1](
             *((config.width, config.blocks) if config.generator == "resnet" else (config.width, config.halvings))
         )
         initialise(nets[key], i)
@@ -128,7 +128,9 @@ def make_run(root, config=RESNET, judges=True, name="happy-scary"):
     state = {"generators": {key: net.state_dict() for key, net in nets.items()}, "config": config.as_dict()}
     state |= {"names": ["happy", "scary"], "run_id": "r1", "step": 3}
     if judges:
-        state["discriminators"] = {f"D_{x}": PatchDiscriminator(config.judge_width).state_dict() for x in "AB"}
+        state["discriminators"] = {
+            f"D_{x}": PatchDiscriminator(config.discriminator_channels).state_dict() for x in "AB"
+        }
     checkpoint.write(checkpoint.path_of(run, 3), state)
     return run, {key: net.eval().requires_grad_(requires_grad=False) for key, net in nets.items()}
 
@@ -140,14 +142,14 @@ def make_run(root, config=RESNET, judges=True, name="happy-scary"):
 def test_public_weights_in_and_out(kind):
     """A network in stock layers, read by bamkit, paints the same; written back, it loads strictly."""
     theirs = drawn(STOCK[kind]())
-    ours = public.network(theirs.state_dict()).double()
+    ours = public_layout.network(theirs.state_dict()).double()
     x = torch.rand(1, 3, 64, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     if "before" in kind:
         theirs.train()  # instance norm as it was meant: with each picture's own statistics
     assert (ours(x) - theirs(x)).abs().max() < 1e-5  # weights travel as float32
     back = STOCK[kind]().eval()
     old, dropout = "before" in kind, "dropout" in kind
-    back.load_state_dict(public.weights(ours, dropout=dropout, statistics=old), strict=not old)
+    back.load_state_dict(public_layout.weights(ours, dropout=dropout, statistics=old), strict=not old)
     if old:
         back.train()
     assert (ours.float()(x.float()) - back(x.float())).abs().max() < 1e-5
@@ -157,9 +159,9 @@ def test_a_data_parallel_prefix_and_a_wrapper_are_taken_off(tmp_path):
     theirs = drawn(stock_resnet(4, 1)).float()
     state = {f"module.{name}": tensor for name, tensor in theirs.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "x.pth")
-    ours = interop.load_public(tmp_path / "x.pth")
+    ours = export.load_public(tmp_path / "x.pth")
     assert isinstance(ours, ResnetGenerator)
-    assert public.config_of(ours) == TrainConfig(width=4, blocks=1)
+    assert public_layout.config_of(ours) == TrainConfig(width=4, blocks=1)
     x = torch.rand(1, 3, 32, 32)
     assert torch.allclose(ours(x), theirs(x), atol=1e-5)
 
@@ -167,7 +169,7 @@ def test_a_data_parallel_prefix_and_a_wrapper_are_taken_off(tmp_path):
 def test_the_legacy_file_format_is_read(tmp_path):
     theirs = drawn(stock_resnet(4, 1)).float()
     torch.save(theirs.state_dict(), tmp_path / "x.pth", _use_new_zipfile_serialization=False)
-    assert isinstance(interop.load_public(tmp_path / "x.pth"), ResnetGenerator)
+    assert isinstance(export.load_public(tmp_path / "x.pth"), ResnetGenerator)
 
 
 def _without(state, name):
@@ -194,13 +196,13 @@ def _without(state, name):
 )
 def test_foreign_weights_are_named(change, said):
     with pytest.raises(BamkitError, match=said):
-        public.network(change(stock_resnet(4, 1).state_dict()))
+        public_layout.network(change(stock_resnet(4, 1).state_dict()))
 
 
 def test_pickled_code_is_not_run(tmp_path):
     torch.save(stock_resnet(4, 1), tmp_path / "whole.pth")
     with pytest.raises(BamkitError, match="pickled code"):
-        interop.load_public(tmp_path / "whole.pth")
+        export.load_public(tmp_path / "whole.pth")
 
 
 # ---------------------------------------------------------------- export a run
@@ -231,14 +233,14 @@ def test_one_direction_is_a_one_way_model(tmp_path, bamkit):
     _, nets = make_run(tmp_path)
     bamkit("export happy-scary --to cyclegan --direction scary-to-happy --output one", cwd=tmp_path)
     assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["bamkit-export.json", "latest_net_G.pth"]
-    ours = interop.load_public(tmp_path / "one" / "latest_net_G.pth")
+    ours = export.load_public(tmp_path / "one" / "latest_net_G.pth")
     assert weights_id(ours) == weights_id(nets["b_to_a"])
 
 
 def test_the_same_export_gives_the_same_bytes(tmp_path):
     run, _ = make_run(tmp_path)
     for name in ("one", "two"):
-        interop.export_run(run, "cyclegan", tmp_path / name)
+        export.export_run(run, "cyclegan", tmp_path / name)
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
 
@@ -246,7 +248,7 @@ def test_the_same_export_gives_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("config", [RESNET, UNET], ids=["resnet", "unet"])
 def test_torchscript_paints_the_same_at_other_sizes(tmp_path, config):
     run, nets = make_run(tmp_path, config)
-    exported = interop.export_run(run, "torchscript", tmp_path / "out")
+    exported = export.export_run(run, "torchscript", tmp_path / "out")
     extra = {"bamkit.json": ""}
     script = torch.jit.load(tmp_path / "out" / "happy-to-scary.pt", _extra_files=extra)
     assert json.loads(extra["bamkit.json"])["direction"] == "happy-to-scary"
@@ -262,7 +264,7 @@ def test_onnx_against_onnxruntime(tmp_path, config):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     run, nets = make_run(tmp_path, config)
-    interop.export_run(run, "onnx", tmp_path / "out", direction="scary-to-happy")
+    export.export_run(run, "onnx", tmp_path / "out", direction="scary-to-happy")
     path = tmp_path / "out" / "scary-to-happy.onnx"
     about = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert json.loads(about["bamkit"])["run_id"] == "r1"
@@ -277,11 +279,11 @@ def test_onnx_against_onnxruntime(tmp_path, config):
 def test_safetensors_both_ways(tmp_path, bamkit):
     library = pytest.importorskip("safetensors")
     run, nets = make_run(tmp_path)
-    interop.export_run(run, "safetensors", tmp_path / "out")
+    export.export_run(run, "safetensors", tmp_path / "out")
     path = tmp_path / "out" / "happy-to-scary.safetensors"
     with library.safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["bamkit"])["checkpoint"] == "step-00000003"
-    assert weights_id(interop.load_public(path)) == weights_id(nets["a_to_b"])
+    assert weights_id(export.load_public(path)) == weights_id(nets["a_to_b"])
 
 
 def test_a_weights_file_is_converted(tmp_path, bamkit):

@@ -12,9 +12,7 @@ import pytest
 import torch
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.train.monitor import run_page as runpage
-from bamkit.gan.train.monitor import sample_strip as strip
-from bamkit.gan.train.monitor import samples
+from bamkit.gan.train.monitor import run_page, sample_strip, samples
 from bamkit.gan.train.monitor.run_folder import COLUMNS, VALIDATION_COLUMNS, _append
 from bamkit.gan.train.settings import TrainConfig
 
@@ -41,7 +39,7 @@ def make_run(root, rows=40, frames=3, name="happy-scary"):
 
 def test_the_page_is_complete_and_needs_no_network(tmp_path):
     run = make_run(tmp_path)
-    page = runpage.write(run)
+    page = run_page.write(run)
     assert page == run / "index.html"
     html = page.read_text()
     assert "Training happy-scary" in html
@@ -65,7 +63,7 @@ def test_it_can_be_made_before_anything_was_logged(tmp_path):
     run = make_run(tmp_path, rows=0, frames=0)
     (run / "metrics.csv").unlink(missing_ok=True)
     (run / "validation.csv").unlink()
-    html = runpage.write(run).read_text()
+    html = run_page.write(run).read_text()
     assert "not started yet" in html
     assert "No samples have been drawn yet" in html
     assert "not enough rows" in html
@@ -75,10 +73,10 @@ def test_nan_and_a_line_cut_by_a_kill(tmp_path):
     run = make_run(tmp_path)
     with open(run / "metrics.csv", "a") as file:
         file.write("410,4.1,82.0," + "nan," * 11 + "nan\n420,4.2,8")
-    rows = runpage._table(run / "metrics.csv")
+    rows = run_page._table(run / "metrics.csv")
     assert len(rows) == 41
     assert math.isnan(rows[-1]["G_A"])
-    html = runpage.write(run).read_text()
+    html = run_page.write(run).read_text()
     assert "410" in html
     assert "after 410 steps" in html
 
@@ -90,7 +88,7 @@ def test_the_trainers_warnings_are_repeated(tmp_path):
         row = dict.fromkeys(COLUMNS, 0.5) | {"step": 10 * i, "D_A_accuracy": 0.99}
         _append(run / "metrics.csv", COLUMNS, row)
     _append(run / "validation.csv", VALIDATION_COLUMNS, dict.fromkeys(VALIDATION_COLUMNS, 0.1) | {"step": 800})
-    html = runpage.write(run).read_text()
+    html = run_page.write(run).read_text()
     assert "D_A tells real &lt;scary&gt; pictures from translated ones 99 times in 100" in html
     assert "a collapse" in html
     assert html.count('class="note"') == 3
@@ -99,7 +97,7 @@ def test_the_trainers_warnings_are_repeated(tmp_path):
 def test_a_damaged_sample_is_left_out(tmp_path):
     run = make_run(tmp_path)
     (run / "samples" / "happy-to-scary-00000100.png").write_bytes(b"\x89PNG cut")
-    html = runpage.write(run).read_text()
+    html = run_page.write(run).read_text()
     frames = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])
     assert frames[1]["pictures"][0] == ""
     assert frames[1]["pictures"][1]
@@ -108,25 +106,25 @@ def test_a_damaged_sample_is_left_out(tmp_path):
 def test_frames_are_grouped_by_step(tmp_path):
     for name in ("a-to-b-00000002.png", "a-to-b-00000010.png", "b-to-a-00000002.png", "notes.png"):
         (tmp_path / name).touch()
-    found = strip.frames(tmp_path)
+    found = sample_strip.frames(tmp_path)
     assert {step: sorted(one) for step, one in found.items()} == {2: ["a-to-b", "b-to-a"], 10: ["a-to-b"]}
 
 
 def test_running_mean_skips_what_is_not_there():
     values = np.array([1.0, np.nan, 3.0, 5.0, np.nan, np.nan, np.nan])
-    assert runpage._running_mean(values, 3)[:4].tolist() == [1.0, 2.0, 4.0, 4.0]
-    assert np.isnan(runpage._running_mean(values, 3)[-1])
+    assert run_page._running_mean(values, 3)[:4].tolist() == [1.0, 2.0, 4.0, 4.0]
+    assert np.isnan(run_page._running_mean(values, 3)[-1])
 
 
 def test_no_run(tmp_path):
     with pytest.raises(BamkitError, match="no training run"):
-        runpage.write(tmp_path / "nothing")
+        run_page.write(tmp_path / "nothing")
 
 
 def test_without_matplotlib_it_says_so(tmp_path, monkeypatch):
     run = make_run(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    html = runpage.write(run).read_text()
+    html = run_page.write(run).read_text()
     assert "The curves need matplotlib" in html
     assert "<svg" not in html
 
@@ -136,7 +134,7 @@ def test_without_matplotlib_it_says_so(tmp_path, monkeypatch):
 def test_the_slider_turns_the_picture(tmp_path):
     """Move the slider in a real browser and read the page back."""
     run = make_run(tmp_path)
-    html = runpage.write(run).read_text()
+    html = run_page.write(run).read_text()
     move = """<script>const s = document.querySelector("#strip input"); s.value = 0;
       s.dispatchEvent(new Event("input"));</script></body>"""
     (tmp_path / "moved.html").write_text(html.replace("</body>", move))

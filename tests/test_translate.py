@@ -20,7 +20,7 @@ from bamkit.common.images import BadPictureError, before_after, evenly, open_pic
 from bamkit.common.provenance import write_table
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import checkpoint
-from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import generator, initialise
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate import tiling
@@ -210,7 +210,7 @@ def test_files_folders_and_a_list(workspace, bamkit, monkeypatch):
 
 
 def test_public_weights_translate_like_the_run(workspace, bamkit):
-    torch.save(public.weights(network(seed=0), dropout=True, prefix="module."), workspace / "latest_net_G_A.pth")
+    torch.save(public_layout.weights(network(seed=0), dropout=True, prefix="module."), workspace / "latest_net_G_A.pth")
     Image.fromarray(picture(30, 41)).save(workspace / "cat.png")
     bamkit("translate --weights latest_net_G_A.pth --input cat.png --output one", cwd=workspace)
     bamkit("translate --input cat.png --output two --direction happy-to-scary", cwd=workspace)
@@ -376,7 +376,7 @@ def test_tiles_give_the_untiled_result(kind, side, monkeypatch):
     rounded = tiling.to_uint8
     monkeypatch.setattr(tiling, "to_uint8", lambda values: (tiles.append(values.clone()), rounded(values))[1])
     run = tiling.run_resnet if kind == "resnet" else tiling.run_unet
-    result = run(pixels, public.weights(made), tiling.Store(dtype=torch.float64), side)
+    result = run(pixels, public_layout.weights(made), tiling.Store(dtype=torch.float64), side)
     found, parts = torch.zeros_like(whole), iter(tiles)
     for top in range(0, 112, side):
         for left in range(0, 144, side):
@@ -427,7 +427,7 @@ def test_tiles_are_nearer_to_float64_than_one_large_pass():
     pixels = np.full((400, 400, 3), 255, np.uint8)
     pixels[150:250, 150:250] = picture(100, 100)
     translator = Translator(network(), torch.device("cpu"), tile=128)
-    weights = public.weights(translator.network)
+    weights = public_layout.weights(translator.network)
     exact = tiling.run_resnet(pixels, weights, tiling.Store(dtype=torch.float64), 128).astype(int)
     off = [
         np.abs(made.astype(int) - exact).mean() for made in (translator.tiled(pixels), translator.whole([pixels])[0])

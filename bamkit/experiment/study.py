@@ -265,9 +265,9 @@ def measured_step(settings: Any, size: int, device: str = "", steps: int = 2) ->
     from PIL import Image
 
     from bamkit.gan.train.data.domains import find_pair
-    from bamkit.gan.train.device.acceleration import pick_device
-    from bamkit.gan.train.device.distributed import Group
-    from bamkit.gan.train.state import Learner
+    from bamkit.gan.train.device.devices import pick_device
+    from bamkit.gan.train.device.distributed import ProcessGroup
+    from bamkit.gan.train.state import TrainState
 
     noise = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -277,13 +277,13 @@ def measured_step(settings: Any, size: int, device: str = "", steps: int = 2) ->
                 pixels = noise.integers(0, 256, (size, size, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(Path(folder) / domain / f"{number}.png")
         pair = find_pair(Workspace(Path(folder)), f"{folder}/a", f"{folder}/b")
-        learner = Learner(settings.fitted(size), pair, pick_device(device or None, 0), Group())
-        learner.set_rate(settings.learning_rate)
-        for step in range(learner.unmeasured_steps):
-            learner.train_step(step)
-        learner.read_window()
+        train_state = TrainState(settings.fitted(size), pair, pick_device(device or None, 0), ProcessGroup())
+        train_state.set_rate(settings.learning_rate)
+        for step in range(train_state.unmeasured_steps):
+            train_state.train_step(step)
+        train_state.read_losses()
         started = time.perf_counter()
         for step in range(steps):
-            learner.train_step(learner.unmeasured_steps + step)
-        learner.read_window()  # waits for the device
+            train_state.train_step(train_state.unmeasured_steps + step)
+        train_state.read_losses()  # waits for the device
         return (time.perf_counter() - started) / steps

@@ -20,12 +20,12 @@ from bamkit.common.provenance import sha256_file, versions
 from bamkit.common.workspace import Workspace, atomic_path, write_text
 from bamkit.gan.evaluate import failures
 from bamkit.gan.evaluate import figures as findings
-from bamkit.gan.evaluate.device import device_of
 from bamkit.gan.evaluate.features import Colours, Extractor, Inception, inception_weights
 from bamkit.gan.evaluate.figures import REAL, SMALL, Figure
 from bamkit.gan.evaluate.inputs import Direction, Run, choose_run, open_run
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
 from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured, Probe, Seen, measure, see
+from bamkit.gan.train.device.devices import pick_device
 
 if TYPE_CHECKING:
     import torch
@@ -197,7 +197,7 @@ def make_probe(workspace: Workspace, options: EvaluateOptions) -> tuple[Probe, l
     from bamkit.gan.judge.model import JUDGE, load_judge
 
     missing = []
-    device = device_of(options.device)
+    device = pick_device(options.device)
     folder = options.judge or workspace.root / JUDGE
     judge: Judge | None = None
     if options.judge is not None or folder.is_dir():

@@ -21,14 +21,13 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import canonical, digest, versions
 from bamkit.common.workspace import atomic_path, checked_name, write_text
 from bamkit.gan.train import checkpoint
-from bamkit.gan.train.networks import cyclegan as networks
-from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.translate.generator import weights_id
 
 FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript")
 CARD = "bamkit-export.json"
 
-load_public = public.read
+load_public = public_layout.read
 """The network in a .pth or .safetensors file of the public layout (see public_layout.read)."""
 
 
@@ -89,8 +88,8 @@ def export_weights(
     path: Path, to: str, output: Path, *, old: bool = False, dropout: bool = False, force: bool = False
 ) -> Exported:
     """The same for one generator in a file of the public layout, such as a published `latest_net_G.pth`."""
-    network = public.read(path)
-    if not isinstance(network, public.Generator):
+    network = public_layout.read(path)
+    if not isinstance(network, public_layout.Generator):
         raise BamkitError(f"{path} is a discriminator: it makes no pictures", "take latest_net_G_A.pth")
     named = Named(network, path.stem, "A", {"run": path.name, "direction": path.stem})
     return _write([named], {}, to, output, old, dropout, force, alone=True)
@@ -103,7 +102,7 @@ def _discriminators(run: Path, made: checkpoint.Generators) -> dict[str, nn.Modu
     for letter in "AB":
         weights = (state.get("discriminators") or {}).get(f"D_{letter}")
         if weights is not None:
-            network = networks.discriminator(made.config)
+            network = cyclegan.discriminator(made.config)
             checkpoint.load_weights(network, weights, f"{made.checkpoint_name} (D_{letter})")
             found[letter] = network.eval()
     return found
@@ -160,14 +159,14 @@ def _card(chosen: list[Named], to: str) -> dict[str, Any]:
 def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         with open(path, "wb") as file:  # a file and not a name: torch puts the name into the archive
-            torch.save(public.weights(network, dropout=dropout, statistics=old), file)
+            torch.save(public_layout.weights(network, dropout=dropout, statistics=old), file)
 
     return write
 
 
 def _safetensors(one: Named) -> Callable[[Path], None]:
     about = {"bamkit": canonical(one.about), "layout": "public CycleGAN"}
-    return lambda path: public.save_safetensors(public.weights(one.network), path, about)
+    return lambda path: public_layout.save_safetensors(public_layout.weights(one.network), path, about)
 
 
 def _torchscript(one: Named) -> Callable[[Path], None]:
@@ -243,15 +242,15 @@ def import_public(paths: list[Path], run: Path, names: tuple[str, str] = ("A", "
     generator is missing, the two differ in architecture, or the run is there already.
     """
     files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
-    found = public.one_way(files)
+    found = public_layout.one_way(files)
     if set(found) != {"A", "B"}:
         have = ", ".join(path.name for path in found.values()) or "none"
         raise BamkitError(
             f"a run needs latest_net_G_A.pth and latest_net_G_B.pth; found {have}",
             "one generator alone: bamkit translate --weights FILE --input PICTURES --output DIR",
         )
-    pair = {letter: public.read(path) for letter, path in found.items()}
-    configs = [public.config_of(pair[letter]) for letter in "AB"]
+    pair = {letter: public_layout.read(path) for letter, path in found.items()}
+    configs = [public_layout.config_of(pair[letter]) for letter in "AB"]
     if configs[0] != configs[1]:
         raise BamkitError(f"{found['A'].name} and {found['B'].name} are networks of different sizes")
     if (run / "run.json").exists() and not force:

@@ -19,13 +19,13 @@ from bamkit.common.progress import Progress
 from bamkit.common.provenance import read_table, sha256_file, write_table
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.gan.domains import IDENTITY, Domain, Shards
-from bamkit.gan.evaluate.device import device_of
 from bamkit.gan.judge import fit
 from bamkit.gan.judge.backbones import PLAIN, Backbone, pretrained
 from bamkit.gan.judge.card import card_of, write_card_page
 from bamkit.gan.judge.identity import PARTS, parts, shared
 from bamkit.gan.judge.model import CARD, JUDGE, KNOWN, Judge, Network, Shape, load_judge, resized, save_judge
 from bamkit.gan.judge.settings import JudgeConfig
+from bamkit.gan.train.device.devices import pick_device
 
 FEWEST = 8
 """An attribute is judged if it has at least so many positive and so many negative pictures, some in every part."""
@@ -59,7 +59,7 @@ def train_judge(
             f"{FEWEST} positive and {FEWEST} negative ones",
             recipe(workspace),
         )
-    device = device_of(config.device)
+    device = pick_device(config.device)
     torch.manual_seed(config.seed)
     network = _network(config, attributes).to(device)
     chosen = torch.from_numpy(labels)

@@ -20,7 +20,7 @@ from torch import nn
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import atomic_path
-from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.settings import TrainConfig
 
 FORMAT = 1
@@ -165,7 +165,7 @@ def build(
     weights = state.get("averages") or state["generators"]
     pair = []
     for direction in ("a_to_b", "b_to_a"):
-        network = networks.generator(config)
+        network = cyclegan.generator(config)
         load_weights(network, weights[direction], f"{name} ({direction})")
         pair.append(network.to(device).eval().requires_grad_(requires_grad=False))
     first, second = state["names"]

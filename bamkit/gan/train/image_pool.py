@@ -1,8 +1,8 @@
 """The image pool (Shrivastava et al. 2017, section 2.3): discriminators also see fakes of some steps ago.
 
 Until the pool is full every fake is kept and shown. From then on a fake is shown, or, half of the time, swapped for an
-older one, which is shown in its place. Which of the two happens is drawn beforehand (see plan.py), so that the pool is
-one tensor addressed by index tensors: it can live in a CUDA graph and in a checkpoint.
+older one, which is shown in its place. Which of the two happens is drawn beforehand (see random_draws.py), so that the
+pool is one tensor addressed by index tensors: it can live in a CUDA graph and in a checkpoint.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from typing import Any
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.gan.train import checkpoint, trainer
-from bamkit.gan.train import settings as config
-from bamkit.gan.train.data import domains as data
+from bamkit.gan.train import checkpoint, settings, trainer
+from bamkit.gan.train.data import domains
 from bamkit.gan.train.device import distributed
 
 
@@ -34,17 +33,17 @@ def launch(
     Under torchrun every process calls it; the writing one gets the Result, the others None. Raises BamkitError.
     """
     given = given or {}
-    with distributed.joined(device) as group:
+    with distributed.process_group(device) as group:
         if resume:
             run = workspace.run(name) if name else _run_to_resume(workspace, first, second)
             known = checkpoint.read_run(run)
             if preset or file:
                 raise BamkitError("a resumed run keeps its settings", "leave --preset and --config away")
-            chosen = config.resumed(known["config"], given)
-            pair = data.find_again(workspace, known)
+            chosen = settings.resumed(known["config"], given)
+            pair = domains.find_again(workspace, known)
         else:
-            chosen = config.build(preset, file, given)
-            pair = data.find_pair(workspace, first, second, allow_shared)
+            chosen = settings.build(preset, file, given)
+            pair = domains.find_pair(workspace, first, second, allow_shared)
             run = workspace.run(name or f"{pair[0].name}-{pair[1].name}")
         result = trainer.train(
             run, pair, chosen, device, resume=resume, force=force, group=group, say=say, cache=workspace.root / "cache"

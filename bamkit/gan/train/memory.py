@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import size
-from bamkit.gan.train.networks import cyclegan as networks
+from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.settings import TrainConfig
 
 SPARE = 1.25
@@ -20,7 +20,7 @@ SPARE = 1.25
 def fixed_bytes(config: TrainConfig) -> int:
     """Weights, gradients, Adam's two moments (and the moving average), and the image pools, in float32."""
     with torch.device("meta"):
-        g, d = networks.parameters(networks.generator(config)), networks.parameters(networks.discriminator(config))
+        g, d = cyclegan.parameters(cyclegan.generator(config)), cyclegan.parameters(cyclegan.discriminator(config))
     learned = 2 * (g + d) * 4 * 4 + (2 * g * 4 if config.ema else 0)
     return learned + 2 * (config.pool + 1) * 3 * config.crop**2 * 4
 
@@ -32,7 +32,7 @@ def activation_bytes(config: TrainConfig) -> int:
     with low memory.
     """
     with torch.device("meta"):
-        generator, judge = networks.generator(config), networks.discriminator(config)
+        generator, judge = cyclegan.generator(config), cyclegan.discriminator(config)
         picture = torch.zeros(config.batch, 3, config.crop, config.crop)
         one, judged = _saved(generator, picture), _saved(judge, picture)
     passes = 2 if config.low_memory else (6 if config.lambda_identity else 4)

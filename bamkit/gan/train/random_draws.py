@@ -19,7 +19,7 @@ AUGMENTATION_DRAWS = 7
 
 
 @dataclass
-class Draws:
+class RandomDraws:
     """The random decisions of one step (or, with a leading axis, of an epoch). N is the batch."""
 
     index_a: Tensor
@@ -41,21 +41,21 @@ class Draws:
     augment: Tensor
     """float32 [6, N, 7] in [0, 1): differentiable augmentation (empty without it)."""
 
-    def at(self, step: int) -> Draws:
+    def at(self, step: int) -> RandomDraws:
         """The draws of one step of an epoch."""
-        return Draws(*(getattr(self, f.name)[step] for f in fields(self)))
+        return RandomDraws(*(getattr(self, f.name)[step] for f in fields(self)))
 
-    def to(self, device: torch.device) -> Draws:
-        return Draws(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+    def to(self, device: torch.device) -> RandomDraws:
+        return RandomDraws(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
-    def copy_(self, other: Draws) -> None:
+    def copy_(self, other: RandomDraws) -> None:
         """Write the other's values into these tensors (the fixed inputs of a CUDA graph)."""
         for f in fields(self):
             getattr(self, f.name).copy_(getattr(other, f.name), non_blocking=True)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sampler:
     """How a run draws: sizes of both domains, batch, picture and crop size, pool, seed; one process's share of it."""
 
     count_a: int
@@ -75,7 +75,7 @@ class Plan:
         """An epoch passes once over the larger domain."""
         return -(-max(self.count_a, self.count_b) // (self.batch * self.world))
 
-    def epoch(self, epoch: int) -> Draws:
+    def epoch(self, epoch: int) -> RandomDraws:
         """All draws of epoch `epoch` (from 0) with a leading axis of `steps_per_epoch`.
 
         As in the public code: the larger domain in random order; the pictures of A in that order modulo their number,
@@ -93,7 +93,7 @@ class Plan:
         augment = rng.random(shape, dtype=np.float32)
         mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
         parts = (index_a, index_b, *corners, *flips, *slots, *swaps)
-        return Draws(
+        return RandomDraws(
             *(torch.from_numpy(np.ascontiguousarray(part[:, mine])) for part in parts),
             torch.from_numpy(np.ascontiguousarray(augment[:, :, mine])),
         )

@@ -7,7 +7,7 @@ import time
 import torch
 
 from bamkit.common.progress import duration
-from bamkit.gan.train.device.acceleration import device_name
+from bamkit.gan.train.device.devices import device_name
 from bamkit.gan.train.settings import PRESETS, TrainConfig
 
 ROWS = 2000
@@ -67,7 +67,7 @@ def rate_factor(epoch: int, epochs: int = 100, decay_epochs: int = 100) -> float
     return 1.0 - max(0, epoch - epochs) / (decay_epochs + 1)
 
 
-class Pace:
+class StepTimer:
     """Times the first steps that are typical, and the images a second of each row."""
 
     def __init__(self, device: torch.device, skipped: int, batch: int, step: int, seconds: float) -> None:

@@ -132,7 +132,7 @@ class TrainConfig:
         return 4 if self.generator == "resnet" else 2**self.halvings
 
     @property
-    def judge_width(self) -> int:
+    def discriminator_channels(self) -> int:
         """Channels of the discriminators' first layer."""
         return self.discriminator_width or self.width
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from bamkit.gan.train.checkpoint import load_weights
-from bamkit.gan.train.data import domains as data
+from bamkit.gan.train.data import domains
 from bamkit.gan.train.data.domains import Domain
-from bamkit.gan.train.data.loader import Feed, Inputs
-from bamkit.gan.train.device.acceleration import WARM_UP, GraphedStep, Levers
-from bamkit.gan.train.device.distributed import Group
-from bamkit.gan.train.random_draws import Plan
+from bamkit.gan.train.data.loader import Inputs, UnpairedLoader
+from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep
+from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.random_draws import Sampler
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.step import LOSSES, Networks, Step
 
@@ -25,7 +25,7 @@ NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 DIRECTIONS = {"a_to_b": "G_A", "b_to_a": "G_B"}
 
 
-class Learner:
+class TrainState:
     """The state of a training: networks, averages, optimizers, pools, and the losses not yet written."""
 
     def __init__(
@@ -33,33 +33,33 @@ class Learner:
         config: TrainConfig,
         pair: tuple[Domain, Domain],
         device: torch.device,
-        group: Group,
+        group: ProcessGroup,
         cache: Path | None = None,
-        levers: Levers | None = None,
+        acceleration: Acceleration | None = None,
     ) -> None:
         self.config, self.pair, self.device, self.group, self.cache = config, pair, device, group, cache
-        self.levers = levers or Levers.best(device, config)
+        self.acceleration = acceleration or Acceleration.best(device, config)
         if device.type == "cuda":
             # Streams and graphs are made on the current device.
             torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True
         self.train_pictures = tuple(self.decode(domain, "train") for domain in pair)
-        self.plan = Plan(
+        self.sampler = Sampler(
             len(self.train_pictures[0]), len(self.train_pictures[1]), config.batch, config.size, config.crop,
             config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world,
         )  # fmt: skip
-        self.feed = Feed(
-            *self.train_pictures, config.crop, device, channels_last=self.levers.channels_last
+        self.loader = UnpairedLoader(
+            *self.train_pictures, config.crop, device, channels_last=self.acceleration.channels_last
         )  # fmt: skip
-        self.begin()
+        self.initialise()
 
     def decode(self, domain: Domain, split: str, most: int | None = None) -> np.ndarray:
         """The first `most` pictures of a split, uint8 [N, size, size, 3]."""
         entries = domain.entries[split][:most]
         with self.group.progress(f"decode {domain.name} {split}", len(entries)) as progress:
-            return data.decode(entries, self.config.size, self.cache, progress.update)
+            return domains.decode(entries, self.config.size, self.cache, progress.update)
 
-    def begin(self) -> None:
+    def initialise(self) -> None:
         """Networks, optimizers and pools as they are before the first step: a function of the seed."""
         self.nets = Networks(self.config).to(self.device)
         self.averages: dict[str, nn.Module] | None = None
@@ -68,9 +68,9 @@ class Learner:
                 name: copy.deepcopy(getattr(self.nets, name)).requires_grad_(requires_grad=False)
                 for name in DIRECTIONS.values()
             }
-        self.levers.prepare(self.nets)
+        self.acceleration.prepare(self.nets)
         flat = [p for network in self.averages.values() for p in network.parameters()] if self.averages else None
-        self.step = Step(self.nets, self.config, self.levers, self.group, flat)
+        self.step = Step(self.nets, self.config, self.acceleration, self.group, flat)
         self.window: list[Tensor] = []
         self._epoch = -1
         self.reset_graph()
@@ -82,21 +82,21 @@ class Learner:
 
     def train_step(self, step: int) -> None:
         """Step `step` of the training (from 0)."""
-        epoch, within = divmod(step, self.plan.steps_per_epoch)
+        epoch, within = divmod(step, self.sampler.steps_per_epoch)
         if epoch != self._epoch:
-            self.feed.begin(self.plan.epoch(epoch))
+            self.loader.set_epoch(self.sampler.epoch(epoch))
             self._epoch = epoch
-        inputs = self.feed.inputs(within)
+        inputs = self.loader.inputs(within)
         # A graph's result stays at its address: keep a copy.
         self.window.append(self._run(inputs).clone())
 
     def _run(self, inputs: Inputs) -> Tensor:
-        if not self.levers.graph:
-            return self.step(*self.feed.pictures(inputs), inputs.draws)
+        if not self.acceleration.graph:
+            return self.step(*self.loader.pictures(inputs), inputs.draws)
         if self._static is None:
             self._static = copy.deepcopy(inputs)
             self._graph = GraphedStep(
-                lambda: self.step(*self.feed.pictures(self._static), self._static.draws)  # type: ignore[union-attr]
+                lambda: self.step(*self.loader.pictures(self._static), self._static.draws)  # type: ignore[union-attr]
             )
         self._static.copy_(inputs)
         return self._graph()  # type: ignore[misc]
@@ -104,22 +104,22 @@ class Learner:
     @property
     def unmeasured_steps(self) -> int:
         """First steps that are not typical: compilation, capture, cold caches."""
-        if self.levers.graph:
+        if self.acceleration.graph:
             return WARM_UP + 2
-        return 3 if self.device.type == "cuda" or self.levers.compile else 1
+        return 3 if self.device.type == "cuda" or self.acceleration.compile else 1
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from now on."""
         self.step.set_rate(rate)
 
-    def read_window(self) -> list[dict[str, float]]:
-        """Losses of the steps since the last `clear_window`, one dict a step, averaged over the processes."""
+    def read_losses(self) -> list[dict[str, float]]:
+        """Losses of the steps since the last `clear_losses`, one dict a step, averaged over the processes."""
         if not self.window:
             return []
-        values = self.group.average(torch.stack(self.window)).tolist()
+        values = self.group.mean(torch.stack(self.window)).tolist()
         return [dict(zip(LOSSES, row, strict=True)) for row in values]
 
-    def clear_window(self) -> None:
+    def clear_losses(self) -> None:
         self.window = []
 
     def translators(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -136,10 +136,11 @@ class Learner:
 
         return translator(networks["G_A"]), translator(networks["G_B"])
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on; tensors on the CPU. All processes take part."""
         pools = {
-            name: [part.cpu() for part in self.group.gather(pool.pictures)] for name, pool in self.step.pools.items()
+            name: [part.cpu() for part in self.group.all_gather(pool.pictures)]
+            for name, pool in self.step.pools.items()
         }
         return {
             "generators": {key: _weights(getattr(self.nets, name)) for key, name in DIRECTIONS.items()},
@@ -152,9 +153,9 @@ class Learner:
             "window": torch.stack(self.window).cpu() if self.window else None,
         }
 
-    def load_state(self, state: dict[str, Any], what: str) -> None:
+    def load_state_dict(self, state: dict[str, Any], what: str) -> None:
         """Take over what `state` returned. Raises BamkitError if it belongs to other settings."""
-        self.begin()
+        self.initialise()
         parts = {name: state["generators"][key] for key, name in DIRECTIONS.items()} | state["discriminators"]
         for name, weights in parts.items():
             load_weights(getattr(self.nets, name), weights, f"{what} ({name})")

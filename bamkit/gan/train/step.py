@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from bamkit.gan.train import losses
 from bamkit.gan.train.augment import augment
-from bamkit.gan.train.device.acceleration import Levers
-from bamkit.gan.train.device.distributed import Group
+from bamkit.gan.train.device.acceleration import Acceleration
+from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.image_pool import ImagePool
-from bamkit.gan.train.networks import cyclegan as networks
-from bamkit.gan.train.random_draws import Draws
+from bamkit.gan.train.networks import cyclegan
+from bamkit.gan.train.random_draws import RandomDraws
 from bamkit.gan.train.settings import TrainConfig
 
 LOSSES = (
@@ -31,7 +31,7 @@ LOSSES = (
 """What a step returns, in this order. Cycle and identity terms include their weights, D's losses are halved."""
 
 VIEWS = {"fake_b": 0, "fake_a": 1, "real_b": 2, "shown_b": 3, "real_a": 4, "shown_a": 5}
-"""The batches that discriminators see in a step: rows of `Draws.augment`."""
+"""The batches that discriminators see in a step: rows of `RandomDraws.augment`."""
 
 
 class Networks(nn.Module):
@@ -39,12 +39,12 @@ class Networks(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.G_A = networks.generator(config)
-        self.G_B = networks.generator(config)
-        self.D_A = networks.discriminator(config)
-        self.D_B = networks.discriminator(config)
+        self.G_A = cyclegan.generator(config)
+        self.G_B = cyclegan.generator(config)
+        self.D_A = cyclegan.discriminator(config)
+        self.D_B = cyclegan.discriminator(config)
         for i, network in enumerate((self.G_A, self.G_B, self.D_A, self.D_B)):
-            networks.initialise(network, config.seed * 4 + i)
+            cyclegan.initialise(network, config.seed * 4 + i)
 
     def generators(self) -> list[nn.Parameter]:
         return [*self.G_A.parameters(), *self.G_B.parameters()]
@@ -60,26 +60,26 @@ class Step:
         self,
         nets: Networks,
         config: TrainConfig,
-        levers: Levers,
-        group: Group = Group(),  # noqa: B008  (frozen)
+        acceleration: Acceleration,
+        group: ProcessGroup = ProcessGroup(),  # noqa: B008  (frozen)
         averages: list[nn.Parameter] | None = None,
     ) -> None:
-        self.nets, self.config, self.levers, self.group = nets, config, levers, group
+        self.nets, self.config, self.acceleration, self.group = nets, config, acceleration, group
         first = next(nets.parameters())
         self.device, self.dtype = first.device, first.dtype
         self._rate = config.learning_rate
         self.averages = averages
         """Parameters of the generators' moving averages, in the order of `nets.generators()`."""
         self.optimizers = {
-            "generators": levers.adam(nets.generators(), config),
-            "discriminators": levers.adam(nets.discriminators(), config),
+            "generators": acceleration.adam(nets.generators(), config),
+            "discriminators": acceleration.adam(nets.discriminators(), config),
         }
         side = config.crop
         self.pools = {
             name: ImagePool(config.pool, side, side, self.device, self.dtype) for name in ("D_A", "D_B")
         }  # fmt: skip
 
-    def __call__(self, real_a: Tensor, real_b: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, real_a: Tensor, real_b: Tensor, draws: RandomDraws) -> Tensor:
         """One step on real_a, real_b [N, 3, crop, crop] in [-1, 1]. Returns what LOSSES names, float32 [10]."""
         found: dict[str, Tensor] = dict.fromkeys(("idt_A", "idt_B"), real_a.new_zeros(()))
 
@@ -115,11 +115,11 @@ class Step:
         self.optimizers["discriminators"].step()
         return torch.stack([found[name].detach().to(torch.promote_types(self.dtype, torch.float32)) for name in LOSSES])
 
-    def _objective(self, real_a: Tensor, real_b: Tensor, draws: Draws) -> Iterator[dict[str, Tensor]]:
+    def _objective(self, real_a: Tensor, real_b: Tensor, draws: RandomDraws) -> Iterator[dict[str, Tensor]]:
         """The terms of equation (3), in parts that share no activations, so that each may be backpropagated at once."""
         config, nets = self.config, self.nets
         weight_idt_a, weight_idt_b = config.lambda_b * config.lambda_identity, config.lambda_a * config.lambda_identity
-        merged = self.levers.merged and not config.low_memory and bool(config.lambda_identity)
+        merged = self.acceleration.merged and not config.low_memory and bool(config.lambda_identity)
         with self._precision():
             if merged:
                 # One pass does for a real picture of each domain: instance norm treats every picture by itself.
@@ -156,7 +156,7 @@ class Step:
         """Half of equation (1) for one discriminator, backpropagated, and the share of patches it judged rightly."""
         network = getattr(self.nets, name)
         with self._precision():
-            if self.levers.merged:
+            if self.acceleration.merged:
                 on_real, on_fake = network(torch.cat([real, fake])).chunk(2)
             else:
                 on_real, on_fake = network(real), network(fake)
@@ -166,12 +166,12 @@ class Step:
         found[name] = loss
         found[f"{name}_accuracy"] = losses.accuracy(on_real.detach(), on_fake.detach(), objective)
 
-    def _seen(self, pictures: Tensor, view: str, draws: Draws) -> Tensor:
+    def _seen(self, pictures: Tensor, view: str, draws: RandomDraws) -> Tensor:
         """What a discriminator sees: the pictures, augmented if the run asks for it."""
         return augment(pictures, draws.augment[VIEWS[view]]) if self.config.diffaug else pictures
 
     def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.levers.bf16 else nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16) if self.acceleration.bf16 else nullcontext()
 
     def set_rate(self, rate: float) -> None:
         """The learning rate of both optimizers from now on."""

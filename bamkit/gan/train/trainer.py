@@ -16,13 +16,13 @@ from bamkit.common.interrupt import Interrupt
 from bamkit.common.progress import Progress, duration
 from bamkit.gan.train import checkpoint, memory
 from bamkit.gan.train.data.domains import Domain
-from bamkit.gan.train.device.acceleration import device_name, pick_device
-from bamkit.gan.train.device.distributed import Group
-from bamkit.gan.train.monitor.monitor import Observer
+from bamkit.gan.train.device.devices import device_name, pick_device
+from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.monitor.monitor import Monitor
 from bamkit.gan.train.monitor.run_folder import RunFolder
-from bamkit.gan.train.schedule import Pace, Schedule
+from bamkit.gan.train.schedule import Schedule, StepTimer
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.train.state import Learner
+from bamkit.gan.train.state import TrainState
 
 ROLLBACKS = 4
 """So often is the rate halved after a NaN; then the run stops."""
@@ -60,7 +60,7 @@ class Trainer:
         pair: tuple[Domain, Domain],
         config: TrainConfig,
         device: torch.device,
-        group: Group,
+        group: ProcessGroup,
         say: Say,
         cache: Path | None = None,
         run_id: str = "",
@@ -70,10 +70,10 @@ class Trainer:
         for domain in pair:
             for note in domain.notes:
                 say(note)
-        self.learner = Learner(config, pair, device, group, cache)
-        self.steps_per_epoch = self.learner.plan.steps_per_epoch
+        self.train_state = TrainState(config, pair, device, group, cache)
+        self.steps_per_epoch = self.train_state.sampler.steps_per_epoch
         self.schedule = Schedule(config, self.steps_per_epoch)
-        self.observer = Observer(folder, self.names, config, self.learner, say) if group.writes else None
+        self.monitor = Monitor(folder, self.names, config, self.train_state, say) if group.writes else None
         self.run_id = run_id or provenance.digest([config.as_dict(), [d.about for d in pair], group.world])
         self.about = {
             "run_id": self.run_id,
@@ -83,7 +83,7 @@ class Trainer:
             "to": pair[1].record(),
             "device": device_name(device),
             "processes": group.world,
-            "levers": self.learner.levers.__dict__,
+            "acceleration": self.train_state.acceleration.__dict__,
             "versions": provenance.versions(("torch", "torchvision", "numpy", "pillow", "pyarrow")),
             "steps_per_epoch": self.steps_per_epoch,
             "steps": self.schedule.total,
@@ -98,7 +98,7 @@ class Trainer:
         """Go on from the newest whole checkpoint; from the beginning if none was written yet."""
         if not checkpoint.steps(self.folder.path):
             self.say("no checkpoint was written yet: starting from the beginning, with the same seed")
-            self.learner.begin()
+            self.train_state.initialise()
             self.step, self.seconds, self.best = 0, 0.0, None
         else:
             path, state, notes = checkpoint.newest(self.folder.path, "cpu")
@@ -109,7 +109,7 @@ class Trainer:
                     f"{path} was trained by {state['processes']} processes, not {self.group.world}",
                     f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
                 )
-            self.learner.load_state(state, str(path))
+            self.train_state.load_state_dict(state, str(path))
             self.step, self.seconds, self.slower = state["step"], state["seconds"], state["slower"]
             self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
             if not self.schedule.fixed:
@@ -117,18 +117,18 @@ class Trainer:
             if self.step >= self.schedule.total:
                 done = f"{self.step:,} of {self.schedule.total:,} steps are done"
                 self.say(f"{done}: nothing is left to do; --steps {2 * self.step} would go on")
-        self.group.wait()
-        if self.observer:
+        self.group.barrier()
+        if self.monitor:
             self.folder.forget_after(self.step)
-            self.observer.restart(self.step)
+            self.monitor.restart(self.step)
 
     def run(self) -> Result:
         """Train to the end, or until a signal. Raises BamkitError for NaN, lost memory, or a full disk."""
         if self.group.writes:
             self.folder.describe(self.about)
-            self.observer.open(self.step)  # type: ignore[union-attr]
+            self.monitor.open(self.step)  # type: ignore[union-attr]
         unit = self.config.batch * self.group.world
-        pace = Pace(self.device, self.learner.unmeasured_steps, unit, self.step, self.seconds)
+        timer = StepTimer(self.device, self.train_state.unmeasured_steps, unit, self.step, self.seconds)
         total = self.schedule.total or 1
         with Interrupt() as interrupt, self.group.progress("train", total * unit) as progress:
             saved, first = time.monotonic(), self.step
@@ -136,21 +136,21 @@ class Trainer:
             while not self.schedule.fixed or self.step < self.schedule.total:
                 began = time.monotonic()
                 try:
-                    self.learner.train_step(self.step)
+                    self.train_state.train_step(self.step)
                 except Exception as error:
                     if memory.exhausted(error):
-                        raise memory.explain(self.config, self.device, self.learner.levers.bf16) from error
+                        raise memory.explain(self.config, self.device, self.train_state.acceleration.bf16) from error
                     raise
                 self.step += 1
-                if pace.tick():
-                    self._announce(pace, progress, first)
+                if timer.tick():
+                    self._announce(timer, progress, first)
                 try:
-                    note = self._flush(pace, began)
+                    note = self._flush(timer, began)
                     self._set_rate()
                     progress.update(self.step * unit, note)
                     vote = self._vote(interrupt, time.monotonic() - saved)
                     if self._look() or vote or self._kept(self.step):
-                        self._flush(pace, partly=False)
+                        self._flush(timer, partly=False)
                         self.save()
                         saved = time.monotonic()
                 except NotFiniteError as error:
@@ -159,13 +159,13 @@ class Trainer:
                     continue
                 if vote > 1 and self.step < (self.schedule.total or self.step + 1):
                     return self._result(vote)
-            if self.observer:
-                self.observer.pages()
+            if self.monitor:
+                self.monitor.pages()
             return self._result(0)
 
     def save(self) -> None:
         """Write a checkpoint (all processes take part, one writes). A full disk is said, and fatal at the end only."""
-        state = self.learner.state()
+        state = self.train_state.state_dict()
         if self.group.writes:
             state |= {
                 "run_id": self.run_id,
@@ -190,9 +190,9 @@ class Trainer:
                         f"{path} cannot be written: {error.strerror}", "make room, then --resume"
                     ) from error
                 self.say(f"step {self.step:,}: {path} cannot be written ({error.strerror}); training goes on")
-        self.group.wait()
+        self.group.barrier()
 
-    def _flush(self, pace: Pace, began: float = 0.0, partly: bool = True) -> str:
+    def _flush(self, timer: StepTimer, began: float = 0.0, partly: bool = True) -> str:
         """Read the losses at the end of a row of metrics.csv (or at a checkpoint, to know that they are finite).
 
         Adds the time since `began`, in which a step was computed, to the seconds of training.
@@ -202,7 +202,7 @@ class Trainer:
         if not whole and partly and self.device.type == "cuda":
             self.seconds += time.monotonic() - began
             return self._note
-        rows = self.learner.read_window()
+        rows = self.train_state.read_losses()
         self.seconds += time.monotonic() - began if began else 0.0
         bad = [i for i, row in enumerate(rows) if not all(map(_finite, row.values()))]
         if bad:
@@ -215,11 +215,11 @@ class Trainer:
                 "epoch": round(self.step / self.steps_per_epoch, 4),
                 "seconds": round(self.seconds, 3),
                 "lr": self.rate,
-                "images_per_second": round(pace.images_per_second(self.step, self.seconds), 4),
+                "images_per_second": round(timer.images_per_second(self.step, self.seconds), 4),
             }
-            if self.observer:
-                self.observer.row(self.step, mean)
-            self.learner.clear_window()
+            if self.monitor:
+                self.monitor.row(self.step, mean)
+            self.train_state.clear_losses()
             self._note = f"cycle {mean['cycle_A'] + mean['cycle_B']:.2f} · D right {_right(mean)}"
         return self._note
 
@@ -227,10 +227,10 @@ class Trainer:
 
     def _look(self) -> bool:
         """Samples and validation, when they are due. Whether this was the best validation so far."""
-        if self.observer is None:
+        if self.monitor is None:
             return self._vote_best(better=False)
-        self.observer.sample(self.step, self.schedule)
-        found = self.observer.validate(self.step, self.schedule)
+        self.monitor.sample(self.step, self.schedule)
+        found = self.monitor.validate(self.step, self.schedule)
         better = found is not None and _finite(found.score) and (self.best is None or found.score < self.best[0])
         if better:
             self.best = (found.score, self.step)  # type: ignore[union-attr]
@@ -239,7 +239,7 @@ class Trainer:
     def _vote_best(self, better: bool) -> bool:
         if not self.schedule.due(self.step, self.config.validations):
             return False
-        return bool(self.group.most(int(better), self.device))
+        return bool(self.group.maximum(int(better), self.device))
 
     def _vote(self, interrupt: Interrupt, since_saved: float) -> int:
         """0 to go on; 1 for a checkpoint now; a signal's number to write one and stop."""
@@ -247,7 +247,7 @@ class Trainer:
         if self.group.world > 1 and self.step % VOTE_EVERY and not last:
             return 0
         mine = interrupt.signal or int(last or since_saved > 60 * self.config.checkpoint_minutes)
-        return self.group.most(mine, self.device)
+        return self.group.maximum(mine, self.device)
 
     def _kept(self, step: int) -> bool:
         return bool(self.config.keep) and step > 0 and step % (self.config.keep * self.steps_per_epoch) == 0
@@ -259,19 +259,19 @@ class Trainer:
 
     def _set_rate(self) -> None:
         """The rate for the next step."""
-        self.learner.set_rate(self.config.learning_rate * self.slower * self.schedule.factor(self.step))
+        self.train_state.set_rate(self.config.learning_rate * self.slower * self.schedule.factor(self.step))
 
-    def _announce(self, pace: Pace, progress: Progress, first: int) -> None:
+    def _announce(self, timer: StepTimer, progress: Progress, first: int) -> None:
         """Decide the length of a run given in minutes, and say how long it will take, from measured steps."""
         if not self.schedule.fixed:
-            measured = torch.tensor([pace.seconds_a_step], device=self.device)
-            self.schedule.fix(self.schedule.steps_in(self.config.minutes, self.group.share(measured).item()))
+            measured = torch.tensor([timer.seconds_a_step], device=self.device)
+            self.schedule.fix(self.schedule.steps_in(self.config.minutes, self.group.broadcast(measured).item()))
             self.about["steps"] = self.schedule.total
             if self.group.writes:
                 self.folder.describe(self.about)
         progress.total = self.schedule.total * self.config.batch * self.group.world
         left = self.schedule.total - first
-        progress.write(pace.sentence(self.config, self.device, left, self.steps_per_epoch))
+        progress.write(timer.sentence(self.config, self.device, left, self.steps_per_epoch))
 
     def _not_finite(self, error: NotFiniteError) -> None:
         """Stop, or go back to the last good checkpoint at half the rate."""
@@ -289,7 +289,7 @@ class Trainer:
         slower = self.slower / 2
         self.restore()
         self.slower = slower
-        self.learner.reset_graph()
+        self.train_state.reset_graph()
         self._set_rate()
         self.say(f"{text}: back to step {self.step:,}, learning rate times {self.slower:g} from here")
 
@@ -313,7 +313,7 @@ def train(
     device: str | None = None,
     resume: bool = False,
     force: bool = False,
-    group: Group = Group(),  # noqa: B008  (frozen)
+    group: ProcessGroup = ProcessGroup(),  # noqa: B008  (frozen)
     say: Say = print,
     cache: Path | None = None,
 ) -> Result:

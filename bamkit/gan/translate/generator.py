@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import ResnetGenerator
 from bamkit.gan.translate.tiling import Store, run_resnet, run_unet, to_uint8, untiled_bytes
 
@@ -28,7 +28,7 @@ class Translator:
     LARGEST_ON_CPU pixels on a CPU.
     """
 
-    network: public.Generator
+    network: public_layout.Generator
     device: torch.device
     tile: int = 512
     memory: int = 2_000_000_000
@@ -36,7 +36,7 @@ class Translator:
     def __post_init__(self) -> None:
         self.network = self.network.to(self.device).eval().requires_grad_(requires_grad=False)
         self.multiple = self.network.multiple
-        self.width = public.config_of(self.network).width
+        self.width = public_layout.config_of(self.network).width
         self.id = weights_id(self.network)
         self.in_tiles = 0
 
@@ -79,7 +79,7 @@ class Translator:
     def tiled(self, picture: np.ndarray, step: Callable[[int, int], None] | None = None) -> np.ndarray:
         """The same for one picture, tile by tile; `step` hears how many of how many layers are done."""
         run = run_resnet if isinstance(self.network, ResnetGenerator) else run_unet
-        return run(picture, public.weights(self.network), Store(self.device, self.memory), self.tile, step)
+        return run(picture, public_layout.weights(self.network), Store(self.device, self.memory), self.tile, step)
 
 
 def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -91,7 +91,7 @@ def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def weights_id(network: torch.nn.Module) -> str:
     """The first 16 hex digits of the SHA-256 of a network's weights in public order: names a translation's maker."""
     digest = hashlib.sha256()
-    for name, tensor in public.weights(network).items():
+    for name, tensor in public_layout.weights(network).items():
         digest.update(name.encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -13,8 +13,8 @@ from bamkit.common.provenance import read_about
 from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.data.domains import PARTS
-from bamkit.gan.train.device.acceleration import pick_device
-from bamkit.gan.train.networks import public_layout as public
+from bamkit.gan.train.device.devices import pick_device
+from bamkit.gan.train.networks import public_layout
 from bamkit.gan.translate import sources
 from bamkit.gan.translate.batch import Job, Maker, Result, translate
 from bamkit.gan.translate.generator import Translator
@@ -60,7 +60,7 @@ class TranslateConfig:
             return int(self.size)
         return trained if self.size == "trained" or (self.size == "auto" and split) else 0
 
-    def translator(self, network: public.Generator) -> Translator:
+    def translator(self, network: public_layout.Generator) -> Translator:
         """The network as a function on pictures."""
         return Translator(network, pick_device(self.device), self.tile, int(self.memory * 1e9))
 
@@ -144,8 +144,8 @@ def translate_weights(
     `direction` names the folder and the column of the results; the file knows no domains.
     """
     config = config or TranslateConfig()
-    network = public.read(weights)
-    if not isinstance(network, public.Generator):
+    network = public_layout.read(weights)
+    if not isinstance(network, public_layout.Generator):
         raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
     found = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
     translator = config.translator(network)

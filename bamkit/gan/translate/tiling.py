@@ -24,12 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bamkit.gan.train.networks.public_layout import Weights, unet_names
+
 EPS = 1e-5
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right; bottom and right exclusive. May reach over the border where the reader pads."""
-
-Weights = dict[str, Tensor]
-"""A generator's weights under the public implementation's names (see bamkit.gan.exchange.export)."""
 
 
 @dataclass
@@ -335,15 +334,6 @@ def run_unet(
             below.drop()
         x, below = Joined(downs[level - 1], y, F.relu), y
     return painted(conv(x, names[0][1], transposed=True, activation=torch.tanh), side)
-
-
-def unet_names(depth: int) -> list[tuple[str, str]]:
-    """Public names of a U-Net's (down, up) convolutions from the outermost level to the innermost."""
-    names, prefix = [("model.model.0", "model.model.3")], "model.model.1"
-    for level in range(1, depth):
-        names.append((f"{prefix}.model.1", f"{prefix}.model.{3 if level == depth - 1 else 5}"))
-        prefix += ".model.3"
-    return names
 
 
 def painted(plane: Plane, side: int) -> np.ndarray:

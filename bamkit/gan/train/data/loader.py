@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bamkit.gan.train.random_draws import Draws
+from bamkit.gan.train.random_draws import RandomDraws
 
 
 def cut(data: Tensor, index: Tensor, corner: Tensor, flip: Tensor, crop: int) -> Tensor:
@@ -44,7 +44,7 @@ def unit(pictures: Tensor, dtype: torch.dtype = torch.float32, channels_last: bo
 class Inputs:
     """What a step needs, on its device: the draws, and the cut pictures unless they are cut there."""
 
-    draws: Draws
+    draws: RandomDraws
     cut_a: Tensor | None = None
     cut_b: Tensor | None = None
 
@@ -55,7 +55,7 @@ class Inputs:
             self.cut_b.copy_(other.cut_b, non_blocking=True)
 
 
-class Feed:
+class UnpairedLoader:
     """Batches for the steps of an epoch. Both domains lie on the device (or in a CPU's memory), if they fit."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Feed:
         self._ahead = ThreadPoolExecutor(1) if not self.resident else None
         self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
 
-    def begin(self, epoch: Draws) -> None:
+    def set_epoch(self, epoch: RandomDraws) -> None:
         """Take an epoch's draws."""
         self._host = epoch
         self._draws = epoch.to(self.device)

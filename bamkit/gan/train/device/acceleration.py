@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bamkit.common.errors import BamkitError
 from bamkit.gan.train.settings import TrainConfig
 
 WARM_UP = 4
@@ -17,8 +16,8 @@ WARM_UP = 4
 
 
 @dataclass(frozen=True)
-class Levers:
-    """What makes a step faster without changing what it computes. `Levers()` is plain eager PyTorch."""
+class Acceleration:
+    """What makes a step faster without changing what it computes. `Acceleration()` is plain eager PyTorch."""
 
     merged: bool = False
     """One pass of a network over pictures that do not depend on each other."""
@@ -34,7 +33,7 @@ class Levers:
     """The whole step replayed as one CUDA graph."""
 
     @classmethod
-    def best(cls, device: torch.device, config: TrainConfig) -> Levers:
+    def best(cls, device: torch.device, config: TrainConfig) -> Acceleration:
         """The fastest set for a device. On a CPU that is eager float32 in the default memory format, passes merged."""
         cuda = device.type == "cuda"
         bf16 = config.amp == "bf16" or (config.amp == "auto" and cuda and torch.cuda.is_bf16_supported())
@@ -49,7 +48,7 @@ class Levers:
         )
 
     def adam(self, parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Adam:
-        """Adam as in the paper, in the form that these levers need."""
+        """Adam as in the paper, in the form that these acceleration need."""
         betas = (config.beta1, config.beta2)
         if not self.fused_adam:
             return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas)
@@ -70,41 +69,6 @@ def can_compile() -> bool:
     import importlib.util
 
     return sys.platform != "win32" and importlib.util.find_spec("triton") is not None
-
-
-def pick_device(name: str | None, local_rank: int = 0) -> torch.device:
-    """`cuda`, `cuda:1`, `mps`, `cpu`, or None / `auto` for the best there is. Raises BamkitError if it is not there."""
-    if name in (None, "auto"):
-        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BamkitError(f"there is no device {name!r}", "--device cpu, cuda, cuda:1 or mps") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            built = (
-                "this torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA driver or GPU found"
-            )
-            raise BamkitError(f"there is no CUDA device here: {built}", "--device cpu")
-        index = device.index if device.index is not None else local_rank
-        if index >= torch.cuda.device_count():
-            raise BamkitError(
-                f"there is no GPU {index}: this machine has {torch.cuda.device_count()}", "--device cuda:0"
-            )
-        return torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise BamkitError("there is no MPS device here", "--device cpu")
-    if device.type not in ("cpu", "mps"):
-        raise BamkitError(f"bamkit does not train on {device.type!r}", "--device cpu, cuda, cuda:1 or mps")
-    return device
-
-
-def device_name(device: torch.device) -> str:
-    """A device in words, such as `CPU (2 threads)` or `cuda:0 (NVIDIA H200)`."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    threads = torch.get_num_threads()
-    return f"CPU ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
 
 
 class GraphedStep:

@@ -1,7 +1,7 @@
 """Several processes, on PyTorch's own engine: `torchrun --nproc-per-node N -m bamkit train ...`.
 
-Each process draws the same joint batch and takes its share (plan.py), has image pools of its own, and averages its
-gradients with the others' before each optimizer step. One process, rank 0, writes.
+Each process draws the same joint batch and takes its share (random_draws.py), has image pools of its own, and averages
+its gradients with the others' before each optimizer step. One process, rank 0, writes.
 
 The mean is one `all_reduce`, not DistributedDataParallel: a step has several networks, several passes of each and, with
 low memory, several backward passes, which DDP's hooks would each have to be told of; and one collective stands in a
@@ -25,8 +25,8 @@ from bamkit.common.progress import Progress
 
 
 @dataclass(frozen=True)
-class Group:
-    """This process among all. `Group()` is a process alone."""
+class ProcessGroup:
+    """This process among all. `ProcessGroup()` is a process alone."""
 
     rank: int = 0
     world: int = 1
@@ -53,7 +53,7 @@ class Group:
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
-    def average(self, values: Tensor) -> Tensor:
+    def mean(self, values: Tensor) -> Tensor:
         """The mean of a small tensor over the processes."""
         if self.world == 1:
             return values
@@ -61,7 +61,7 @@ class Group:
         dist.all_reduce(values)
         return values / self.world
 
-    def most(self, value: int, device: torch.device) -> int:
+    def maximum(self, value: int, device: torch.device) -> int:
         """The largest of the processes' values, known to all of them: how they agree to stop."""
         if self.world == 1:
             return value
@@ -69,13 +69,13 @@ class Group:
         dist.all_reduce(vote, op=dist.ReduceOp.MAX)
         return int(vote.item())
 
-    def share(self, value: Tensor) -> Tensor:
+    def broadcast(self, value: Tensor) -> Tensor:
         """Rank 0's value, known to all."""
         if self.world > 1:
             dist.broadcast(value, src=0)
         return value
 
-    def gather(self, value: Tensor) -> list[Tensor]:
+    def all_gather(self, value: Tensor) -> list[Tensor]:
         """Every process's value, in rank order, known to all (equal shapes)."""
         if self.world == 1:
             return [value]
@@ -83,21 +83,21 @@ class Group:
         dist.all_gather(found, value.contiguous())
         return found
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until every process is here."""
         if self.world > 1:
             dist.barrier()
 
 
 @contextmanager
-def joined(device: str | None = None) -> Iterator[Group]:
+def process_group(device: str | None = None) -> Iterator[ProcessGroup]:
     """The group that torchrun started this process in (NCCL where each process has a GPU, else gloo), or one alone.
 
     Raises BamkitError if there are more processes than GPUs and CUDA was asked for.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Group()
+        yield ProcessGroup()
         return
     local_world = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     cuda = (device or "").startswith("cuda") or (device in (None, "auto") and torch.cuda.is_available())
@@ -106,7 +106,7 @@ def joined(device: str | None = None) -> Iterator[Group]:
             f"{local_world} processes for {torch.cuda.device_count()} GPUs",
             f"torchrun --nproc-per-node {max(torch.cuda.device_count(), 1)} -m bamkit train ..., or --device cpu",
         )
-    group = Group(int(os.environ["RANK"]), world, int(os.environ.get("LOCAL_RANK", "0")))
+    group = ProcessGroup(int(os.environ["RANK"]), world, int(os.environ.get("LOCAL_RANK", "0")))
     if cuda:
         torch.cuda.set_device(group.local_rank)
     dist.init_process_group("nccl" if cuda else "gloo")

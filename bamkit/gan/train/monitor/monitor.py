@@ -14,7 +14,7 @@ from bamkit.gan.train.monitor.run_folder import RunFolder
 from bamkit.gan.train.monitor.validation import FEWEST, Validation, Validator
 from bamkit.gan.train.schedule import Schedule
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.train.state import Learner
+from bamkit.gan.train.state import TrainState
 
 MOST_VALIDATED = 50
 """Validation pictures of each domain that are measured."""
@@ -22,18 +22,18 @@ PAGE_SHARE = 0.02
 """Of the time, at most so much goes into writing the run's page on the way."""
 
 
-class Observer:
-    """Writes and tells what goes on, from the learner's state, without changing it."""
+class Monitor:
+    """Writes and tells what goes on, from the train_state's state, without changing it."""
 
     def __init__(
         self,
         folder: RunFolder,
         names: tuple[str, str],
         config: TrainConfig,
-        learner: Learner,
+        train_state: TrainState,
         say: Callable[[str], None],
     ) -> None:
-        self.folder, self.names, self.config, self.learner, self.say = folder, names, config, learner, say
+        self.folder, self.names, self.config, self.train_state, self.say = folder, names, config, train_state, say
         self.health = Health(names)
         self._told: set[str] = set()
         self._page_written, self._page_seconds = time.monotonic(), 1.0
@@ -41,8 +41,8 @@ class Observer:
         self.validator: Validator | None = None
         if config.validations:
             pair = [
-                samples.centre(learner.decode(domain, "validation", MOST_VALIDATED), multiple)
-                for domain in learner.pair
+                samples.centre(train_state.decode(domain, "validation", MOST_VALIDATED), multiple)
+                for domain in train_state.pair
             ]
             if min(map(len, pair)) >= FEWEST:
                 self.validator = Validator(*pair)
@@ -55,11 +55,11 @@ class Observer:
 
     def _shown(self, i: int, multiple: int) -> Any:
         """The fixed pictures of the sample grids: the first of the test split, else of validation, else of training."""
-        domain = self.learner.pair[i]
+        domain = self.train_state.pair[i]
         for split in ("test", "validation"):
             if domain.entries[split]:
-                return samples.centre(self.learner.decode(domain, split, self.config.sample_pictures), multiple)
-        return samples.centre(self.learner.train_pictures[i][: self.config.sample_pictures], multiple)
+                return samples.centre(self.train_state.decode(domain, split, self.config.sample_pictures), multiple)
+        return samples.centre(self.train_state.train_pictures[i][: self.config.sample_pictures], multiple)
 
     def open(self, step: int) -> None:
         """Begin TensorBoard events."""
@@ -83,13 +83,13 @@ class Observer:
         """The sample grids of both directions, if they are due; the page now and then."""
         if not self.shown or not schedule.due(step, self.config.samples):
             return
-        there, back = self.learner.translators()
+        there, back = self.train_state.translators()
         a, b = self.names
         for direction, one, other, pictures in (
             (f"{a}-to-{b}", there, back, self.shown[0]),
             (f"{b}-to-{a}", back, there, self.shown[1]),
         ):
-            sheet = samples.draw(one, other, pictures, self.learner.device)
+            sheet = samples.draw(one, other, pictures, self.train_state.device)
             with self._disk_trouble():
                 samples.write(self.folder.path / "samples", direction, step, sheet)
             self.folder.add_picture(f"samples/{direction}", sheet, step)
@@ -101,7 +101,7 @@ class Observer:
         """The validation measure, if it is due."""
         if self.validator is None or not schedule.due(step, self.config.validations):
             return None
-        found = self.validator(*self.learner.translators(), self.learner.device)
+        found = self.validator(*self.train_state.translators(), self.train_state.device)
         pairs = {"style": found.style, "cycle": found.cycle, "variety": found.variety}
         values = {f"{name}_{side}": pair[i] for name, pair in pairs.items() for i, side in enumerate("AB")}
         with self._disk_trouble():

@@ -131,7 +131,7 @@ def generator(config: TrainConfig) -> ResnetGenerator | UnetGenerator:
 
 def discriminator(config: TrainConfig) -> PatchDiscriminator:
     """A new discriminator with torch's own initial weights (see `initialise`)."""
-    return PatchDiscriminator(config.judge_width)
+    return PatchDiscriminator(config.discriminator_channels)
 
 
 @torch.no_grad()

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from bamkit.common.errors import BamkitError
 from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.translate.tiling import Weights, unet_names
 
 Generator = ResnetGenerator | UnetGenerator
+Weights = dict[str, Tensor]
+"""A network's weights under the public implementation's names."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -43,6 +44,15 @@ def names(network: nn.Module, dropout: bool = False) -> list[tuple[str, str]]:
         middle = [(f"middle.{i}", f"model.{2 + 3 * i}") for i in range(len(network.middle))]
         return [("first", "model.0"), *middle, ("last", f"model.{2 + 3 * len(middle)}")]
     raise TypeError(f"no public layout for {type(network).__name__}")
+
+
+def unet_names(depth: int) -> list[tuple[str, str]]:
+    """Public names of a U-Net's (down, up) convolutions from the outermost level to the innermost."""
+    names, prefix = [("model.model.0", "model.model.3")], "model.model.1"
+    for level in range(1, depth):
+        names.append((f"{prefix}.model.1", f"{prefix}.model.{3 if level == depth - 1 else 5}"))
+        prefix += ".model.3"
+    return names
 
 
 def normed(network: nn.Module, ours: str) -> bool:
