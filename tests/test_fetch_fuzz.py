@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bamkit.common.images import quiet_decoders
 from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.faults import FAULTS, Fault
 from bamkit.curate.fetch.http.client import Client
-from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.splits.picture import build
 
 LIMITS = Limits(max_pixels=4_000_000, min_side=8, decoders=("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"))
@@ -135,7 +135,7 @@ def check_pictures(examples):
         assert time.monotonic() - started < 10
 
     growth = Growth()
-    with quiet_decoders(LIMITS):
+    with quiet_decoders(LIMITS.max_pixels):
         for _ in range(2):
             run()
             growth.note()

@@ -13,11 +13,11 @@ from fetching import encoded, jpeg, picture, write_selection
 from misbehaving import Server, file
 from PIL import Image, PngImagePlugin
 
+from bamkit.common.images import quiet_decoders
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import FetchSettings, fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.settings import Limits, PictureSettings
-from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.splits.picture import build, phash
 
 PNG = PictureSettings(size=64, format="png")
@@ -76,7 +76,7 @@ def test_pictures_are_turned_upright(orientation, fit):
 
 def test_a_broken_exif_block_is_ignored():
     data = encoded(quarters(*FOUR), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")
-    with quiet_decoders(LIMITS):
+    with quiet_decoders(LIMITS.max_pixels):
         assert near(seen(made(data)), FOUR, 12)
 
 
@@ -317,7 +317,7 @@ def scans(data, times):
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named(data, outcome):
-    with quiet_decoders(LIMITS), pytest.raises(Fault) as fault:
+    with quiet_decoders(LIMITS.max_pixels), pytest.raises(Fault) as fault:
         build(data, PNG, LIMITS)
     assert fault.value.name == outcome or (outcome == "damaged" and fault.value.name in ("truncated", "not-a-picture"))
 

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import BadPictureError, before_after, evenly, open_picture, png_bytes, read_about
+from bamkit.common.images import BadPictureError, open_picture
 from bamkit.common.provenance import write_table
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import checkpoint
@@ -25,6 +25,8 @@ from bamkit.gan.train.networks.cyclegan import generator, initialise
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate import tiling
 from bamkit.gan.translate.generator import Translator
+from bamkit.gan.translate.grid import before_after, evenly
+from bamkit.gan.translate.origin import png_bytes, read_about
 from bamkit.gan.translate.sources import Targets, from_list, from_paths
 
 RNG = np.random.default_rng(7)

@@ -1,71 +1,84 @@
-"""Pictures in and out: every mode Pillow reads becomes RGB and alpha, upright, in sRGB; results keep their origin."""
+"""The one reader of pictures: any file that Pillow decodes becomes upright 8-bit RGB in sRGB, with its alpha."""
 
 from __future__ import annotations
 
 import io
-import json
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageCms
 
-import bamkit
-from bamkit.common.provenance import canonical
+from bamkit.common import image_metadata
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jfif", ".avif", ".ppm"})
 """File names taken from a folder (any case). A file named one by one may be called anything."""
-
-KEY = "bamkit"
-"""The PNG text chunk that holds a translation's origin as JSON."""
+MAX_PIXELS = 178_956_970
+"""Most pixels of a picture unless told otherwise, a guard against decompression bombs."""
+SIGNATURES = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8", "GIF": b"GIF8"}
+"""How files of these formats begin, whatever is wrong with the rest of them."""
+SCANS, SCAN_PIXELS = 64, 1_000_000_000
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+COLOUR_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+SAME_COLOURS = 2
+"""A profile whose transform to sRGB changes no value by more than this (of 255) is sRGB."""
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_transforms = threading.local()
 
 
 class BadPictureError(ValueError):
     """A file that is no picture, or a broken one; the text says what is wrong."""
+
+    def __init__(self, reason: str, detail: str, text: str = "") -> None:
+        super().__init__(text or detail)
+        self.reason, self.detail = reason, detail
+        """`not-a-picture`, `damaged`, `truncated`, `too-many-pixels` or `too-small`, and what was seen."""
+
+    def __reduce__(self) -> tuple[type[BadPictureError], tuple[str, str, str]]:
+        return BadPictureError, (self.reason, self.detail, str(self))
 
 
 @dataclass(frozen=True)
 class Opened:
     """A decoded picture."""
 
-    rgb: np.ndarray
-    """uint8 (height, width, 3), sRGB, upright; transparent parts are laid on white."""
-    alpha: np.ndarray | None
-    """uint8 (height, width), or None where the picture is opaque."""
+    rgb: NDArray[np.uint8]
+    """(height, width, 3), sRGB, upright; transparent parts are laid on white."""
+    alpha: NDArray[np.uint8] | None
+    """(height, width), or None where the picture is opaque."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
-        return self.rgb.shape[:2]
+        return self.rgb.shape[0], self.rgb.shape[1]
 
 
 def open_picture(source: bytes | Path) -> Opened:
-    """Decode a file or its bytes. The first frame of an animation; EXIF orientation applied; greyscale as RGB.
+    """Decode a file or its bytes. The first frame of an animation, turned upright, in sRGB; greyscale as RGB.
 
-    Raises BadPictureError for whatever Pillow cannot decode, and for pictures of more than 178 million pixels (a guard
-    against decompression bombs). Raises OSError where the file cannot be read at all.
+    Raises BadPictureError for whatever Pillow cannot decode, and for pictures of more than MAX_PIXELS. Raises OSError
+    where the file cannot be read at all.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
-    if not data:
-        raise BadPictureError("the file is empty")
-    try:
-        with warnings.catch_warnings():
-            # Large pictures are translated in tiles (Pillow's hard limit, twice this warning's, still holds), and what
-            # is wrong with a file's tags is nothing that a user can mend.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-                return _opened(image)
-    except Image.UnidentifiedImageError as error:
-        raise BadPictureError("not a picture of a kind that Pillow reads") from error
-    except Image.DecompressionBombError as error:
-        raise BadPictureError("more than 178 million pixels") from error
-    except Exception as error:  # decoders raise anything on hostile input: OSError, SyntaxError, struct.error, KeyError
-        text = str(error).splitlines()
-        raise BadPictureError(f"broken picture: {text[0] if text else type(error).__name__}") from error
+    with quiet_decoders():
+        file = PictureFile(data)
+        image, alpha = file.decode()
+        rgb = to_srgb(upright(image, file.orientation), file.profile)
+        return Opened(np.asarray(rgb), None if alpha is None else np.asarray(upright(alpha, file.orientation)))
 
 
 def resized(opened: Opened, shorter: int) -> Opened:
@@ -79,101 +92,220 @@ def resized(opened: Opened, shorter: int) -> Opened:
         None if part is None else np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BICUBIC))
         for part in (opened.rgb, opened.alpha)
     )
+    assert rgb is not None
     return Opened(rgb, alpha)
 
 
-def _opened(image: Image.Image) -> Opened:
-    profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    alpha = np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None
-    colour = _srgb(image.convert("RGB") if image.mode == "RGBA" else image, profile)
-    rgb = np.asarray(colour.convert("RGB"))
-    if alpha is None or alpha.min() == 255:
-        return Opened(rgb, None)
-    share = alpha[..., None].astype(np.float32) / 255
-    return Opened(np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8), alpha)
+@contextmanager
+def quiet_decoders(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
+    """Pillow's own pixel limit set to `max_pixels`, and its warnings about odd files not printed.
+
+    Both are settings of the whole process: a program that decodes in threads enters this once, around all of them.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """16-bit, 32-bit and real greyscale as uint8. Reals up to 1 and integers up to 65,535 are taken as full scale."""
-    if values.dtype.kind == "f":
+class PictureFile:
+    """An encoded picture whose header was read and checked; nothing is decoded before `decode`."""
+
+    def __init__(
+        self, data: bytes, formats: Collection[str] | None = None, max_pixels: int = MAX_PIXELS, min_side: int = 1
+    ) -> None:
+        """Read the header. Only the decoders of `formats` (Pillow's names; None: all) are tried.
+
+        Raises BadPictureError for what is no picture, has more than `max_pixels`, or a side below `min_side`.
+        """
+        parts = image_metadata.separate(data)
+        self._data, self._formats = parts.data, None if formats is None else tuple(formats)
+        self._image = self._open(self._data)
+        self.format = "JPEG" if self._image.format == "MPO" else str(self._image.format)
+        """JPEG, PNG, GIF, WEBP ..."""
+        self.width, self.height = self._image.size
+        """As stored, before any rotation."""
+        if self.width * self.height > max_pixels:
+            raise BadPictureError("too-many-pixels", f"{self.width:,} x {self.height:,} pixels")
+        if min(self.width, self.height) < min_side:
+            raise BadPictureError("too-small", f"{self.width} x {self.height} pixels")
+        self._lacks_end = False
+        if self.format == "JPEG":
+            # A progressive JPEG may refine the whole picture thousands of times from a few bytes each.
+            scans = _scans(self._data)
+            if scans > SCANS and scans * self.width * self.height > SCAN_PIXELS:
+                detail = f"{scans:,} scans of {self.width:,} x {self.height:,} pixels"
+                raise BadPictureError("too-many-pixels", detail)
+            self._lacks_end = self._data.rfind(b"\xff\xd9") < 0
+        info = self._image.info
+        exif, xmp, profile = (info.get(name) for name in ("exif", "xmp", "icc_profile"))
+        self.orientation = parts.orientation
+        """How the stored picture is turned, 1 to 8 as in EXIF. (Pillow turns TIFF files itself.)"""
+        if self.format not in ("JPEG", "PNG", "TIFF"):
+            blocks = [[part] if isinstance(part, bytes) else [] for part in (exif, xmp)]
+            self.orientation = image_metadata.orientation(*blocks)
+        self.profile = parts.profile or (profile if isinstance(profile, bytes) else None)
+        """The embedded ICC profile."""
+
+    def _open(self, data: bytes) -> Image.Image:
+        if not data:
+            raise BadPictureError("not-a-picture", "the file is empty")
+        try:
+            return Image.open(io.BytesIO(data), formats=self._formats)
+        except Image.DecompressionBombError as error:
+            raise BadPictureError("too-many-pixels", str(error)[:120], "more than 178 million pixels") from error
+        except Exception as error:  # decoders raise whatever a damaged header makes them stumble over
+            kinds = [kind for kind, start in SIGNATURES.items() if data.startswith(start)]
+            if isinstance(error, Image.UnidentifiedImageError):
+                if not kinds or (self._formats is not None and kinds[0] not in self._formats):
+                    text = "not a picture of a kind that Pillow reads"
+                    raise BadPictureError("not-a-picture", f"begins with {data[:16]!r}", text) from error
+                raise _broken(f"the header of the {kinds[0]} file cannot be read") from error
+            raise _broken(error) from error
+
+    def draft(self, width: float, height: float) -> bool:
+        """Have a JPEG decoded at 1/2, 1/4 or 1/8 if at least `width` x `height` remains; whether it will be."""
+        self._image.draft(None, (int(np.ceil(width)), int(np.ceil(height))))  # type: ignore[arg-type]
+        return self._image.size != (self.width, self.height)
+
+    @property
+    def decoded_pixels(self) -> int:
+        """How many pixels `decode` makes."""
+        return self._image.width * self._image.height
+
+    def decode(self) -> tuple[Image.Image, Image.Image | None]:
+        """The first frame, 8 bits: mode L, RGB or CMYK, laid on white; and its alpha (L), None where it is opaque.
+
+        Neither upright nor in sRGB yet; see `upright` and `to_srgb`. Raises BadPictureError.
+        """
+        try:
+            if self._lacks_end:
+                self._end()
+            self._image.load()
+            return _flat(self._image)
+        except Exception as error:
+            raise _broken(error) from error
+
+    def _end(self) -> None:
+        """Give a JPEG without an end marker one, if nothing else is missing.
+
+        Decoders fill what is missing of the last scan from whatever follows. If other bytes after the last one do not
+        change the picture, nothing was missing.
+        """
+        data = image_metadata.with_jpeg_end(self._data)
+        padded = image_metadata.with_jpeg_end(self._data, b"\x5a\xa5" * 32)
+        with self._open(data) as one, self._open(padded) as other:
+            if not image_metadata.has_all_scans(data) or ImageChops.difference(one, other).getbbox(alpha_only=False):
+                raise OSError("image file is truncated")
+        size = self._image.size
+        self._image = self._open(data)
+        if size != self._image.size:
+            self._image.draft(None, size)  # type: ignore[arg-type]
+
+
+def _scans(data: bytes) -> int:
+    """How often a start-of-scan marker (ff da) occurs. (On pairs of bytes: `bytes.count` is slow for 0xff.)"""
+    pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1))
+    return sum(int(np.count_nonzero(each == 0xDAFF)) for each in pairs)
+
+
+def _broken(error: Exception | str) -> BadPictureError:
+    """The error of a decoder as a `truncated` or `damaged` picture."""
+    text = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+    cut = "truncated" in text or "unexpected end" in text.lower()
+    return BadPictureError("truncated" if cut else "damaged", text, f"broken picture: {text}")
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image turned as its EXIF orientation says."""
+    return image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An L, RGB or CMYK image as RGB in sRGB. A profile that is broken or of another colour space is ignored."""
+    if profile and len(profile) >= 128 and (transform := _transform(profile, image.mode)):
+        return ImageCms.applyTransform(image, transform) or image
+    return image.convert("RGB")
+
+
+def _flat(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    if image.mode in (*DEEP_GREY, "F"):
+        image = _eight_bits(image)
+    if image.mode == "CMYK":
+        return image, None
+    if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
+        image = image.convert("LA" if grey else "RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("L" if grey else "RGB")
+        if alpha.getextrema() == (255, 255):
+            return image, None
+        white = Image.new(image.mode, image.size, "white")
+        white.paste(image, mask=alpha)
+        return white, alpha
+    if image.mode in ("L", "RGB"):
+        return image, None
+    return image.convert("L" if image.mode == "1" else "RGB"), None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Greyscale of more than 8 bits as 8 bits.
+
+    Integers by v * 255 / 65535, rounded (Pillow's own conversion clips at 255). Real numbers are taken as 0 to 1, or as 0 to 255 where any is above 1.
+    """
+    values = np.asarray(image)
+    if image.mode == "F":
         values = np.nan_to_num(values, posinf=0, neginf=0)
-        return np.rint(np.clip(values, 0, 255) if values.max() > 1 else np.clip(values, 0, 1) * 255).astype(np.uint8)
-    values = np.clip(values.astype(np.int64), 0, 65535)
-    return (values >> 8 if values.max() > 255 else values).astype(np.uint8)
+        values = np.clip(values, 0, 255) if values.max() > 1 else np.clip(values, 0, 1) * 255
+        return Image.fromarray(np.rint(values).astype(np.uint8))
+    deep = values.astype(np.int64).clip(0, 65535)
+    grey = Image.fromarray(((deep * 255 + 32767) // 65535).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        return Image.merge("LA", (grey, Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8))))
+    return grey
 
 
-def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if not profile or image.mode not in ("RGB", "CMYK", "L"):
-        return image
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The transform of a profile to sRGB, or None where it is sRGB already, broken, or of another colour space.
+
+    Kept for each thread: building one takes longer than using it, and they are not documented to be shared.
+    """
+    if not hasattr(_transforms, "known"):
+        _transforms.known = OrderedDict()
+    known: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = _transforms.known
+    key = (profile, mode)
+    if key not in known:
+        known[key] = _build_transform(profile, mode)
+        if len(known) > 32:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return known[key]
+
+
+def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        # Broken profiles and profiles of another colour space are common in BAM; browsers ignore them too.
-        return image
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if opened.profile.xcolor_space.strip() != COLOUR_SPACES.get(mode):
+            return None
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
+        return None if mode != "CMYK" and _is_identity(transform, mode) else transform
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError, AttributeError):
+        # As browsers do: a profile that makes no sense is no reason to lose the picture.
+        return None
 
 
-def png_bytes(rgb: np.ndarray, alpha: np.ndarray | None, about: Mapping[str, Any]) -> bytes:
-    """A PNG with the alpha put back and `about` as JSON in the text chunk `bamkit`. Same input, same bytes."""
-    image = Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Software", f"bamkit {bamkit.__version__}")
-    info.add_text(KEY, canonical(dict(about)))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """The `bamkit` text chunk of a PNG file; {} if there is none or the file is no PNG. Only the header is read."""
-    try:
-        with Image.open(path) as image:
-            found = json.loads(image.info.get(KEY, "{}"))
-    except (OSError, ValueError, SyntaxError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """At most `wanted` indices spread evenly over 0 .. count - 1, first and last included."""
-    if count <= wanted:
-        return list(range(count))
-    return sorted({round(i * (count - 1) / (wanted - 1)) for i in range(wanted)}) if wanted > 1 else [0]
-
-
-def before_after(
-    pairs: Sequence[tuple[Image.Image, Image.Image]],
-    titles: tuple[str, str] = ("before", "after"),
-    cell: int = 176,
-    columns: int = 4,
-) -> Image.Image:
-    """A sheet of (source, translation) pairs, each picture fitted into `cell` pixels, `columns` pairs a row."""
-    columns = min(columns, max(len(pairs), 1))
-    rows = -(-len(pairs) // columns)
-    gap, between, head = 4, 14, 26
-    width = columns * (2 * cell + gap) + (columns + 1) * between
-    sheet = Image.new("RGB", (width, head + rows * (cell + between)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for index, pair in enumerate(pairs):
-        row, column = divmod(index, columns)
-        left, top = between + column * (2 * cell + gap + between), head + row * (cell + between)
-        for side, picture in enumerate(pair):
-            shown = ImageOps.contain(_on_white(picture), (cell, cell), Image.Resampling.LANCZOS)
-            x = left + side * (cell + gap)
-            sheet.paste(shown, (x + (cell - shown.width) // 2, top + (cell - shown.height) // 2))
-            if row == 0:
-                draw.text((x + 2, 6), titles[side], fill="#444444", font=font)
-    return sheet
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode != "RGBA":
-        return picture.convert("RGB")
-    ground = Image.new("RGB", picture.size, "white")
-    ground.paste(picture, mask=picture.getchannel("A"))
-    return ground
+def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether the transform leaves all greys and a lattice of 16 x 16 x 16 colours as they are (see SAME_COLOURS)."""
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(1, -1, 3)
+    colours = np.concatenate([greys, lattice], axis=1) if mode == "RGB" else greys
+    given = Image.fromarray(colours).convert(mode)
+    made = ImageCms.applyTransform(given, transform)
+    return made is not None and int(np.abs(np.asarray(made).astype(int) - colours).max()) <= SAME_COLOURS

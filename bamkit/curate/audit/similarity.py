@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,13 +34,13 @@ def fingerprint(data: bytes) -> NDArray[np.uint8]:
 
 def _decoded(data: bytes, side: int) -> Image.Image:
     """The picture as RGB; a JPEG is decoded at a fraction of its size, yet at least `side` pixels wide and high."""
-    from PIL import Image
+    from bamkit.common.images import BadPictureError, PictureFile
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.draft("RGB", (side, side))
-            return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        file = PictureFile(data)
+        file.draft(side, side)
+        return file.decode()[0].convert("RGB")
+    except BadPictureError as error:
         raise BamkitError(
             f"a picture of a split cannot be decoded: {error}", "delete its folder, then: bamkit fetch"
         ) from error

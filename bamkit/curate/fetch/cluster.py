@@ -19,6 +19,7 @@ from typing import Any
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
+from bamkit.common.images import quiet_decoders
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.addresses import host_key
@@ -27,7 +28,6 @@ from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.rebuild import build_or_fault, store_pictures
 from bamkit.curate.fetch.settings import FetchSettings, Limits, Politeness
-from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.store import Result, Store
 
 RETRIES = 5
@@ -112,7 +112,7 @@ def fetch_partition(
     politeness = replace(config.politeness, rate=0.0, patience=float("inf"), breaker_after=10**9)
     alone = replace(config, politeness=politeness, threads=1, engine="local", ray_address=None)
     number = count()
-    with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits):
+    with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits.max_pixels):
         download = Download(
             alone, keep, lambda: Path(folder, str(next(number))), placeholders, _RemoteRateLimiter(limiter), known
         )
@@ -122,7 +122,7 @@ def fetch_partition(
 
 def build_partition(config: FetchSettings, originals: list[bytes]) -> list[Picture | Fault]:
     """A task: build the pictures of some originals."""
-    with quiet_decoders(config.limits):
+    with quiet_decoders(config.limits.max_pixels):
         return [build_or_fault(data, config) for data in originals]
 
 

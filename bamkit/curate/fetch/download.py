@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Protocol
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.images import PictureFile
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.http.client import Answer, Client
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.settings import FetchSettings
-from bamkit.curate.fetch.splits.decode import Header
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Result
 
@@ -260,8 +260,8 @@ def _described(row: Row, answer: Answer) -> Row:
     return replace(row, **what, final_url=moved)
 
 
-def _measured(row: Row, header: Header) -> Row:
-    return replace(row, format=header.format, width=header.width, height=header.height, time=now())
+def _measured(row: Row, file: PictureFile) -> Row:
+    return replace(row, format=file.format, width=file.width, height=file.height, time=now())
 
 
 def disk_full_error(error: BaseException, where: Path) -> BaseException:

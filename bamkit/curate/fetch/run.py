@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.images import quiet_decoders
 from bamkit.common.progress import Progress, size
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
@@ -18,7 +19,6 @@ from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.ledger import Row, locked
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
-from bamkit.curate.fetch.splits.decode import quiet_decoders
 from bamkit.curate.fetch.splits.publish import Publication
 from bamkit.curate.fetch.splits.shards import built_pictures
 from bamkit.curate.fetch.store import Store, open_store
@@ -36,7 +36,7 @@ def fetch(
     config = config or FetchSettings()
     manifests = [Manifest(name, workspace.selection(name)) for name in selected_names(workspace, names)]
     try:
-        with locked(workspace.originals), quiet_decoders(config.limits):
+        with locked(workspace.originals), quiet_decoders(config.limits.max_pixels):
             with open_store(workspace.originals, config.picture.about(), not config.originals) as store:
                 run = _FetchRun(workspace, manifests, config, store, stream)
                 try:

@@ -25,21 +25,14 @@ from PIL import Image
 import bamkit
 from bamkit.common.contract import translation_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import (
-    BadPictureError,
-    Opened,
-    before_after,
-    evenly,
-    open_picture,
-    png_bytes,
-    read_about,
-    resized,
-)
+from bamkit.common.images import BadPictureError, Opened, open_picture, resized
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import KEY, canonical, digest
 from bamkit.common.provenance import read_about as read_table_about
 from bamkit.common.workspace import atomic_path, write_bytes, write_text
 from bamkit.gan.translate.generator import Translator
+from bamkit.gan.translate.grid import before_after, evenly
+from bamkit.gan.translate.origin import png_bytes, read_about
 from bamkit.gan.translate.sources import Source
 
 TABLE, SKIPPED = "translations.parquet", "skipped.csv"

@@ -34,15 +34,17 @@ class Source:
         if isinstance(self.content, bytes):
             return self.content
         if isinstance(self.content, str):
-            raise BadPictureError(self.content)
+            raise BadPictureError("not-a-picture", self.content)
         try:
             if not self.content.is_file():
-                raise BadPictureError("no ordinary file" if self.content.exists() else "there is no such file")
+                raise BadPictureError(
+                    "not-a-picture", "no ordinary file" if self.content.exists() else "there is no such file"
+                )
             if self.content.stat().st_size > LARGEST_FILE:
-                raise BadPictureError("the file is larger than 2 GB")
+                raise BadPictureError("not-a-picture", "the file is larger than 2 GB")
             return self.content.read_bytes()
         except OSError as error:
-            raise BadPictureError(f"cannot be read: {error.strerror or error}") from error
+            raise BadPictureError("not-a-picture", f"cannot be read: {error.strerror or error}") from error
 
 
 class Targets:

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
 import os
+import threading
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from bamkit.common.images import BadPictureError, PictureFile, to_srgb, upright
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import Limits, PictureSettings
-from bamkit.curate.fetch.splits import decode
-from bamkit.curate.fetch.splits.decode import Header
 
 LONGEST_SIDE = 16_383  # of a WebP file; JPEG allows 65,535
+LARGE = 12_000_000  # pixels
+_large = threading.Lock()
 
 
-def build(data: bytes, how: PictureSettings, limits: Limits) -> tuple[Picture, Header]:
+def build(data: bytes, how: PictureSettings, limits: Limits) -> tuple[Picture, PictureFile]:
     """Decode a file and make the picture of a split. The same bytes and settings always give the same result.
 
     Raises Fault with the reason if the file is no picture that can be used.
     """
-    picture, header = decode.open_picture(data, limits)
-    turn = decode.orientation(picture)
-    profile = decode.icc(picture)
-    stored = (header.width, header.height)
-    seen = stored[::-1] if turn >= 5 else stored
-    scaled = scaled_size(seen, how)
-    if max(scaled) > LONGEST_SIDE and how.fit == "short-side":
-        raise Fault(
-            "too-many-pixels", f"{header.width:,} x {header.height:,} would become {scaled[0]:,} x {scaled[1]:,}"
-        )
-    reduced = False
-    if header.format == "JPEG":
-        wanted = scaled[::-1] if turn >= 5 else scaled
-        picture.draft(None, tuple(math.ceil(side * how.oversample) for side in wanted))
-        reduced = picture.size != stored
-    flat = decode.load(picture)
-    fitted = fit(flat, how, turn, scaled, reduced)
-    made = decode.to_srgb(fitted, profile)
+    try:
+        file = PictureFile(data, limits.decoders, limits.max_pixels, limits.min_side)
+        stored = (file.width, file.height)
+        turned = file.orientation >= 5
+        scaled = scaled_size(stored[::-1] if turned else stored, how)
+        if max(scaled) > LONGEST_SIDE and how.fit == "short-side":
+            detail = f"{file.width:,} x {file.height:,} would become {scaled[0]:,} x {scaled[1]:,}"
+            raise Fault("too-many-pixels", detail)
+        target = scaled[::-1] if turned else scaled
+        reduced = file.draft(target[0] * how.oversample, target[1] * how.oversample)
+        # Large ones one at a time, or as many as there are threads would fill the memory.
+        with _large if file.decoded_pixels > LARGE else contextlib.nullcontext():
+            flat, _ = file.decode()
+    except BadPictureError as error:
+        raise Fault(error.reason, error.detail) from error
+    fitted = fit(flat, how, file.orientation, scaled, reduced)
+    made = to_srgb(fitted, file.profile)
     if how.fit == "pad":
         made = _padded(made, how.size)
-    return Picture(encode(made, how), made.width, made.height, phash(made)), header
+    return Picture(encode(made, how), made.width, made.height, phash(made)), file
 
 
 def scaled_size(size: tuple[int, int], how: PictureSettings) -> tuple[int, int]:
@@ -57,13 +60,15 @@ def scaled_size(size: tuple[int, int], how: PictureSettings) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def fit(flat: Image.Image, how: PictureSettings, turn: int, scaled: tuple[int, int], reduced: bool) -> Image.Image:
+def fit(
+    flat: Image.Image, how: PictureSettings, orientation: int, scaled: tuple[int, int], reduced: bool
+) -> Image.Image:
     """Scale (and crop) a decoded picture and turn it upright.
 
     Downscaling is antialiased: Lanczos from a fully decoded picture, bicubic where the JPEG decoder has already
     averaged blocks, which Lanczos would sharpen once more.
     """
-    target = scaled[::-1] if turn >= 5 else scaled
+    target = scaled[::-1] if orientation >= 5 else scaled
     box = None
     if how.fit == "crop":
         side_x, side_y = how.size * flat.width / target[0], how.size * flat.height / target[1]
@@ -71,7 +76,7 @@ def fit(flat: Image.Image, how: PictureSettings, turn: int, scaled: tuple[int, i
         box = (max(0.0, left), max(0.0, top), min(flat.width, left + side_x), min(flat.height, top + side_y))
         target = (how.size, how.size)
     kernel = Image.Resampling.BICUBIC if reduced else Image.Resampling.LANCZOS
-    return decode.upright(flat.resize(target, kernel, box=box), turn)
+    return upright(flat.resize(target, kernel, box=box), orientation)
 
 
 def encode(picture: Image.Image, how: PictureSettings) -> bytes:
@@ -117,7 +122,7 @@ def phash(picture: Image.Image) -> str:
 
 
 @functools.cache
-def _dct() -> np.ndarray:
+def _dct() -> NDArray[np.float64]:
     """The first 8 rows of the orthonormal 32-point DCT-II matrix, float64."""
     rows, columns = np.arange(8)[:, None], np.arange(32)[None, :]
     basis = np.cos(np.pi * (2 * columns + 1) * rows / 64) * math.sqrt(2 / 32)

@@ -1,0 +1,222 @@
+"""Side information of picture files, read apart from the pixels.
+
+PNG and JPEG files are taken apart into what the pixels need and what is said about them. A decoder is given the former
+alone, so that a wrong checksum, a broken EXIF block or megabytes of text cannot cost the picture.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_PROFILE = 16_000_000
+"""Bytes of a decompressed colour profile or text that are read at most."""
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']\s*|>\s*)([1-8])\b")
+_XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+_ICC_HEAD = b"ICC_PROFILE\0"
+
+
+@dataclass
+class Separated:
+    """A file in two parts."""
+
+    data: bytes
+    """The file as a decoder shall see it: without text, EXIF, XMP, colour profile and previews."""
+    profile: bytes | None = None
+    """The embedded ICC profile."""
+    exif: list[bytes] = field(default_factory=list)
+    """EXIF blocks (TIFF structures, with or without the leading `Exif\\0\\0`)."""
+    xmp: list[bytes] = field(default_factory=list)
+
+    @property
+    def orientation(self) -> int:
+        """1 to 8 as in EXIF; that of XMP where no EXIF block has one; 1 where neither has."""
+        return orientation(self.exif, self.xmp)
+
+
+def separate(data: bytes) -> Separated:
+    """Take a PNG or JPEG file apart; other files come back as they are."""
+    if data.startswith(PNG_SIGNATURE):
+        return _separate_png(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _separate_jpeg(data)
+    return Separated(data)
+
+
+def orientation(exif: list[bytes], xmp: list[bytes]) -> int:
+    """The orientation in EXIF blocks, else in XMP packets, 1 to 8; 1 where there is none or it cannot be read."""
+    for block in exif:
+        if value := _exif_orientation(block):
+            return value
+    for packet in xmp:
+        if match := _XMP_ORIENTATION.search(packet):
+            return int(match.group(1))
+    return 1
+
+
+def _exif_orientation(block: bytes) -> int | None:
+    """Tag 0x0112 of the first image file directory, the only tag that is read."""
+    block = block.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    try:
+        if order is None:
+            return None
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", block, entry)
+            if tag == 0x0112:
+                (value,) = struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", block, entry + 8)
+                return value if 1 <= value <= 8 else None
+    except struct.error:  # the block ends too early
+        return None
+    return None
+
+
+def _separate_png(data: bytes) -> Separated:
+    """Chunks that pixels need, and tRNS where it fits the colour type. Ancillary chunks with a wrong checksum are
+    ignored, as libpng does; where one has a wrong length, reading goes on at the next sound chunk."""
+    view, kept, at = memoryview(data), [data[:8]], 8
+    found = Separated(b"")
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if kind in _CRITICAL:
+            kept.append(data[at:end])
+            if kind == b"IEND":
+                break
+        elif _sound(view, at, end):
+            if kind == b"tRNS" and _fits(length, data[25]):
+                kept.append(data[at:end])
+            elif kind not in (b"fdAT", b"tRNS"):
+                _png_information(kind, bytes(view[at + 8 : end - 4]), found)
+        elif not _chunk_name(data[end + 4 : end + 8]):
+            end = _next_chunk(data, at + 8)
+        at = end
+    found.data = b"".join(kept)
+    return found
+
+
+def _fits(length: int, colour_type: int) -> bool:
+    """Whether a tRNS chunk of that length makes sense: grey has one 16-bit key, RGB three, a palette up to 256."""
+    return length == {0: 2, 2: 6}.get(colour_type) or (colour_type == 3 and 1 <= length <= 256)
+
+
+def _sound(view: memoryview, at: int, end: int) -> bool:
+    """Whether the chunk at `at` is complete and has the right checksum."""
+    return end <= len(view) and zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(view[end - 4 : end], "big")
+
+
+def _chunk_name(name: bytes) -> bool:
+    return len(name) == 4 and name.isalpha() and name.isascii()
+
+
+def _next_chunk(data: bytes, start: int) -> int:
+    """The offset of the next sound chunk that pixels need; the end of the file where there is none."""
+    view, places = memoryview(data), re.compile(rb"IHDR|PLTE|tRNS|IDAT|IEND")
+    for match in places.finditer(data, start + 4):
+        at = match.start() - 4
+        if _sound(view, at, at + 12 + int.from_bytes(view[at : at + 4], "big")):
+            return at
+    return len(data)
+
+
+def _png_information(kind: bytes, body: bytes, found: Separated) -> None:
+    """Keep the profile, EXIF and XMP of an ancillary chunk."""
+    name, _, rest = body.partition(b"\0")
+    if kind == b"eXIf":
+        found.exif.append(body)
+    elif kind == b"iCCP":
+        found.profile = found.profile or _inflated(rest[1:])
+    elif kind == b"iTXt" and name == b"XML:com.adobe.xmp":
+        text = rest[2:].split(b"\0", 2)[-1]
+        found.xmp.append(_inflated(text) if rest[:1] == b"\1" else text)
+    elif kind in (b"zTXt", b"tEXt") and name in (b"Raw profile type exif", b"Raw profile type APP1"):
+        # ImageMagick: a line feed, the name, the length, then the bytes in hexadecimal digits.
+        lines = (_inflated(rest[1:]) if kind == b"zTXt" else rest).split(b"\n")
+        try:
+            found.exif.append(bytes.fromhex(b"".join(lines[3:]).decode("ascii")))
+        except ValueError:
+            return
+
+
+def _inflated(packed: bytes) -> bytes:
+    """At most LARGEST_PROFILE bytes of a zlib stream; b"" if it is none."""
+    try:
+        return zlib.decompressobj().decompress(packed, LARGEST_PROFILE)
+    except zlib.error:
+        return b""
+
+
+def _separate_jpeg(data: bytes) -> Separated:
+    """All segments but application data and comments; of these, JFIF and Adobe headers, which name the colour space."""
+    kept, at = [b"\xff\xd8"], 2
+    found, parts = Separated(b""), []
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xDA, 0xD9):
+        marker = data[at + 1]
+        if marker == 0xFF or marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # padding, or markers without a length
+            at += 1 if marker == 0xFF else 2
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : end]
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(data[at:end])
+        elif data[end : end + 1] != b"\xff":  # a wrong length: go on at the quantisation tables
+            end = data.find(b"\xff\xdb\0", at + 4)
+            if end < 0:
+                break
+        elif _colour_header(marker, body):
+            kept.append(data[at:end])
+        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            found.exif.append(body)
+        elif marker == 0xE1 and body.startswith(_XMP_HEAD):
+            found.xmp.append(body[len(_XMP_HEAD) :])
+        elif marker == 0xE2 and body.startswith(_ICC_HEAD):
+            parts.append(body)
+        at = end
+    kept.append(data[at:])
+    parts.sort()  # by their sequence numbers
+    if parts and len(parts[0]) > 13 and parts[0][13] == len(parts):
+        found.profile = b"".join(part[14:] for part in parts)
+    found.data = b"".join(kept)
+    return found
+
+
+def _colour_header(marker: int, body: bytes) -> bool:
+    return (marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14) or (
+        marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12
+    )
+
+
+def with_jpeg_end(data: bytes, padding: bytes = b"") -> bytes:
+    """A JPEG file with `padding` and an end marker in place of the zeros or the half marker it ends with."""
+    body = data.rstrip(b"\0")
+    if body.endswith(b"\xff"):
+        # ff 00 is a data byte of 255; ff alone is half of a marker.
+        body = body + b"\0" if len(body) < len(data) else body[:-1]
+    return body + padding + b"\xff\xd9"
+
+
+def has_all_scans(data: bytes) -> bool:
+    """Whether the scans of a JPEG file bring every coefficient of every component to full precision.
+
+    Each start-of-scan header (ITU-T T.81, B.2.3) names its components, the range of coefficients Ss .. Se and the
+    lowest bit Al that it delivers; a sequential file delivers all at once.
+    """
+    lowest: dict[int, list[int]] = {}
+    frame = re.search(rb"\xff[\xc0-\xc2\xc9\xca]..(?:.{5})(.)", data, re.DOTALL)
+    for match in re.finditer(rb"\xff\xda..", data, re.DOTALL):
+        at = match.end()
+        count = data[at] if at < len(data) else 0
+        head = data[at + 1 : at + 4 + 2 * count]
+        if len(head) < 3 + 2 * count:
+            return False
+        first, last, precision = head[-3:]
+        for component in head[: 2 * count : 2]:
+            bits = lowest.setdefault(component, [16] * 64)
+            bits[first : last + 1] = [precision & 15] * len(bits[first : last + 1])
+    return frame is not None and len(lowest) == frame.group(1)[0] and not any(map(any, lowest.values()))
