@@ -256,7 +256,8 @@ def _flat(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Greyscale of more than 8 bits as 8 bits.
 
-    Integers by v * 255 / 65535, rounded (Pillow's own conversion clips at 255). Real numbers are taken as 0 to 1, or as 0 to 255 where any is above 1.
+    Integers by v * 255 / 65535, rounded (Pillow's own conversion clips at 255). Real numbers are taken as 0 to 1, or as
+    0 to 255 where any is above 1.
     """
     values = np.asarray(image)
     if image.mode == "F":
