@@ -48,3 +48,9 @@ def test_sample_and_info_run_from_the_wheel(installed, tmp_path):
     assert str(ROOT) not in subprocess.check_output(where, cwd=tmp_path, text=True)
     run("sample", "try", "--rows", "300")
     assert "300" in run("-w", "try", "info")
+
+
+def test_the_citation_names_this_version():
+    import bamkit
+
+    assert f"\nversion: {bamkit.__version__}\n" in (ROOT / "CITATION.cff").read_text()
