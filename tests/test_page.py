@@ -128,3 +128,30 @@ def test_written_pages_are_whole(tmp_path):
     text = (tmp_path / "deep" / "index.html").read_text(encoding="utf-8")
     assert text.rstrip().endswith("</html>")
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_several_notes_are_a_list_one_a_line():
+    page = Page("T")
+    page.note("first.", "second `code`.")
+    page.note("alone.")
+    page.note()
+    html = page.render()
+    assert '<ul class="note" role="note"><li>first.</li><li>second <code>code</code>.</li></ul>' in html
+    assert '<p class="note" role="note">alone.</p>' in html
+    assert html.count('role="note"') == 2
+
+
+def test_links_lead_to_other_pages_and_are_escaped():
+    page = Page("T")
+    page.links([("../a b/index.html", "the <run>")])
+    page.links([])
+    assert '<p class="links"><a href="../a b/index.html">the &lt;run&gt;</a></p>' in page.render()
+
+
+def test_numbers_in_tables_have_the_minus_of_the_figures():
+    page = Page("T")
+    page.table([{"name": "a-b", "value": -0.25, "small": -1e-7}])
+    html = page.render()
+    assert "<td>a-b</td>" in html
+    assert '"number">\N{MINUS SIGN}0.25<' in html
+    assert '"number">\N{MINUS SIGN}1e\N{MINUS SIGN}07<' in html

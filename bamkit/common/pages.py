@@ -54,9 +54,15 @@ class Page:
         """A paragraph."""
         self.blocks.append({"kind": "text", "text": text})
 
-    def note(self, text: str) -> None:
-        """A paragraph that asks for attention: a warning, a caveat."""
-        self.blocks.append({"kind": "note", "text": text})
+    def note(self, *texts: str) -> None:
+        """What asks for attention: warnings, caveats; several are set as a list. Nothing for no text."""
+        if texts:
+            self.blocks.append({"kind": "note", "texts": texts})
+
+    def links(self, links: Sequence[tuple[str, str]]) -> None:
+        """A line of links to other pages: (relative address, what is there) each. Nothing for no link."""
+        if links:
+            self.blocks.append({"kind": "links", "links": list(links)})
 
     def heading(self, title: str) -> None:
         """A smaller heading inside a section."""
@@ -81,7 +87,7 @@ class Page:
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, caption: str = "") -> None:
         """A table of dicts; numbers are right-aligned and formatted as in the console."""
         names = list(columns or dict.fromkeys(key for row in rows for key in row))
-        body = [[(cell(row.get(n)), row.get(n) is not None and _number(row.get(n))) for n in names] for row in rows]
+        body = [[(_cell(row.get(n)), row.get(n) is not None and _number(row.get(n))) for n in names] for row in rows]
         numeric = [
             any(row.get(n) is not None for row in rows) and all(_number(row.get(n)) for row in rows) for n in names
         ]
@@ -139,6 +145,11 @@ def _prose(text: str) -> Any:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _cell(value: Any) -> str:
+    """A cell as in the console, with the minus sign that figures have."""
+    return cell(value).replace("-", "\N{MINUS SIGN}") if _number(value) else cell(value)
 
 
 def _number(value: Any) -> bool:

@@ -73,7 +73,7 @@ def _figures_of_merit(page: Page, folder: Path) -> None:
     found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     page.section("Figures", "Each beside its floors: no translation, a plain colour transfer, and real pictures.")
     if found["warnings"]:
-        page.note(" ".join(found["warnings"]))
+        page.note(*found["warnings"])
     if found["missing"]:
         page.text(" ".join(found["missing"]))
     for direction in found["n"]:

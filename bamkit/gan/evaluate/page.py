@@ -34,8 +34,7 @@ def build(found: Evaluation, folder: Path) -> Page:
     facts = [fact for outcome in found.outcomes for fact in _facts(found, outcome)]
     if facts:
         page.facts(facts)
-    if found.warnings:
-        page.note(" ".join(found.warnings))
+    page.note(*found.warnings)
     if found.missing:
         page.text(" ".join(found.missing))
     for outcome in found.outcomes:
