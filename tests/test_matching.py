@@ -10,22 +10,14 @@ import pytest
 from bamfile import make_bam
 from domains import labels_of, manifest, scores
 
-from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.common.contract import ATTRIBUTES, NOT_EMOTION, selection_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.balance import NOT_EMOTION, score_shift
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.manifest import explain as explain_query
 from bamkit.curate.select.manifest import read_selection, select, select_into
-from bamkit.curate.select.matching.match import (
-    coarse_labels,
-    explain,
-    features,
-    match,
-    match_widening,
-    separability,
-    worked,
-)
+from bamkit.curate.select.matching.confounders import coarse_labels, features, score_shift, separability
+from bamkit.curate.select.matching.match import explain, match, match_widening, worked
 from bamkit.curate.select.matching.search import Search
 from bamkit.curate.select.query import Query
 
@@ -277,7 +269,7 @@ def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded):
     sizes_tried = [one["candidates"] for one in report["tries"]]
     assert sizes_tried[:2] == [450, 900]
     assert len(fixed.about["match"]["tries"]) == 1
-    assert fixed.about["match"]["candidates"] == 450 == shown.dealt["pool"]
+    assert fixed.about["match"]["candidates"] == 450 == shown.assigned["pool"]
     assert any("so the pool was widened to" in note for note in matched.notes)
     assert any("give a larger --pool" in note for note in fixed.notes)
     assert matched.table["rank"].to_pylist() == list(range(1, 91))

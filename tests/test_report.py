@@ -213,7 +213,7 @@ def test_link_rot_counts_what_was_tried(tmp_path):
 def test_the_crowd_beside_the_scores(tmp_path):
     bam(tmp_path / "bam.sqlite", n=400)
     with Database.open(tmp_path / "bam.sqlite") as database:
-        images = crowd.judged(database)
+        images = crowd.scored_crowd_labels(database)
     assert [one.attribute for one in images] == list(ATTRIBUTES)
     assert sum(one.scores.size for one in images) == 400
     table = crowd.agreement(images).to_pylist()

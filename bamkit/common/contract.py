@@ -21,6 +21,9 @@ GROUPS: dict[str, tuple[str, ...]] = {"content": CONTENT, "emotion": EMOTION, "m
 ATTRIBUTES: tuple[str, ...] = tuple(f"{group}_{name}" for group, names in GROUPS.items() for name in names)
 """The 20 attributes under their database names, e.g. `emotion_happy`. Address columns by name, never by position."""
 
+NOT_EMOTION: tuple[str, ...] = tuple(name for name in ATTRIBUTES if not name.startswith("emotion_"))
+"""What should not tell two emotions apart: the 16 content and media attributes."""
+
 LABELS = ("positive", "unsure", "negative")
 SPLITS = ("train", "test", "validation", "reserve")
 """`train` holds the first ranks, `test` the next ones, then `validation` (it chooses checkpoints), then `reserve`

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+BALANCED = 0.1
+"""|SMD| below this is customarily called balanced (Austin 2009, Statistics in Medicine 28:3083)."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A figure with its interval and the number of cases behind it. `low` and `high` are NaN where there is none."""

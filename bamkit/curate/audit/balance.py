@@ -14,15 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.common import statistics
-from bamkit.common.contract import ATTRIBUTES, CONTENT, LABELS, MEDIA
+from bamkit.common.contract import ATTRIBUTES, LABELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-NOT_EMOTION = tuple([f"content_{name}" for name in CONTENT] + [f"media_{name}" for name in MEDIA])
-"""What should not tell two emotions apart: the 16 content and media attributes."""
-BALANCED = 0.1
-"""|SMD| below this is customarily called balanced (Austin 2009, Statistics in Medicine 28:3083)."""
 
 LabelCounts = Mapping[str, Mapping[str, int]]
 """`counts[attribute][label]`: how many images of a database carry a label."""
@@ -121,15 +116,6 @@ def _compare_scores(a: pa.Table, b: pa.Table) -> pa.Table:
         row["smd"] = statistics.standardised_mean_difference(*sides)
         found.append(row)
     return pa.Table.from_pylist(found)
-
-
-def score_shift(a: pa.Table, b: pa.Table, attributes: tuple[str, ...] = ATTRIBUTES) -> dict[str, float]:
-    """The standardised mean difference of each attribute's score, a minus b."""
-    columns = [f"{name}_score" for name in attributes]
-    return {
-        name: statistics.standardised_mean_difference(a[column].to_numpy(), b[column].to_numpy())
-        for name, column in zip(attributes, columns, strict=True)
-    }
 
 
 def _label_counts(rows: pa.Table) -> list[tuple[str, str, int, int]]:

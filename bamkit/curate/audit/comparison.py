@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
+from bamkit.common.statistics import BALANCED
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, Balance, LabelCounts, balance
+from bamkit.curate.audit.balance import Balance, LabelCounts, balance
 from bamkit.curate.audit.domain import domains_of, read_domain
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
-from bamkit.curate.select.matching.match import features, separability
+from bamkit.curate.select.matching.confounders import features, separability
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.curate.audit.balance import score_shift
 from bamkit.curate.audit.domain import Domain, of_split
+from bamkit.curate.select.matching.confounders import score_shift
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -23,7 +23,7 @@ from bamkit.common.progress import Progress
 from bamkit.common.provenance import KEY, canonical
 from bamkit.common.workspace import CONFIG, DATABASE, Workspace, atomic_path, write_text
 from bamkit.curate.database.connection import Database, quote, truth
-from bamkit.curate.database.counts import Counts, ScoreSummary, Tally, chunks, modules_sql
+from bamkit.curate.database.counts import CountAccumulator, Counts, ScoreSummary, chunks, modules_sql
 from bamkit.curate.database.crowd import crowd_of
 from bamkit.curate.database.named_queries import query
 from bamkit.curate.database.packed_labels import CODES, PackedLabels, threshold_labels, whole
@@ -119,7 +119,7 @@ def build(database: Database, workspace: Workspace, force: bool = False) -> tupl
     if there:
         return there, False
     path = index_path(workspace)
-    tally = Tally(database)
+    tally = CountAccumulator(database)
     total = sum(database.one(f"SELECT count(*) FROM {table}")[0] for table in ("modules", "scores"))
     with Progress("index", total, "rows") as bar, PackedLabels(database) as packed:
         done = 0
@@ -203,7 +203,9 @@ class Labels:
         return found
 
 
-def _write(database: Database, path: Path, tally: Tally, modules: Modules, labels: Labels, report: Any) -> None:
+def _write(
+    database: Database, path: Path, tally: CountAccumulator, modules: Modules, labels: Labels, report: Any
+) -> None:
     """Stream `scores` into the parquet file, joined by mid with what was read before."""
     import pyarrow.parquet as pq
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from bamkit.common.contract import ATTRIBUTES
 from bamkit.common.errors import BamkitError
-from bamkit.curate.database.fingerprint import fingerprint_file, fingerprint_rows, read_header
+from bamkit.curate.database.fingerprint import fingerprint_file, fingerprint_totals, read_header
 
 BUSY_SECONDS = 5.0
 CHUNK = 5000
@@ -165,7 +165,15 @@ class Database:
         """32 hex digits that change when the content changes; see fingerprint.py for why it is enough."""
         if self.path:
             return fingerprint_file(self.path, [table.sql for _, table in sorted(self.tables.items())])
-        return fingerprint_rows(self)
+        return self._server_fingerprint()
+
+    def _server_fingerprint(self) -> str:
+        """One scan of `modules` and one of `scores`."""
+        schema = [(name, list(self.columns(name))) for name in sorted(self.tables)]
+        sums = "".join(f", sum({quote(name)}), count({quote(name)})" for name in self.score_attributes)
+        ends = "SELECT count(*), min(mid), max(mid), sum(mid)"
+        rows = [self.one(f"{ends} FROM modules"), self.one(f"{ends}{sums} FROM scores")]
+        return fingerprint_totals(schema, rows)
 
     def require_bam(self) -> None:
         """Raises BamkitError unless `modules` (mid, src) and `scores` (mid, some attribute) are there."""

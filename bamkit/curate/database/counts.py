@@ -106,17 +106,17 @@ def count(database: Database, workspace: Workspace | None = None, progress: bool
     known = sidecar.known_counts(database, workspace) if workspace else None
     if known:
         return known
-    tally = Tally(database)
+    totals = CountAccumulator(database)
     total = sum(database.one(f"SELECT count(*) FROM {table}")[0] for table in ("modules", "scores"))
     with Progress("count", total, "rows") as bar, PackedLabels(database) as labels:
         bar.live = bar.live and progress
         done = 0
-        for step in (tally.read_modules, tally.read_scores):
+        for step in (totals.read_modules, totals.read_scores):
             for rows in step():
                 done += rows
                 bar.update(min(done, total))
-        tally.add_labels(labels.arrays()[1])
-    counts = tally.result()
+        totals.add_labels(labels.arrays()[1])
+    counts = totals.result()
     if workspace:
         sidecar.remember(database, workspace, counts)
     return counts
@@ -131,7 +131,7 @@ def crowd_counts(database: Database) -> dict[str, dict[str, int]]:
     return found
 
 
-class Tally:
+class CountAccumulator:
     """The running sums behind `count`. `read_*` feed it from a database; the index feeds it while it copies."""
 
     def __init__(self, database: Database) -> None:

@@ -63,7 +63,7 @@ def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | 
                 return Crowd(*map(read_table, paths))
         except (BamkitError, ValueError):
             pass  # damaged: computed and written anew below
-    images = judged(database)
+    images = scored_crowd_labels(database)
     if not images:
         return None
     found = Crowd(agreement(images), calibration(images))
@@ -74,7 +74,7 @@ def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | 
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredCrowdLabels:
     """One attribute's images that have both a crowd label and a score."""
 
     attribute: str
@@ -88,7 +88,7 @@ class Judged:
         return self.labels == "positive"
 
 
-def judged(database: Database) -> list[Judged]:
+def scored_crowd_labels(database: Database) -> list[ScoredCrowdLabels]:
     """All crowd labels beside the score of their attribute, in the contract's order; attributes without any left out.
 
     Rows whose score is not a number, or whose label is none of the three words, are left out. One join in SQL.
@@ -101,21 +101,22 @@ def judged(database: Database) -> list[Judged]:
         f"SELECT c.attribute, c.label, CASE c.attribute {cases} END AS score "
         "FROM scores s JOIN crowd_labels c ON c.mid = s.mid"
     )
-    found: dict[str, tuple[list[str], list[float]]] = {name: ([], []) for name in ATTRIBUTES}
+    columns: dict[str, tuple[list[str], list[float]]] = {name: ([], []) for name in ATTRIBUTES}
     for attribute, label, score in database.rows(sql):
-        if attribute in found and label in LABELS and isinstance(score, int | float) and math.isfinite(score):
-            found[attribute][0].append(label)
-            found[attribute][1].append(score)
-    made = [
-        Judged(name, np.array(labels), np.array(scores, dtype=np.float64)) for name, (labels, scores) in found.items()
-    ]
-    # The database promises no order of rows; equal scores must not make two reports differ.
-    orders = [np.lexsort((one.labels, one.scores)) for one in made]
-    made = [Judged(one.attribute, one.labels[o], one.scores[o]) for one, o in zip(made, orders, strict=True)]
-    return [one for one in made if one.scores.size]
+        if attribute in columns and label in LABELS and isinstance(score, int | float) and math.isfinite(score):
+            columns[attribute][0].append(label)
+            columns[attribute][1].append(score)
+    found = []
+    for name, values in columns.items():
+        labels, scores = np.array(values[0]), np.array(values[1], dtype=np.float64)
+        # The database promises no order of rows; equal scores must not make two reports differ.
+        order = np.lexsort((labels, scores))
+        if scores.size:
+            found.append(ScoredCrowdLabels(name, labels[order], scores[order]))
+    return found
 
 
-def agreement(images: list[Judged], threshold: float = POSITIVE_ABOVE) -> pa.Table:
+def agreement(images: list[ScoredCrowdLabels], threshold: float = POSITIVE_ABOVE) -> pa.Table:
     """How well the scores rank the crowd's positives, one row an attribute, each estimate with its 95 % interval.
 
     Columns: attribute, n, positives, unsure, prevalence; precision and recall (Wilson) of `score > threshold`;
@@ -126,7 +127,7 @@ def agreement(images: list[Judged], threshold: float = POSITIVE_ABOVE) -> pa.Tab
     return tables.from_rows([_agreement(one, threshold) for one in images])
 
 
-def _agreement(one: Judged, threshold: float) -> dict[str, object]:
+def _agreement(one: ScoredCrowdLabels, threshold: float) -> dict[str, object]:
     positive, scores = one.positive, one.scores
     precision, recall = statistics.precision_recall(positive, scores > threshold)
     ranking = statistics.average_precision(positive, scores)
@@ -173,11 +174,11 @@ def threshold_for_precision(
     return float(ranked[good[-1]]), float(hits[good[-1]] / positive.sum())
 
 
-def _bins(one: Judged) -> list[statistics.Bin]:
+def _bins(one: ScoredCrowdLabels) -> list[statistics.Bin]:
     return statistics.calibration(one.positive, one.scores, EDGES, np.exp(np.minimum(one.scores, 0.0)))
 
 
-def calibration(images: list[Judged]) -> pa.Table:
+def calibration(images: list[ScoredCrowdLabels]) -> pa.Table:
     """Share of crowd positives by score bin: attribute, low_score, high_score, expected, observed, low, high, n.
 
     `expected` is the mean of exp(score), the probability the scores claim if they are log-probabilities, as they seem

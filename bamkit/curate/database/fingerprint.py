@@ -15,16 +15,12 @@ Neither name, place nor time of the file matter: a copy has the same fingerprint
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import size as readable
-
-if TYPE_CHECKING:
-    from bamkit.curate.database.connection import Database
 
 MAGIC = b"SQLite format 3\x00"
 SAMPLES = 1024
@@ -113,19 +109,15 @@ def sampled_pages(pages: int) -> list[int]:
     return sorted({*range(EDGE), *spread, *range(pages - EDGE, pages)})
 
 
-def fingerprint_rows(database: Database) -> str:
-    """32 hex digits for a database server: the schema, and of `modules` and `scores` the row count and column sums.
+def fingerprint_totals(schema: Iterable[tuple[str, list[str]]], totals: Iterable[Sequence[object]]) -> str:
+    """32 hex digits for a database server: (table, columns) of each table, and row counts, sums and extremes.
 
-    One scan of both tables. It catches rows added, removed or rescored, not two changes that cancel in every sum.
+    It catches rows added, removed or rescored, not two changes that cancel in every sum.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(database.tables):
-        digest.update(repr((name, list(database.columns(name)))).encode())
-    sums = ", ".join(f'sum("{name}"), count("{name}")' for name in database.score_attributes)
-    for row in (
-        database.one("SELECT count(*), min(mid), max(mid), sum(mid) FROM modules"),
-        database.one(f"SELECT count(*), min(mid), max(mid), sum(mid){', ' * bool(sums)}{sums} FROM scores"),
-    ):
+    for table in schema:
+        digest.update(repr(table).encode())
+    for row in totals:
         # Rounded: a server may add up in another order each time.
         digest.update(repr([f"{value:.9g}" if isinstance(value, float) else str(value) for value in row]).encode())
     return digest.hexdigest()

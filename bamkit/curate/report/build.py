@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import bamkit
+from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
 from bamkit.common.pages import Page
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.balance import NOT_EMOTION, balance
+from bamkit.curate.audit.balance import balance
 from bamkit.curate.audit.domain import Domain, domains_of, read_domains
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.link_rot import outcomes

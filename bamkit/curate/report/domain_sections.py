@@ -8,13 +8,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from bamkit.common import statistics, tables
-from bamkit.common.contract import EMOTION
+from bamkit.common.contract import EMOTION, NOT_EMOTION
+from bamkit.common.statistics import BALANCED
 from bamkit.curate.audit import link_rot as obtained
-from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, LabelCounts, balance, prevalence, top_labels
+from bamkit.curate.audit.balance import LabelCounts, balance, prevalence, top_labels
 from bamkit.curate.audit.domain import Domain
 from bamkit.curate.report import plots
 from bamkit.curate.report.builder import ReportBuilder, number_interval, percent, percent_interval, signed
-from bamkit.curate.select.matching.match import explain, features, separability, worked
+from bamkit.curate.select.matching.confounders import features, separability
+from bamkit.curate.select.matching.match import explain, worked
 
 if TYPE_CHECKING:
     import pyarrow as pa

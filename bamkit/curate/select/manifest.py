@@ -24,7 +24,7 @@ from bamkit.curate.select.manifest_rows import CHUNK, build_table
 from bamkit.curate.select.notes import overlaps, source_notes, split_notes
 from bamkit.curate.select.query import Query, making
 from bamkit.curate.select.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
-from bamkit.curate.select.split_assignment import Dealer, Taken
+from bamkit.curate.select.split_assignment import Excluded, SplitAssignment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,15 +100,15 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     _warm_up(database)
     name = name or query.name
     choice = _choose(database, query, workspace, name)
-    dealt, source, inputs = choice.dealt, choice.source, choice.inputs
-    if len(dealt) < query.wanted + (query.reserve or 0):
-        raise shortage(database, query, choice.filters, len(dealt), choice.dropped)
+    assigned, source, inputs = choice.assigned, choice.source, choice.inputs
+    if len(assigned) < query.wanted + (query.reserve or 0):
+        raise shortage(database, query, choice.filters, len(assigned), choice.dropped)
     about: dict[str, Any] = {}
     if query.match:
-        assert workspace is not None, "_taken has refused a match without a workspace"
+        assert workspace is not None, "_excluded has refused a match without a workspace"
         table, about["match"] = _matched(_pools(database, query, choice), workspace, query)
     else:
-        table = build_table(database, query, dealt, source)
+        table = build_table(database, query, assigned, source)
     about |= {
         "kind": "selection",
         "name": name,
@@ -131,14 +131,14 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
 
 @dataclass(frozen=True)
 class _Choice:
-    """The dealt candidates and how they were found."""
+    """The assigned candidates and how they were found."""
 
     filters: list[Condition]
     source: str
     """Whose labels were read: "automatic", "crowd" or "threshold"."""
     inputs: dict[str, str]
     """The selections that the query refers to: name -> selection_id."""
-    dealt: list[tuple[Candidate, str]]
+    assigned: list[tuple[Candidate, str]]
     """Candidates in rank order, each with its split ("pool" before a match)."""
     more: Iterator[tuple[Candidate, str]]
     """Those that come after them, for a match that needs a larger pool."""
@@ -147,21 +147,20 @@ class _Choice:
 
 
 def _choose(database: Database, query: Query, workspace: Workspace | None, name: str) -> _Choice:
-    """Rank, filter and deal, as far as the images reach."""
+    """Rank, filter and assign to splits, as far as the images reach."""
     filters = conditions(database, query)
     source = label_source(database, query)
-    taken, inputs = _taken(workspace, query, name)
+    excluded, inputs = _excluded(workspace, query, name)
     first = (query.pool or POOL * query.asked) if query.match else query.asked
-    dealer = Dealer(
-        query,
+    assignment = SplitAssignment(
         {"pool": query.pool or max(first, WIDEST)} if query.match else query.counts,
-        taken,
+        excluded,
         group_by_project=bool(query.group_by) and not query.match,
         # A pool with one image a project can be split in any way without sharing one.
         project_limit=1 if query.match and query.group_by else query.limit_per_project,
     )
-    stream = dealer.deal(candidates(database, query, filters, first))
-    return _Choice(filters, source, inputs, list(islice(stream, first)), stream, dealer.dropped)
+    stream = assignment.assign(candidates(database, query, filters, first))
+    return _Choice(filters, source, inputs, list(islice(stream, first)), stream, assignment.dropped)
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ class Explanation:
     """Images left after each filter."""
     dropped: dict[str, int]
     """Rule -> images it left out among the ranks that were looked at: what SQL cannot say."""
-    dealt: dict[str, int]
+    assigned: dict[str, int]
     """Images a split (or in the pool for a match)."""
     sql: str
     """The statements as they are run, with their parameters in a comment each."""
@@ -185,7 +184,7 @@ class Explanation:
             for step, last in zip(self.steps, before, strict=False)
         ]
         rows += [{"filter": rule, "left": None, "taken out": n} for rule, n in sorted(self.dropped.items())]
-        return rows + [{"filter": f"-> {split}", "left": n, "taken out": None} for split, n in self.dealt.items()]
+        return rows + [{"filter": f"-> {split}", "left": n, "taken out": None} for split, n in self.assigned.items()]
 
     def as_dict(self) -> dict[str, Any]:
         return {"sql": self.sql, "filters": self.rows()}
@@ -194,7 +193,7 @@ class Explanation:
 def explain(
     database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None
 ) -> Explanation:
-    """The SQL of a query, how many images survive each filter, and how they would be dealt. Nothing is written.
+    """The SQL of a query, how many images survive each filter, and how they would be assigned. Nothing is written.
 
     One scan of the database for the counts and one for the ranks; too few images are no error here.
     """
@@ -209,7 +208,7 @@ def explain(
     return Explanation(
         funnel(database, choice.filters),
         dict(choice.dropped),
-        dict(Counter(split for _, split in choice.dealt)),
+        dict(Counter(split for _, split in choice.assigned)),
         "\n\n".join(shown).replace("{ids}", "... the mids above ..."),
     )
 
@@ -250,11 +249,11 @@ def _warm_up(database: Database) -> None:
     Thread(target=load, daemon=True).start()
 
 
-def _taken(workspace: Workspace | None, query: Query, own: str) -> tuple[Taken, dict[str, str]]:
+def _excluded(workspace: Workspace | None, query: Query, own: str) -> tuple[Excluded, dict[str, str]]:
     """What the selections named by the query hold, and their ids by name."""
     names = sorted({*query.disjoint_from, *([query.match] if query.match else [])})
     if not names:
-        return Taken(), {}
+        return Excluded(), {}
     if workspace is None:
         raise BamkitError("--disjoint-from and --match name selections of a workspace, and none is given")
     mids: set[int] = set()
@@ -270,7 +269,7 @@ def _taken(workspace: Workspace | None, query: Query, own: str) -> tuple[Taken, 
         srcs.update(other.table.column("src").to_pylist())
         if query.group_by == "project":
             projects.update(p for p in other.table.column("project_id").to_pylist() if p is not None)
-    return Taken(frozenset(mids), frozenset(srcs), frozenset(projects)), inputs
+    return Excluded(frozenset(mids), frozenset(srcs), frozenset(projects)), inputs
 
 
 def read_selection(workspace: Workspace, name: str) -> Selection:
@@ -287,7 +286,7 @@ def _pools(database: Database, query: Query, choice: _Choice) -> Iterator[pa.Tab
     """The candidates for a match: as many as `--pool` says, or else ever more, twice as many each time."""
     import pyarrow as pa
 
-    table = build_table(database, query, choice.dealt, choice.source)
+    table = build_table(database, query, choice.assigned, choice.source)
     yield table
     while query.pool is None and (more := list(islice(choice.more, len(table)))):
         table = pa.concat_tables([table, build_table(database, query, more, choice.source, len(table))])

@@ -22,28 +22,28 @@ CHUNK = 20_000
 
 
 def build_table(
-    database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], source: str, before: int = 0
+    database: Database, query: Query, assigned: Sequence[tuple[Candidate, str]], source: str, before: int = 0
 ) -> pa.Table:
-    """The manifest's table (contract.selection_schema) of dealt candidates in their order, ranked from `before` + 1."""
+    """The manifest's table (contract.selection_schema) of candidates in their order, ranked from `before` + 1."""
     import pyarrow as pa
 
     parts = [
-        _part(database, query, dealt[start : start + CHUNK], before + start, source)
-        for start in range(0, len(dealt), CHUNK)
+        _part(database, query, assigned[start : start + CHUNK], before + start, source)
+        for start in range(0, len(assigned), CHUNK)
     ]
     return parts[0] if len(parts) == 1 else pa.concat_tables(parts).combine_chunks()
 
 
 def _part(
-    database: Database, query: Query, dealt: Sequence[tuple[Candidate, str]], before: int, source: str
+    database: Database, query: Query, assigned: Sequence[tuple[Candidate, str]], before: int, source: str
 ) -> pa.Table:
-    """The rows of some dealt candidates, the first of which has the rank `before` + 1."""
+    """The rows of some assigned candidates, the first of which has the rank `before` + 1."""
     schema = selection_schema()
-    chosen = [one for one, _ in dealt]
+    chosen = [one for one, _ in assigned]
     scores = scores_of(database, chosen)
     labels = labels_of(database, query, chosen, scores, source)
-    columns: dict[str, list[Any]] = {name: [None] * len(dealt) for name in schema.names}
-    for index, (one, split) in enumerate(dealt):
+    columns: dict[str, list[Any]] = {name: [None] * len(assigned) for name in schema.names}
+    for index, (one, split) in enumerate(assigned):
         row = {
             "mid": one.mid,
             "project_id": one.project_id if isinstance(one.project_id, int) else None,

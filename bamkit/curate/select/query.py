@@ -183,7 +183,7 @@ class Query:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images a split, in the order the ranks are dealt: train, test, validation, reserve."""
+        """Images a split, in the order they are filled: train, test, validation, reserve."""
         return {
             "train": self.top,
             "test": self.test,

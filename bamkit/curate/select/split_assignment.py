@@ -1,4 +1,4 @@
-"""Dealing ranked candidates to the splits: one picture once, and no leak from one split to the next."""
+"""Ranked candidates assigned to splits: each picture once, and no project or picture in two splits."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bamkit.curate.select.query import Query
 from bamkit.curate.select.ranking import Candidate
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What another selection holds already, and this one may not."""
+class Excluded:
+    """What other selections hold already, and this one may not."""
 
     mids: frozenset[int] = frozenset()
     srcs: frozenset[str] = frozenset()
@@ -20,73 +19,66 @@ class Taken:
 
 
 @dataclass
-class Dealer:
-    """Deals candidates in rank order: `for candidate, split in dealer.deal(candidates)`; stops when all is dealt.
+class SplitAssignment:
+    """Assigns candidates to splits in rank order, until every split is full.
 
     `dropped` says afterwards how many candidates each rule left out, by the words a user knows it by.
     """
 
-    query: Query
     counts: dict[str, int]
-    """Images a split, in the order they are dealt."""
-    taken: Taken = field(default_factory=Taken)
+    """Images a split, in the order they are filled."""
+    excluded: Excluded = field(default_factory=Excluded)
     group_by_project: bool = False
     project_limit: int | None = None
     dropped: Counter[str] = field(default_factory=Counter)
-    dealt: Counter[str] = field(default_factory=Counter)
+    _mids: set[int] = field(default_factory=set)
+    _srcs: set[str] = field(default_factory=set)
+    _images_of: Counter[int] = field(default_factory=Counter)
+    """Project -> images assigned so far."""
+    _split_of: dict[int, str] = field(default_factory=dict)
+    """Project -> the split that its last image went to."""
 
-    def deal(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, str]]:
+    def assign(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, str]]:
         """Pairs of (candidate, split) in rank order."""
-        splits = iter([name for name, n in self.counts.items() for _ in range(n)])
-        split = next(splits, None)
-        mids: set[int] = set()
-        srcs: set[str] = set()
-        projects: Counter[int] = Counter()
-        home: dict[int, str] = {}
+        remaining = iter([name for name, n in self.counts.items() for _ in range(n)])
+        split = next(remaining, None)
         if split is None:
             return
-        for one in candidates:
-            reason = self._refusal(one, split, mids, srcs, projects, home)
+        for candidate in candidates:
+            reason = self._refusal(candidate, split)
             if reason:
                 self.dropped[reason] += 1
                 continue
-            mids.add(one.mid)
-            srcs.add(one.src or "")
-            if one.project_id is not None:
-                projects[one.project_id] += 1
-                home[one.project_id] = split
-            self.dealt[split] += 1
-            yield one, split
-            split = next(splits, None)
+            self._mids.add(candidate.mid)
+            self._srcs.add(candidate.src or "")
+            if candidate.project_id is not None:
+                self._images_of[candidate.project_id] += 1
+                self._split_of[candidate.project_id] = split
+            yield candidate, split
+            split = next(remaining, None)
             if split is None:
                 return
 
-    def _refusal(
-        self,
-        one: Candidate,
-        split: str,
-        mids: set[int],
-        srcs: set[str],
-        projects: Counter[int],
-        home: dict[int, str],
-    ) -> str:
+    def _refusal(self, candidate: Candidate, split: str) -> str:
         """Why a candidate is left out, "" if it is not."""
-        if not isinstance(one.src, str) or not one.src:
+        src, project = candidate.src, candidate.project_id
+        if not isinstance(src, str) or not src:
             return "no src"
-        if one.mid in mids:
+        if candidate.mid in self._mids:
             return "a second row of scores for one mid"
-        if one.src in srcs:
+        if src in self._srcs:
             return "the same src as a better rank"
-        if one.mid in self.taken.mids or one.src in self.taken.srcs:
+        if candidate.mid in self.excluded.mids or src in self.excluded.srcs:
             return "also in a selection of --disjoint-from or --match"
-        if one.project_id is None:
+        if project is None:
             return ""
-        if one.project_id in self.taken.projects:
+        if project in self.excluded.projects:
             return "project also in a selection of --disjoint-from or --match, with --group-by project"
-        if self.project_limit is not None and projects[one.project_id] >= self.project_limit:
+        if self.project_limit is not None and self._images_of[project] >= self.project_limit:
             return f"--limit-per-project {self.project_limit}"
         # A reserve image may end up in any split, so it may share its project with none of them, nor with another
         # reserve image.
-        if self.group_by_project and one.project_id in home and (home[one.project_id] != split or split == "reserve"):
+        other = self._split_of.get(project)
+        if self.group_by_project and other and (other != split or split == "reserve"):
             return "--group-by project"
         return ""

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bamkit.common import statistics
-from bamkit.common.contract import SPLITS
+from bamkit.common.contract import NOT_EMOTION, SPLITS
 from bamkit.common.errors import BamkitError
-from bamkit.curate.audit.balance import BALANCED, NOT_EMOTION, score_shift
+from bamkit.common.statistics import BALANCED
+from bamkit.curate.select.matching.confounders import coarse_labels, features, propensities, score_shift, separability
 from bamkit.curate.select.matching.search import Found, Search
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-FOLDS = 5
 PATIENCE = 3
 """How many ever larger pools are tried without coming closer to balance."""
 NEAR = 0.05
@@ -63,7 +63,7 @@ def match(candidates: pa.Table, target: pa.Table, counts: Mapping[str, int], see
         )
     anchors, homes = _anchors(target, counts, np.random.default_rng(seed))
     ours, theirs = features(pool), features(target)
-    near, far = _propensities(theirs, ours, seed)
+    near, far = propensities(theirs, ours, seed)
     search = Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
     found = search.run()
     search.refine(found, homes, theirs[anchors], ours)
@@ -117,42 +117,6 @@ def _lack(report: Mapping[str, Any]) -> tuple[float, float]:
     return 0.0, math.ceil(50 * beyond) / 50 if beyond > 0 else 0.0
 
 
-def features(rows: pa.Table) -> NDArray[np.float64]:
-    """float64 (n, 16): the content and media scores; NaN where there is none."""
-    columns = [rows[f"{name}_score"].to_numpy(zero_copy_only=False) for name in NOT_EMOTION]
-    return np.column_stack(columns).astype(np.float64)
-
-
-def coarse_labels(rows: pa.Table) -> NDArray[np.int64]:
-    """int64 (n,): a bit mask of the content and media attributes labelled positive."""
-    import pyarrow.compute as pc
-
-    mask = np.zeros(rows.num_rows, dtype=np.int64)
-    for bit, name in enumerate(NOT_EMOTION):
-        positive = pc.fill_null(pc.equal(rows[name], "positive"), False)
-        mask |= positive.to_numpy(zero_copy_only=False).astype(np.int64) << bit
-    return mask
-
-
-def separability(
-    a: NDArray[np.float64], b: NDArray[np.float64], seed: int = 0, pairs: NDArray[np.int64] | None = None
-) -> tuple[float, float, float]:
-    """How well boosted trees tell the rows of `a` from those of `b` on rows they have not seen: AUC and its interval.
-
-    0.5 means that they cannot. Five-fold cross-validated; the interval (95 %) takes the five models
-    as given. `pairs` numbers the rows of a, then b: those of one number stay in one fold (else a matched image learnt
-    by the trees would make them wrong about its partner, and the AUC would fall below 0.5). (NaN, 0, 1) where a side
-    has fewer rows than folds.
-    """
-    varies = np.array([np.unique(column[np.isfinite(column)]).size > 1 for column in np.vstack([a, b]).T])
-    if min(len(a), len(b)) < FOLDS or not varies.any():
-        return math.nan, 0.0, 1.0
-    a, b = a[:, varies], b[:, varies]
-    scores, labels = _cross_validated(a, b, seed, pairs), np.repeat([True, False], [len(a), len(b)])
-    area = statistics.auc(labels, scores)
-    return area.value, area.low, area.high
-
-
 def _without(candidates: pa.Table, target: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
@@ -183,42 +147,6 @@ def _anchors(
     row, home = np.concatenate(rows).astype(np.int64), np.concatenate(homes).astype(np.int64)
     order = np.lexsort((random.permutation(home.size), home == SPLITS.index("reserve")))
     return row[order], home[order]
-
-
-def _propensities(
-    target: NDArray[np.float64], pool: NDArray[np.float64], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The logit of the chance to come from the target, for the rows of both; each judged by trees that never saw it.
-
-    Trees judge their own training rows too well, which would pull the target's rows away from their likes.
-    """
-    known = np.isfinite(target).any(axis=0) & np.isfinite(pool).any(axis=0)
-    target, pool = target[:, known], pool[:, known]
-    if not known.any():
-        raise BamkitError("images without content and media scores cannot be matched")
-    if min(len(target), len(pool)) < FOLDS:
-        return np.zeros(len(target)), np.zeros(len(pool))
-    both = _cross_validated(target, pool, seed)
-    return both[: len(target)], both[len(target) :]
-
-
-def _cross_validated(
-    a: NDArray[np.float64], b: NDArray[np.float64], seed: int, groups: NDArray[np.int64] | None = None
-) -> NDArray[np.float64]:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
-    from threadpoolctl import threadpool_limits
-
-    trees = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, early_stopping=False, random_state=seed)
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = kind(FOLDS, shuffle=True, random_state=seed)
-    labels = np.repeat([1, 0], [len(a), len(b)])
-    # The order in which threads add up gradients must not decide which images are chosen.
-    with threadpool_limits(1):
-        predicted = cross_val_predict(trees, np.vstack([a, b]), labels, cv=folds, groups=groups, method="predict_proba")
-    chance = predicted[:, 1]
-    chance = np.clip(chance, 1e-6, 1 - 1e-6)
-    return np.log(chance / (1 - chance))
 
 
 def _with_splits(pool: pa.Table, places: NDArray[np.int64], splits: list[str]) -> pa.Table:

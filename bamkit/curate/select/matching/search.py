@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.common.contract import SPLITS
-from bamkit.curate.audit.balance import BALANCED
+from bamkit.common.statistics import BALANCED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
