@@ -255,6 +255,11 @@ def garbage(data: bytes) -> Answer:
     return act
 
 
+def raw(data: bytes) -> Answer:
+    """Just these bytes; the connection stays open."""
+    return lambda exchange: exchange.raw(data)
+
+
 def from_folder(folder: Path) -> Answer:
     """Files of a folder by their path."""
     return lambda exchange: exchange.send(200, (folder / exchange.path.lstrip("/")).read_bytes())

@@ -9,14 +9,14 @@ from email.utils import format_datetime
 
 import pytest
 from fetching import jpeg, write_selection
-from misbehaving import Server, file, first, hang, reset, slow, status
+from misbehaving import Server, file, first, garbage, hang, raw, reset, slow, status
 from test_fetch import ledger, read, settings
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.http.client import retry_after
+from bamkit.curate.fetch.http.head import retry_after
 from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
 from bamkit.curate.fetch.http.scheduler import Scheduler
 
@@ -40,11 +40,80 @@ def test_retry_after_is_kept_to_and_the_rate_is_halved(tmp_path):
 
 
 def test_retry_after_forms():
-    assert retry_after("12") == 12
+    def seconds(value, **headers):
+        return retry_after({"Retry-After": value, **headers})
+
+    assert [seconds(text) for text in ("12", " 1.5 ", "0", "9" * 40)] == [12, 1.5, 0, 999999999]
+    assert [seconds(text) for text in ("soon", "", "-1", "1e3", "\u0661")] == [None] * 5
+    assert retry_after({}) is None
     in_a_minute = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
-    assert 55 < retry_after(format_datetime(in_a_minute, usegmt=True)) <= 60
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert [retry_after(text) for text in (None, "soon", "", "-1", "9" * 40)] == [None, None, None, None, 999999999]
+    assert 55 < seconds(format_datetime(in_a_minute, usegmt=True)) <= 60
+    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    # The host's own clock counts, whatever this machine's says.
+    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT", Date="Wed, 21 Oct 2015 07:27:30 GMT") == 30
+    assert seconds("Wed, 21 Oct 2099 07:28:00 GMT", Date="Wed, 21 Oct 2099 07:28:07 GMT") == 0
+    assert 55 < seconds(format_datetime(in_a_minute, usegmt=True), Date="no date") <= 60
+
+
+@pytest.mark.parametrize("rate", [None, 40.0, 0.0])
+@pytest.mark.parametrize("value", [0.0, None])
+def test_a_wait_of_nothing_is_a_wait_all_the_same(rate, value):
+    host = HostLimiter("127.0.0.1:80", Politeness(rate=rate, backoff=2.0))
+    for attempt, least in ((1, 1.0), (2, 2.0), (3, 4.0)):
+        now = 100.0 * attempt
+        host.start(now)
+        host.finish(now, now, Fault("throttled", status=429, retry_after=value))
+        assert host.available_at() >= now + least
+
+
+@pytest.mark.parametrize("skew", [-3600, -10, 3600])
+def test_a_date_in_retry_after_is_measured_by_the_hosts_clock(tmp_path, skew):
+    def slow_down(exchange):
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(seconds=skew)
+        later = now + datetime.timedelta(seconds=1)
+        exchange.send(429, Date=format_datetime(now, usegmt=True), Retry_After=format_datetime(later, usegmt=True))
+
+    with Server() as server:
+        server["/0"] = first(1, slow_down, file(jpeg(0)))
+        write_selection(tmp_path, "happy", [server.url("/0")], 1)
+        fetch(Workspace(tmp_path), config=settings())
+        (before, _), (after, _) = server.log
+        assert 0.95 < after - before < 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        file(b"\x0b\x02brotli", Content_Encoding="br"),
+        raw(b"HTTP/1.1 204 Nothing\r\n\r\n"),
+        status(304, b"", ETag="x"),
+        garbage(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+        file(b"\x1f\x8b\x08garbage", Content_Encoding="gzip"),
+    ],
+    ids=["brotli", "204", "304", "two lengths", "broken gzip"],
+)
+def test_odd_answers_are_not_held_against_their_host(tmp_path, answer):
+    """Forty of them in a row, then pictures: the host is never left alone for a while, let alone given up."""
+    with Server() as server:
+        for index in range(44):
+            server[f"/{index}"] = file(jpeg(index)) if index >= 40 else answer
+        server["/0"] = file(b"\x0b\x02brotli", Content_Encoding="br")
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(44)], 44)
+        config = settings(politeness=Politeness(attempts=1, breaker_after=3, breaker_pause=30, first_pause=30))
+        started = time.monotonic()
+        summary = fetch(Workspace(tmp_path), config=config)
+        assert time.monotonic() - started < 20
+        assert summary.given_up == {}
+        assert ledger(tmp_path)["0"]["outcome"] == "bad-answer"
+        assert {"40", "41", "42", "43"} <= {name for name, row in ledger(tmp_path).items() if row["outcome"] == "ok"}
+
+
+def test_a_port_that_speaks_no_http_is_still_given_up(tmp_path):
+    with Server(default=garbage(b"SSH-2.0-OpenSSH_9.6\r\n")) as server:
+        write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
+        config = settings(politeness=Politeness(first_pause=0.05))
+        with pytest.raises(BamkitError, match="has not answered once, the last time: bad-answer"):
+            fetch(Workspace(tmp_path), config=config)
 
 
 def test_a_host_that_asks_for_an_hour_is_left_alone(tmp_path, bamkit):

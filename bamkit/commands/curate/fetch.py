@@ -167,9 +167,13 @@ def _print(summary: Any) -> None:
 
 
 def _print_next(summary: Any) -> None:
-    passing = [
-        row["reason"] for row in summary.reasons() if row["ask again?"] == "yes" and row["reason"] != "host-down"
-    ]
+    reasons = {row["reason"]: row for row in summary.reasons()}
+    if private := reasons.get("private-address"):
+        click.echo(
+            f"  next: bamkit fetch --allow-private   (if the {private['missing']:,} pictures on this machine or a "
+            "private network are meant)"
+        )
+    passing = [name for name, row in reasons.items() if row["ask again?"] == "yes" and name != "host-down"]
     if passing:
         click.echo(f"  next: bamkit fetch --retry-failed {','.join(passing)}   (these may pass)")
     judged = all(is_judges(one.name) for one in summary.selections)

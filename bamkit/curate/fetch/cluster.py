@@ -22,8 +22,8 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.images import quiet_decoders
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.http.politeness import HostLimiter
+from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.rebuild import build_or_fault, store_pictures

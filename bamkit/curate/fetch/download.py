@@ -20,9 +20,9 @@ from typing import Protocol
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import PictureFile
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.http.addresses import host_key
-from bamkit.curate.fetch.http.client import Answer, Client
+from bamkit.curate.fetch.http.client import Client, DownloadedFile
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler
+from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.picture import build
@@ -101,7 +101,7 @@ class Download:
         self._scheduler = Scheduler(self.config.politeness, self.known)
         self.counts.notes = self._scheduler.notes
         self._client = Client(self.config)
-        self._arrived: queue.Queue[tuple[Row, Answer] | None] = queue.Queue(4 * self.config.decode_threads + 16)
+        self._arrived: queue.Queue[tuple[Row, DownloadedFile] | None] = queue.Queue(4 * self.config.decode_threads + 16)
         self._decoded: queue.Queue[Result | None] = queue.Queue(self.config.picture.at_once(2 * GROUP))
         self._error: BaseException | None = None
         workers, decoders, recorder = self._threads(urls)
@@ -185,11 +185,11 @@ class Download:
     def _request(self, job: Job) -> None:
         """Make one request and pass on what came of it."""
         path = self.temporary()
-        answer: Answer | None = None
+        downloaded: DownloadedFile | None = None
         fault: Fault | None = None
         try:
-            answer = self._client.get(job.url, path)
-            self._known_placeholder(answer)
+            downloaded = self._client.get(job.url, path)
+            self._known_placeholder(downloaded)
         except Fault as found:
             fault = found
         except OSError:
@@ -201,32 +201,32 @@ class Download:
             fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
         if self.limiter:
             self.limiter.release(job.url, fault)
-        if fault is None and answer is not None:
-            row = Row(job.url, "ok", None, answer.status, job.attempts + 1, time=now())
-            self._arrived.put((_described(row, answer), answer))
+        if fault is None and downloaded is not None:
+            row = Row(job.url, "ok", None, downloaded.status, job.attempts + 1, time=now())
+            self._arrived.put((_described(row, downloaded), downloaded))
             self._scheduler.finish(job, None)
             return
         path.unlink(missing_ok=True)
         again = self._scheduler.finish(job, fault)
         if not again and not (self._scheduler.stopped and fault.kind.repeat):
-            self._decoded.put(Result(_failed(job.url, fault, job.attempts, answer)))
+            self._decoded.put(Result(_failed(job.url, fault, job.attempts, downloaded)))
 
-    def _known_placeholder(self, answer: Answer) -> None:
-        if answer.sha256 in self.placeholders or answer.md5 in self.placeholders:
-            raise Fault("placeholder", "on the list", answer.status)
+    def _known_placeholder(self, downloaded: DownloadedFile) -> None:
+        if downloaded.sha256 in self.placeholders or downloaded.md5 in self.placeholders:
+            raise Fault("placeholder", "on the list", downloaded.status)
 
     def _decode(self) -> None:
         while item := self._arrived.get():
-            row, answer = item
+            row, downloaded = item
             try:
-                made, header = build(answer.read(), self.config.picture, self.config.limits)
+                made, header = build(downloaded.read(), self.config.picture, self.config.limits)
             except Fault as fault:
-                answer.path.unlink(missing_ok=True)
-                self._decoded.put(Result(_failed(row.url, fault, row.attempts, answer)))
+                downloaded.path.unlink(missing_ok=True)
+                self._decoded.put(Result(_failed(row.url, fault, row.attempts, downloaded)))
                 continue
             if not self.config.originals:
-                answer.path.unlink(missing_ok=True)
-            self._decoded.put(Result(_measured(row, header), answer.path if self.config.originals else None, made))
+                downloaded.path.unlink(missing_ok=True)
+            self._decoded.put(Result(_measured(row, header), downloaded.path if self.config.originals else None, made))
 
     def _record(self) -> None:
         """Write down what was decoded, as much at a time as gathers in a moment: files first, then the ledger."""
@@ -247,17 +247,18 @@ class Download:
                 self.counts.add(result.row for result in results)
 
 
-def _failed(url: str, fault: Fault, attempts: int, answer: Answer | None) -> Row:
-    status = fault.status or (answer.status if answer else None)
+def _failed(url: str, fault: Fault, attempts: int, downloaded: DownloadedFile | None) -> Row:
+    status = fault.status or (downloaded.status if downloaded else None)
     row = Row(url, fault.name, fault.detail or None, status, attempts, time=now())
-    return row if answer is None else _described(row, answer)
+    return row if downloaded is None else _described(row, downloaded)
 
 
-def _described(row: Row, answer: Answer) -> Row:
+def _described(row: Row, downloaded: DownloadedFile) -> Row:
     """The row with what is known of the file that came."""
-    moved = answer.final_url if answer.final_url != row.url else None
-    what = {"sha256": answer.sha256, "md5": answer.md5, "bytes": answer.size, "content_type": answer.content_type}
-    return replace(row, **what, final_url=moved)
+    return replace(
+        row, sha256=downloaded.sha256, md5=downloaded.md5, bytes=downloaded.size,
+        content_type=downloaded.content_type, final_url=downloaded.final_url,
+    )  # fmt: skip
 
 
 def _measured(row: Row, file: PictureFile) -> Row:

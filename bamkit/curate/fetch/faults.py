@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 from bamkit.common.errors import BamkitError
 
@@ -41,7 +42,7 @@ FAULTS: dict[str, FaultKind] = {
     "reset": FaultKind("the connection broke", False, True),
     "incomplete": FaultKind("fewer bytes came than were announced", False, True),
     "unreachable": FaultKind("no such host, or no connection to it", False, True),
-    "bad-answer": FaultKind("the answer is not HTTP", False, True),
+    "bad-answer": FaultKind("an answer that is not HTTP, or makes no sense", False, True),
     "tls": FaultKind("the certificate or the TLS connection is not valid", False),
     "unexpected": FaultKind("an error that bamkit does not know; please report it", False),
     "host-down": FaultKind("not asked: the host kept failing", False),
@@ -60,9 +61,14 @@ class Fault(Exception):  # noqa: N818  (the word of the ledger and the documenta
         super().__init__(f"{name}: {detail}" if detail else name)
         self.name, self.detail, self.status, self.retry_after = name, detail, status, retry_after
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # An exception is otherwise rebuilt from its message when it comes from another process.
         return Fault, (self.name, self.detail, self.status, self.retry_after)
+
+    @property
+    def of_host(self) -> bool:
+        """Whether it speaks against the host. What is odd about an HTTP answer (`status` is known) is its own fault."""
+        return self.name in HOST_FAULTS and not (self.name == "bad-answer" and self.status is not None)
 
     @property
     def kind(self) -> FaultKind:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
-from bamkit.curate.fetch.http.addresses import host_key
+from bamkit.curate.fetch.http.urls import host_key
 
 VERSION = 1
 SCHEMA = """

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bamkit.common.provenance import digest
 from bamkit.common.workspace import flush
@@ -98,7 +99,7 @@ class PictureCache:
     `durable`: flushed to disk before the ledger knows of a picture. With originals a loss of power costs some building.
     """
 
-    def __init__(self, path: Path, recipe: dict, durable: bool = True) -> None:
+    def __init__(self, path: Path, recipe: dict[str, Any], durable: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.recipe = path, digest(recipe)
         self.db = sqlite3.connect(path, check_same_thread=False, timeout=30)

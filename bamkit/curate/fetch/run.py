@@ -15,7 +15,7 @@ from bamkit.common.progress import Progress, size
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
 from bamkit.curate.fetch.executor import make_executor
-from bamkit.curate.fetch.http.addresses import host_key
+from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row, locked
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted

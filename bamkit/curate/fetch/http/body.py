@@ -1,10 +1,10 @@
-"""The file in an answer: unpacked piece by piece, in memory while it is small."""
+"""The body of an answer: unpacked piece by piece, in memory while it is small."""
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,31 +14,13 @@ from bamkit.curate.fetch.faults import Fault
 
 CHUNK = 1 << 17
 IN_MEMORY = 1 << 19
+LAYERS = 5
+UNKNOWN_HERE = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
+"""Encodings that exist, were not asked for, and cannot be undone here."""
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A file that arrived whole."""
-
-    path: Path
-    """The temporary name it lies under, if it is large or the originals are kept."""
-    data: bytes | None
-    """Its bytes, if it is not large."""
-    sha256: str
-    md5: str | None
-    """Of small files, and of all while the user lists MD5s of placeholders."""
-    size: int
-    """Bytes of the file."""
-    content_type: str | None
-    status: int
-    final_url: str
-
-    def read(self) -> bytes:
-        """The file's bytes."""
-        return self.path.read_bytes() if self.data is None else self.data
-
-
-class Body:
+class SpooledFile:
     """A file that is just arriving: in memory as long as it is not large, then under `path`."""
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +43,7 @@ class Body:
         """All that came, unless it is large."""
         return b"".join(self._pieces) if self._file is None else None
 
-    def __enter__(self) -> Body:
+    def __enter__(self) -> SpooledFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,22 +51,61 @@ class Body:
             self._file.close()
 
 
-def plain(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The body in pieces of at most CHUNK bytes; compressed ones unpacked piece by piece, never all at once."""
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding in ("", "identity"):
-        while chunk := response.read(CHUNK, decode_content=False):
-            yield chunk
+def iter_content(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The file in pieces of at most CHUNK bytes; compressed ones unpacked piece by piece, never all at once.
+
+    A Content-Encoding that names no encoding (`none`, `UTF-8`, `aws-chunked`) is ignored, as is any before bytes that
+    begin as a picture does: upload tools leave such headers behind, and browsers show those pictures.
+    """
+    chunks: Iterator[bytes] = iter(lambda: response.read(CHUNK, decode_content=False), b"")
+    header = response.headers.get("Content-Encoding", "")
+    codings = [word for word in (part.strip().lower() for part in header.split(",")) if word]
+    if not codings:
+        return chunks
+    first = next(chunks, b"")
+    chunks = itertools.chain([first], chunks) if first else chunks
+    if first.startswith(SIGNATURES):
+        return chunks
+    if unknown := UNKNOWN_HERE.intersection(codings):
+        raise Fault("bad-answer", f"Content-Encoding: {min(unknown)}, although identity was asked for", response.status)
+    layers = [coding for coding in reversed(codings) if coding in ("gzip", "x-gzip", "deflate")]
+    if len(layers) > LAYERS:
+        raise Fault("bad-answer", f"Content-Encoding: {header[:40]}", response.status)
+    for coding in layers:
+        chunks = _inflated(chunks, coding, response.status)
+    return chunks
+
+
+def _inflated(chunks: Iterator[bytes], coding: str, status: int) -> Iterator[bytes]:
+    """Undo one layer of gzip or deflate; bytes that are not compressed in this way pass as they are."""
+    first = next(chunks, b"")
+    chunks = itertools.chain([first], chunks) if first else chunks
+    wbits = _wbits(coding, first)
+    if wbits is None:
+        yield from chunks
         return
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        raise Fault("bad-answer", f"Content-Encoding: {coding[:40]}, although identity was asked for", 200)
-    unpack = zlib.decompressobj(wbits=47 if coding != "deflate" else 15)
+    unpack = zlib.decompressobj(wbits)
     try:
-        while chunk := response.read(CHUNK, decode_content=False):
+        for chunk in chunks:
             while chunk:
-                yield unpack.decompress(chunk, CHUNK)
+                if piece := unpack.decompress(chunk, CHUNK):
+                    yield piece
                 chunk = unpack.unconsumed_tail
+        if piece := unpack.flush():
+            yield piece
     except zlib.error as error:
-        raise Fault("bad-answer", f"the {coding} encoding is broken", 200) from error
+        raise Fault("bad-answer", f"the {coding} encoding is broken", status) from error
     if not unpack.eof:
-        raise Fault("incomplete", f"the {coding} encoding ends too early", 200)
+        raise Fault("incomplete", f"the {coding} encoding ends too early", status)
+
+
+def _wbits(coding: str, start: bytes) -> int | None:
+    """zlib's `wbits` for bytes that begin with `start`; None if they are not compressed."""
+    if start.startswith(SIGNATURES):
+        return None
+    if start.startswith(b"\x1f\x8b"):
+        return 31
+    if coding != "deflate" or not start:
+        return None
+    zlib_header = start[0] & 15 == 8 and int.from_bytes(start[:2], "big") % 31 == 0
+    return 15 if zlib_header else -15

@@ -1,343 +1,241 @@
-"""One HTTP client for all threads: urllib3's pools, connected to checked addresses, with a deadline that holds."""
+"""One HTTP client for all threads: a `requests` session over checked connections, with a deadline for each image."""
 
 from __future__ import annotations
 
-import email.utils
+import functools
 import hashlib
-import socket
-import ssl
-import threading
-import time
+from dataclasses import dataclass
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
+import requests
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InvalidChunkLength,
-    LocationParseError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies
+from urllib3 import exceptions
 
-from bamkit.common.errors import BamkitError
 from bamkit.curate.fetch.faults import Fault, of_status
-from bamkit.curate.fetch.http.addresses import Resolver, checked_url, follow
-from bamkit.curate.fetch.http.body import Answer, Body, plain
+from bamkit.curate.fetch.http.adapter import CheckedAdapter, Dialer, tls_context
+from bamkit.curate.fetch.http.addresses import Resolver
+from bamkit.curate.fetch.http.body import SpooledFile, iter_content
+from bamkit.curate.fetch.http.deadlines import Deadlines
+from bamkit.curate.fetch.http.head import opt_out, partial, retry_after
+from bamkit.curate.fetch.http.urls import RequestUrl, follow, parse_url
 from bamkit.curate.fetch.settings import FetchSettings
 
 DRAIN = 1 << 16
 SMALL = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
-_here = threading.local()
+LATE = frozenset({"reset", "incomplete", "bad-answer", "unreachable", "tls", "timeout"})
+"""Faults that may come from a socket that was shut down because the time was up."""
 
 
-class Guard:
-    """Ends requests whose time is up by shutting their socket, whatever they are waiting for just then.
+@dataclass(frozen=True)
+class DownloadedFile:
+    """A file that arrived whole."""
 
-    Timeouts of a socket start anew with every byte, so that a server which drips one byte a second could hold a thread
-    for ever; here a watching thread compares each request's start with its total time.
-    """
+    path: Path
+    """The temporary name it lies under, if it is large or the originals are kept."""
+    data: bytes | None
+    """Its bytes, if it is not large."""
+    sha256: str
+    md5: str | None
+    """Of small files, and of all while the user lists MD5s of placeholders."""
+    size: int
+    """Bytes of the file."""
+    content_type: str | None
+    status: int
+    final_url: str | None
+    """Where redirects led to, if there were any."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[int, tuple[float, list[socket.socket]]] = {}
-        self._expired: set[int] = set()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="bamkit-deadlines", daemon=True)
-        self._thread.start()
-
-    def begin(self, seconds: float) -> None:
-        """The calling thread starts a request that may take `seconds`."""
-        with self._lock:
-            self._expired.discard(threading.get_ident())
-            self._open[threading.get_ident()] = (time.monotonic() + seconds, [])
-
-    def attach(self, sock: socket.socket) -> None:
-        """The calling thread's request now waits for `sock`."""
-        with self._lock:
-            if entry := self._open.get(threading.get_ident()):
-                entry[1].append(sock)
-
-    def end(self) -> bool:
-        """The calling thread's request is over; True if its time had run out."""
-        with self._lock:
-            self._open.pop(threading.get_ident(), None)
-            return threading.get_ident() in self._expired
-
-    def left(self) -> float:
-        """Seconds that the calling thread's request has left. Raises Fault(`timeout`) when there are none."""
-        with self._lock:
-            entry = self._open.get(threading.get_ident())
-        if entry is None:
-            return 3600.0
-        left = entry[0] - time.monotonic()
-        if left <= 0:
-            raise Fault("timeout", "not finished in the total time for one image")
-        return left
-
-    def abort(self) -> None:
-        """End all requests at once."""
-        with self._lock:
-            for thread, (_, socks) in self._open.items():
-                self._shut(thread, socks)
-
-    def close(self) -> None:
-        self._ended.set()
-        self.abort()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.1):
-            now = time.monotonic()
-            with self._lock:
-                for thread, (deadline, socks) in self._open.items():
-                    if now > deadline:
-                        self._shut(thread, socks)
-
-    def _shut(self, thread: int, socks: list[socket.socket]) -> None:
-        self._expired.add(thread)
-        for sock in socks:
-            try:
-                # The plain socket's method: an SSLSocket's own would take its TLS state away under the reading thread.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-
-class _Pinned:
-    """Connects to the addresses the resolver allowed, and tells the guard which socket is waited for."""
-
-    host: str
-    port: int
-    sock: Any
-    timeout: Any
-    client: Client
-
-    def _new_conn(self) -> socket.socket:
-        client = _here.client
-        limit = client.config.limits.connect_seconds
-        last: OSError | None = None
-        for family, address in client.resolver(self.host.strip("[]"), self.port):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                sock.settimeout(min(limit, client.guard.left()))
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client.guard.attach(sock)
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                last = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        if isinstance(last, TimeoutError):
-            raise Fault("unreachable", f"no connection within {limit:g} s") from last
-        raise Fault("unreachable", getattr(last, "strerror", None) or str(last)) from last
-
-    def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-        # TLS has replaced the socket by another one.
-        _here.client.guard.attach(self.sock)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:
-            _here.client.guard.attach(self.sock)
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-
-class _Plain(_Pinned, HTTPConnection):
-    pass
-
-
-class _Secure(_Pinned, HTTPSConnection):
-    pass
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _Secure
+    def read(self) -> bytes:
+        """The file's bytes."""
+        return self.path.read_bytes() if self.data is None else self.data
 
 
 class Client:
-    """`get` may be called from many threads at once. Connections are kept alive; TLS is verified, with one context."""
+    """`get` may be called from many threads at once."""
 
     def __init__(self, config: FetchSettings) -> None:
         self.config = config
-        self.guard = Guard()
+        limits = config.limits
+        self.deadlines = Deadlines()
         self.resolver = Resolver(config.allow_private)
-        self.headers = {
-            "User-Agent": config.politeness.user_agent,
-            "Accept": "image/*,*/*;q=0.5",
-            "Accept-Encoding": "identity",
-        }
-        self.pools = urllib3.PoolManager(
-            num_pools=256,
-            maxsize=config.politeness.connections,
-            ssl_context=trust(config.ca_file),
-            timeout=urllib3.Timeout(connect=config.limits.connect_seconds, read=config.limits.silence),
+        # A proxy is named by the user, not by the data: it may lie in a private network.
+        dialer = Dialer(self.resolver, Resolver(allow_private=True), self.deadlines, limits.connect_seconds)
+        self.adapter = CheckedAdapter(dialer, tls_context(config.ca_file), config.politeness.connections)
+        self.session = requests.Session()
+        self.session.mount("http://", self.adapter)
+        self.session.mount("https://", self.adapter)
+        self.session.headers = CaseInsensitiveDict(
+            {
+                "User-Agent": config.politeness.user_agent,
+                "Accept": "image/*,*/*;q=0.5",
+                "Accept-Encoding": "identity",
+            }
         )
-        self.pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        self.timeout = urllib3.Timeout(connect=limits.connect_seconds, read=limits.silence)
+        self.proxies = functools.lru_cache(maxsize=4096)(self._environment_proxies)
 
     def close(self) -> None:
         """End what is under way and close all connections."""
-        self.guard.close()
-        self.pools.clear()
+        self.deadlines.close()
+        self.session.close()
 
-    def get(self, url: str, path: Path) -> Answer:
+    def get(self, url: str, path: Path) -> DownloadedFile:
         """Fetch `url`; a file that is large or to be kept is written to the new file `path`.
 
         Raises Fault for everything that goes wrong with it. An OSError is a fault of this machine's disk and not of
         the image.
         """
-        _here.client = self
         limits = self.config.limits
-        self.guard.begin(limits.seconds)
-        fault: Fault | None = None
+        self.deadlines.begin(limits.seconds)
         try:
             return self._follow(url, path)
-        except Fault as found:
-            fault = found
-        except (HTTPError, LocationParseError) as error:
-            fault = _translate(error, limits.silence)
+        except Fault as error:
+            fault = error
+        except (requests.RequestException, exceptions.HTTPError) as error:
+            fault = _fault_of(error, limits.silence)
         except ValueError as error:
             # What http.client and urllib3 raise for answers that are no HTTP at all (UnicodeError is one, too).
-            fault = Fault("bad-answer", _said(error))
+            fault = Fault("bad-answer", _text(error))
         finally:
-            late = self.guard.end()
-        if late and fault.name in ("reset", "incomplete", "bad-answer", "unreachable", "tls", "timeout"):
+            late = self.deadlines.end()
+        if late and fault.name in LATE:
             fault = Fault("timeout", f"not finished after {limits.seconds:g} s", fault.status)
         raise fault
 
-    def _follow(self, url: str, path: Path) -> Answer:
-        here = url
-        for _ in range(self.config.limits.max_redirects + 1):
-            checked_url(here)
-            response = self.pools.urlopen(
-                "GET", here, headers=self.headers, preload_content=False, redirect=False, retries=False
-            )
+    def _follow(self, url: str, path: Path) -> DownloadedFile:
+        """Ask for `url` and follow its redirects. Cookies are kept for as long as that takes."""
+        start = address = parse_url(url)
+        cookies = RequestsCookieJar()
+        wants_cookies = ""
+        for redirects in range(self.config.limits.max_redirects + 1):
+            response = self._send(address, cookies if redirects else None)
+            raw = response.raw
             whole = False
             try:
-                if response.status in REDIRECTS:
-                    here = follow(here, response.headers.get("Location"))
-                    whole = _drained(response)
+                if raw.status in REDIRECTS:
+                    if "Set-Cookie" in raw.headers:
+                        extract_cookies_to_jar(cookies, response.request, raw)  # type: ignore[no-untyped-call]
+                        wants_cookies = "; the host sets cookies and may want one that it does not get back"
+                    address = follow(address, raw.headers.get("Location"))
+                    whole = _drained(raw)
                     continue
-                if response.status != 200:
-                    after = retry_after(response.headers.get("Retry-After"))
-                    whole = _drained(response)
-                    raise of_status(response.status, retry_after=after)
-                self._consent(response)
-                answer = self._save(response, path, here)
+                if fault := self._refusal(raw):
+                    whole = _drained(raw)
+                    raise fault
+                downloaded = self._save(raw, path, str(address) if address != start else None)
                 whole = True
-                return answer
+                return downloaded
             finally:
                 # A connection with an unread rest cannot be used again.
-                response.release_conn() if whole else response.close()
-        raise Fault("redirects", f"more than {self.config.limits.max_redirects} redirects, the last to {here}")
+                raw.release_conn() if whole else raw.close()
+        most = self.config.limits.max_redirects
+        raise Fault("redirects", f"more than {most} redirects, the last to {address}{wants_cookies}")
 
-    def _consent(self, response: urllib3.BaseHTTPResponse) -> None:
-        if not self.config.politeness.honour_noai:
-            return
-        for value in response.headers.getlist("X-Robots-Tag"):
-            # `unavailable_after: 25 Jun 2030` and `botname: noai` carry a colon; what follows the last one counts.
-            words = {word.rpartition(":")[2].strip().lower() for word in value.split(",")}
-            if refused := words & {"noai", "noimageai"}:
-                raise Fault("opted-out", f"X-Robots-Tag: {', '.join(sorted(refused))}", 200)
+    def _send(self, address: RequestUrl, cookies: RequestsCookieJar | None) -> requests.Response:
+        """Send one request through the adapter, without the session's own redirects, retries and hooks."""
+        proxies = self.proxies(address.scheme, address.host, address.port)
+        if proxies:
+            self.resolver.refuse_private(address.host, address.port)
+        request = requests.PreparedRequest()
+        request.method, request.url = "GET", str(address)
+        request.headers = CaseInsensitiveDict(self.session.headers)  # type: ignore[arg-type]
+        if cookies and (header := get_cookie_header(cookies, request)):  # type: ignore[no-untyped-call]
+            request.headers["Cookie"] = header
+        response = self.adapter.send(request, stream=True, timeout=self.timeout, proxies=proxies)  # type: ignore[arg-type]
+        if proxies and response.status_code == 407:
+            response.raw.close()
+            raise Fault("unreachable", "the proxy wants a user name and password")
+        return response
 
-    def _save(self, response: urllib3.BaseHTTPResponse, path: Path, final_url: str) -> Answer:
+    @staticmethod
+    def _environment_proxies(scheme: str, host: str, port: int) -> dict[str, str]:
+        """The proxies that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a host."""
+        return get_environ_proxies(str(RequestUrl(scheme, host, port, "/")))
+
+    def _refusal(self, raw: urllib3.BaseHTTPResponse) -> Fault | None:
+        """Why an answer is not the file that was asked for, by its status and headers; None if it is."""
+        status, headers = raw.status, raw.headers
+        if not 200 <= status < 300:
+            return of_status(status, retry_after=retry_after(headers))
+        if status == 206 and partial(headers):
+            return Fault("incomplete", f"only a part: {headers['Content-Range'][:60]}", status)
+        image = headers.get("Content-Type", "").lower().startswith("image/")
+        if status not in (200, 203, 206) and not image:
+            return of_status(status)
+        refused = opt_out(headers.getlist("X-Robots-Tag")) if self.config.politeness.honour_noai else set()
+        if refused:
+            return Fault("opted-out", f"X-Robots-Tag: {', '.join(sorted(refused))}", status)
+        return None
+
+    def _save(self, raw: urllib3.BaseHTTPResponse, path: Path, final_url: str | None) -> DownloadedFile:
         limit = self.config.limits.max_bytes
-        announced = response.headers.get("Content-Length", "")
-        if announced.isascii() and announced.isdigit() and int(announced) > limit:
-            raise Fault("too-many-bytes", f"{int(announced):,} bytes announced", 200)
+        if (announced := _announced(raw)) > limit:
+            raise Fault("too-many-bytes", f"{announced:,} bytes announced", raw.status)
         sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
-        with Body(path) as body:
-            for chunk in plain(response):
-                body.write(chunk)
-                if body.size > limit:
-                    raise Fault("too-many-bytes", f"more than {limit:,} bytes", 200)
+        with_md5 = True
+        with SpooledFile(path) as file:
+            for chunk in iter_content(raw):
+                file.write(chunk)
+                if file.size > limit:
+                    raise Fault("too-many-bytes", f"more than {limit:,} bytes", raw.status)
                 sha256.update(chunk)
-                if wanted := self.config.lists_md5 or body.size <= SMALL:
+                if with_md5 := self.config.lists_md5 or file.size <= SMALL:
                     md5.update(chunk)
-            if body.size == 0:
-                raise Fault("not-a-picture", "an empty file", 200)
-            data = body.data()
+            if file.size == 0:
+                raise Fault("not-a-picture", "an empty file", raw.status)
+            data = file.data()
         if data is not None and self.config.originals:
             path.write_bytes(data)
-        kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()[:80] or None
-        hashes = sha256.hexdigest(), md5.hexdigest() if wanted else None
-        return Answer(path, data, *hashes, body.size, kind, 200, final_url)
+        content_type = raw.headers.get("Content-Type", "").partition(";")[0].strip().lower()[:80] or None
+        hashes = sha256.hexdigest(), md5.hexdigest() if with_md5 else None
+        return DownloadedFile(path, data, *hashes, file.size, content_type, raw.status, final_url)
 
 
-def trust(ca_file: str | None) -> ssl.SSLContext:
-    """The one TLS context of a client, verifying: the system's certificates and certifi's, or `ca_file` alone."""
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise BamkitError(f"--ca-file {ca_file} is not a readable PEM file: {error}") from error
-    if ca_file is None:
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
+def _announced(raw: urllib3.BaseHTTPResponse) -> int:
+    """The Content-Length, 0 if there is none."""
+    return int(raw.headers.get("Content-Length", 0))
 
 
-def retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for (a number or a date), or None if there is none that makes sense."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-        return max(0.0, when.timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _drained(response: urllib3.BaseHTTPResponse) -> bool:
+def _drained(raw: urllib3.BaseHTTPResponse) -> bool:
     """Read the rest of an unwanted answer if it is short, so that the connection can be kept."""
-    announced = response.headers.get("Content-Length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > DRAIN:
+    if _announced(raw) > DRAIN:
         return False
     try:
-        return len(response.read(DRAIN, decode_content=False)) < DRAIN
-    except HTTPError:
+        return len(raw.read(DRAIN, decode_content=False)) < DRAIN
+    except exceptions.HTTPError:
         return False
 
 
-def _translate(error: Exception, silent: float) -> Fault:
-    """The fault behind an exception of urllib3; `silent` is the longest silence in seconds."""
-    inner = error.args[-1] if error.args else error
-    if isinstance(error, SSLError):
-        return Fault("tls", _said(error))
-    if isinstance(error, ReadTimeoutError):
-        return Fault("timeout", f"nothing came for {silent:g} s")
-    if isinstance(error, ConnectTimeoutError):
-        return Fault("timeout", _said(error))
-    for found in (error, inner):
+def _fault_of(error: BaseException, silence: float) -> Fault:
+    """The fault behind an exception of requests or urllib3; `silence` is the longest silence allowed, in seconds."""
+    while isinstance(error, requests.RequestException) and error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    inner: Any = error.args[-1] if error.args else error
+    if isinstance(error, exceptions.ProxyError):
+        return Fault("unreachable", f"through the proxy: {error.original_error}"[:200])
+    if isinstance(error, exceptions.SSLError):
+        return Fault("tls", _text(error))
+    if isinstance(error, exceptions.ReadTimeoutError):
+        return Fault("timeout", f"nothing came for {silence:g} s")
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return Fault("timeout", _text(error))
+    for each in (error, inner):
         # urllib3's own IncompleteRead is one of http.client's, too; a chunk of no length is the end of the connection.
-        if isinstance(found, IncompleteRead) or (isinstance(found, InvalidChunkLength) and not found.length):
-            return Fault("incomplete", _said(found), 200)
-    if isinstance(error, NewConnectionError):
-        return Fault("unreachable", _said(error))
-    if isinstance(error, LocationParseError):
-        return Fault("bad-url", _said(error))
-    if isinstance(error, ProtocolError) and isinstance(inner, OSError | EOFError):
-        return Fault("reset", _said(inner))
-    return Fault("bad-answer", _said(error))
+        cut = isinstance(each, exceptions.InvalidChunkLength) and not each.length
+        if cut or isinstance(each, IncompleteRead):
+            return Fault("incomplete", _text(each), 200)
+    if isinstance(error, exceptions.LocationValueError | requests.exceptions.InvalidURL):
+        return Fault("bad-url", _text(error))
+    if isinstance(error, exceptions.ProtocolError) and isinstance(inner, OSError | EOFError):
+        return Fault("reset", _text(inner))
+    return Fault("bad-answer", _text(error))
 
 
-def _said(error: object) -> str:
+def _text(error: object) -> str:
     return f"{type(error).__name__}: {error}".replace("\n", " ")[:200]

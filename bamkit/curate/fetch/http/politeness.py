@@ -6,7 +6,7 @@ import ipaddress
 import random
 from dataclasses import dataclass
 
-from bamkit.curate.fetch.faults import HOST_FAULTS, Fault
+from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.settings import Politeness
 
 DEFAULT_RATE = 40.0
@@ -76,8 +76,8 @@ class HostLimiter:
     def finish(self, now: float, started: float, fault: Fault | None) -> None:
         """A request that was `started` then is over."""
         self.cancel(started)
-        self.answered |= fault is None or fault.name not in SILENT
-        if fault is None or fault.name not in HOST_FAULTS | {"throttled"}:
+        self.answered |= fault is None or fault.name not in SILENT or fault.status is not None
+        if fault is None or not (fault.of_host or fault.name == "throttled"):
             self.faults = self.throttles = self.failed_probes = 0
             if self.rate:
                 self.rate = min(self.full_rate, self.rate * 1.02)
@@ -92,7 +92,8 @@ class HostLimiter:
     def _throttle(self, fault: Fault, now: float) -> None:
         """The host wants fewer requests: wait as long as it says and go at half the rate from then on."""
         self.throttles += 1
-        wait = backoff(self.politeness, self.throttles) if fault.retry_after is None else fault.retry_after
+        # A Retry-After of 0, or a date that has passed, is no leave to ask again at once.
+        wait = fault.retry_after or backoff(self.politeness, self.throttles)
         if wait > self.politeness.patience:
             self.given_up = f"{self.name} asks to wait {wait:,.0f} s"
             return
@@ -124,7 +125,7 @@ class HostLimiter:
 def backoff(politeness: Politeness, attempt: int) -> float:
     """Seconds to wait after the given attempt: exponential, capped, with jitter of +-50 %."""
     longest = min(politeness.backoff_cap, politeness.backoff * 2 ** (attempt - 1))
-    return longest * random.uniform(0.5, 1.5)
+    return float(longest * random.uniform(0.5, 1.5))
 
 
 def is_this_machine(host: str) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.http.addresses import host_key
 from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
+from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.settings import Politeness
 
 

@@ -1,0 +1,147 @@
+"""The head of an answer, read as browsers read it: status line, headers, and how long the body is.
+
+http.client gives up at 100 headers or a line of 64 kB, takes 102 and 103 for the answer, and hides every header behind
+a malformed line. Here the whole head may have 256 kB (as in Chromium) and a line that makes no sense is passed over.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import re
+import time
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from bamkit.curate.fetch.faults import Fault
+
+LONGEST_HEAD = 1 << 18
+STATUS_LINE = re.compile(rb"(?is)HTTP(?:/([0-9]+)(?:\.([0-9]+))?)?[ \t]+([1-9][0-9]{2})(?![0-9])(.*)")
+CONTENT_RANGE = re.compile(r"(?ia)\s*bytes\s+(\d+)-(\d+)/(\d+|\*)")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NO_BODY = (204, 205, 304)
+
+
+class LenientResponse(http.client.HTTPResponse):
+    """http.client's answer with a head that is read by `_Head`; bodies are read as there."""
+
+    def begin(self) -> None:
+        """Read the head. Raises Fault, or http.client's exceptions where there is no HTTP at all."""
+        if self.headers is not None:
+            return
+        head = _Head(self.fp)
+        while True:
+            self.version, self.status, self.reason = head.status_line()
+            self.headers = self.msg = head.headers(self.status)
+            if not 100 <= self.status < 200 or self.status == 101:
+                break
+        self.code = self.status
+        codings = ",".join(self.headers.get_all("Transfer-Encoding", [])).lower()
+        self.chunked = "chunked" in [coding.strip() for coding in codings.split(",")]
+        self.chunk_left = None
+        self.length = _content_length(self.headers, self.status)
+        if self.status in NO_BODY or self.status == 101:
+            self.length = 0
+        elif self.chunked:
+            self.length = None
+        self.will_close = self._check_close() or (not self.chunked and self.length is None)
+
+
+class _Head:
+    """Reads status lines and headers from `stream`, together no more than LONGEST_HEAD bytes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.left = stream, LONGEST_HEAD
+
+    def status_line(self) -> tuple[int, int, str]:
+        """HTTP version (10 or 11), status and reason."""
+        line = b"\n"
+        while line in (b"\r\n", b"\n"):
+            line = self._line(None)
+        if not line:
+            raise http.client.RemoteDisconnected("Remote end closed connection without response")
+        found = STATUS_LINE.match(line)
+        if not found:
+            raise http.client.BadStatusLine(repr(line[:60]))
+        version = 10 if (int(found[1] or 1), int(found[2] or 0)) < (1, 1) else 11
+        return version, int(found[3]), found[4].decode("latin-1").strip()
+
+    def headers(self, status: int) -> http.client.HTTPMessage:
+        """The headers up to the empty line. Continued lines are joined; what is no header is left out."""
+        pairs: list[tuple[str, str]] = []
+        continues = False
+        while (line := self._line(status)) not in (b"\r\n", b"\n"):
+            if not line:
+                raise Fault("incomplete", "the answer ends within its headers", status)
+            for text in line.decode("latin-1").rstrip("\r\n").split("\r"):
+                if text[:1] in (" ", "\t"):
+                    if continues:
+                        pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]} {text.strip()}".strip())
+                    continue
+                name, colon, value = text.partition(":")
+                name = name.rstrip()
+                continues = bool(colon and TOKEN.fullmatch(name))
+                if continues:
+                    pairs.append((name, value.strip()))
+        message = http.client.HTTPMessage()
+        for name, value in pairs:
+            message[name] = value
+        return message
+
+    def _line(self, status: int | None) -> bytes:
+        line = self.stream.readline(self.left + 1)
+        self.left -= len(line)
+        if self.left < 0:
+            raise Fault("bad-answer", f"a head of more than {LONGEST_HEAD // 1024} kB", status)
+        return line
+
+
+def _content_length(headers: http.client.HTTPMessage, status: int) -> int | None:
+    """The length of the body, None if it is not known. Leaves one valid Content-Length in `headers` or none."""
+    values = ",".join(headers.get_all("Content-Length", [])).split(",")
+    lengths = {int(value) for value in values if re.fullmatch(r"(?a)\s*\d{1,18}\s*", value)}
+    if len(lengths) > 1:
+        raise Fault("bad-answer", f"several lengths: {', '.join(map(str, sorted(lengths)))} bytes", status)
+    del headers["Content-Length"]
+    if not lengths:
+        return None
+    length = lengths.pop()
+    headers["Content-Length"] = str(length)
+    return length
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a Retry-After header asks for, or None if there is none that makes sense.
+
+    It is a number, or a date: that is measured against the answer's own Date, since the host's clock may differ from
+    this machine's.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text, re.ASCII):
+        return float(text[:9])
+    until = _timestamp(text)
+    now = _timestamp(headers.get("Date", ""))
+    return None if until is None else max(0.0, until - (time.time() if now is None else now))
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+
+
+def partial(headers: Mapping[str, str]) -> bool:
+    """Whether the Content-Range of a 206 says that it is not the whole file."""
+    found = CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    if not found:
+        return False
+    first, last, total = found.groups()
+    return int(first) > 0 or (total != "*" and int(last) + 1 < int(total))
+
+
+def opt_out(values: list[str]) -> set[str]:
+    """Those of `noai` and `noimageai` that X-Robots-Tag headers hold."""
+    # `unavailable_after: 25 Jun 2030` and `botname: noai` carry a colon; what follows the last one counts.
+    words = {word.rpartition(":")[2].strip().lower() for value in values for word in value.split(",")}
+    return words & {"noai", "noimageai"}

@@ -1,0 +1,313 @@
+"""Answers and addresses that every browser accepts, met over real connections; each kind with siblings."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import socket
+import zlib
+from urllib.parse import quote
+
+import pytest
+from fetching import jpeg, write_selection
+from misbehaving import Server, file, garbage, raw, redirect, status
+from test_fetch import ledger, read, settings
+from test_fetch_faults import one
+
+from bamkit.common.workspace import Workspace
+from bamkit.curate.fetch import Limits, fetch
+from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.http import addresses
+from bamkit.curate.fetch.http.urls import follow, parse_url
+
+GOOD = jpeg(7)
+
+
+def answered(*lines, body=GOOD, first="HTTP/1.1 200 OK", length=True):
+    """An answer with these header lines, byte for byte."""
+    lines = [first, *lines, *([f"Content-Length: {len(body)}"] if length else []), "", ""]
+    return raw("\r\n".join(lines).encode("latin-1") + body)
+
+
+def raw_deflate(data):
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+ACCEPTED = {
+    # Content-Encoding: names that are none, plain bytes under a wrong one, every form of deflate, layers.
+    "utf-8": file(GOOD, Content_Encoding="UTF-8"),
+    "none": file(GOOD, Content_Encoding="none"),
+    "aws-chunked": file(GOOD, Content_Encoding="aws-chunked"),
+    "identity twice": file(GOOD, Content_Encoding="identity, identity"),
+    "empty": file(GOOD, Content_Encoding=""),
+    "plain under gzip": file(GOOD, Content_Encoding="gzip"),
+    "plain under brotli": file(GOOD, Content_Encoding="br"),
+    "plain under deflate": file(GOOD, Content_Encoding="deflate"),
+    "raw deflate": file(raw_deflate(GOOD), Content_Encoding="deflate"),
+    "zlib deflate": file(zlib.compress(GOOD), Content_Encoding="deflate"),
+    "gzip named deflate": file(gzip.compress(GOOD), Content_Encoding="deflate"),
+    "gzip twice": file(gzip.compress(gzip.compress(GOOD)), Content_Encoding="gzip, gzip"),
+    "gzip behind a word": file(gzip.compress(GOOD), Content_Encoding="aws-chunked,GZIP"),
+    # Interim answers, and those that are as good as 200.
+    "100": raw(b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD),
+    "102, 103 and 199": raw(
+        b"HTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 9\r\n\r\n"
+        b"HTTP/1.1 199 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD
+    ),
+    "203": answered(first="HTTP/1.1 203 Transformed"),
+    "201 image": answered("Content-Type: image/jpeg", first="HTTP/1.1 201 Made"),
+    "206 whole": answered(f"Content-Range: bytes 0-{len(GOOD) - 1}/{len(GOOD)}", first="HTTP/1.1 206 Partial"),
+    "206 open": answered(f"Content-Range: bytes 0-{len(GOOD) - 1}/*", first="HTTP/1.1 206 Partial"),
+    "206 bare": answered(first="HTTP/1.1 206 Partial"),
+    # Heads: many lines, long lines, lines that are no headers, odd status lines and lengths.
+    "300 lines": answered(*(f"X-Debug-{number}: x" for number in range(300))),
+    "a line of 200 kB": answered("Content-Security-Policy: " + "img-src x; " * 18_000),
+    "no colon": answered("this is no header"),
+    "space in a name": answered("X Y: z", "Sp ace : z"),
+    "empty name": answered(": z"),
+    "space before a colon": answered(f"Content-Length : {len(GOOD)}", length=False),
+    "continued line": answered("X-Long: a", "\tb", "  c"),
+    "continued nothing": answered(" X: continues no line"),
+    "binary": answered("X\xff\x00: \x01\xfe"),
+    "bare line feeds": raw(b"HTTP/1.1 200 OK\nContent-Length: %d\n\n" % len(GOOD) + GOOD),
+    "bare carriage returns": answered(f"X: y\rContent-Length: {len(GOOD)}", length=False),
+    "empty line first": raw(b"\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD),
+    "no reason": answered(first="HTTP/1.1 200"),
+    "lower case": answered(first="http/1.1 200 ok"),
+    "HTTP/2 in words": answered(first="HTTP/2 200"),
+    "length twice": answered(f"Content-Length: {len(GOOD)}"),
+    "length in a list": answered(f"Content-Length: {len(GOOD)}, {len(GOOD)}", length=False),
+    "length no number": garbage(b"HTTP/1.1 200 OK\r\nContent-Length: unknown\r\n\r\n" + GOOD),
+    "length and chunks": raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: Chunked\r\n\r\n"
+        b"%x\r\n" % len(GOOD) + GOOD + b"\r\n0\r\n\r\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_what_browsers_accept(server, tmp_path, name):
+    path = f"/{quote(name)}"
+    server[path] = ACCEPTED[name]
+    for _ in range(2):  # twice: the connection is left in order
+        downloaded = one(server, path, tmp_path)
+        assert downloaded.size == len(GOOD)
+        assert (tmp_path / "file").read_bytes() == GOOD
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault", "of_host"),
+    [
+        (answered("Content-Range: bytes 0-9/99", first="HTTP/1.1 206 Part"), "incomplete: only a part", False),
+        (answered("Content-Range: bytes 5-9/10", first="HTTP/1.1 206 Part"), "incomplete: only a part", False),
+        (answered("Content-Type: text/html", first="HTTP/1.1 202 Later"), "bad-answer: HTTP 202", False),
+        (answered("Content-Length: 3"), "bad-answer: several lengths", False),
+        (raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), "bad-answer: HTTP 204", False),
+        (file(b"\x28\xb5\x2f\xfd" + bytes(40), Content_Encoding="zstd"), "bad-answer: Content-Encoding: zstd", False),
+        (file(gzip.compress(GOOD)[:-9], Content_Encoding="gzip"), "incomplete: the gzip encoding ends too", False),
+        (garbage(b"+OK POP3 ready\r\n"), "bad-answer: .*POP3", True),
+    ],
+)
+def test_what_is_odd_about_an_answer_is_said_of_the_answer(server, tmp_path, answer, fault, of_host):
+    server["/odd"] = answer
+    with pytest.raises(Fault, match=fault) as raised:
+        one(server, "/odd", tmp_path)
+    assert raised.value.of_host is of_host
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["no header at all", "X-Robots-Tag: noai"],
+        ["X-Robots-Tag : noai"],
+        ["X-Robots-Tag: noindex,", " noai"],
+        ["X Y: 1", "x-robots-tag: all", "X-ROBOTS-TAG: bot: noimageai"],
+        ["X: y\rX-Robots-Tag: noai"],
+        [*(f"X-{number}: 1" for number in range(200)), "X-Robots-Tag: noai"],
+    ],
+)
+def test_an_owners_no_is_seen_behind_whatever_comes_before_it(server, tmp_path, lines):
+    server["/no"] = answered(*lines)
+    with pytest.raises(Fault, match="opted-out"):
+        one(server, "/no", tmp_path)
+
+
+ADDRESSES = {
+    "\ufeffhttp://a.b/x\u200b\u00a0": "http://a.b/x",
+    "\x00\t http://a.b/x \r\n": "http://a.b/x",
+    "http://a.b/one\ttwo\r\nthree": "http://a.b/onetwothree",
+    "HTTP://A.B:80/X": "http://a.b/X",
+    "https:\\\\a.b\\c\\..\\d?e\\f": "https://a.b/d?e\\f",
+    "http:/a.b/x#y": "http://a.b/x",
+    "http://a.b/100%.jpg?x%20y%zz": "http://a.b/100%.jpg?x%20y%zz",
+    "http://a.b/my art/é.jpg?q='ü'": "http://a.b/my%20art/%C3%A9.jpg?q=%27%C3%BC%27",
+    "http://a.b/%2E/c/%2e%2e/d/.": "http://a.b/d/",
+    "http://bücher.test:8080": "http://xn--bcher-kva.test:8080/",
+    "http://FUẞ.test/": "http://xn--fu-hia.test/",
+    "http://日本。jp/": "http://xn--wgv71a.jp/",
+    "http://i❤.ws/": "http://xn--i-7iq.ws/",
+    "http://my_art.test./x": "http://my_art.test./x",
+    "http://0x7f.1/": "http://127.0.0.1/",
+    "http://[2001:DB8::1]:443/": "http://[2001:db8::1]:443/",
+    "http://%61.b/": "http://a.b/",
+}
+
+
+@pytest.mark.parametrize("given", ADDRESSES)
+def test_addresses_are_read_as_browsers_read_them(given):
+    assert str(parse_url(given)) == ADDRESSES[given]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "//a.b/x", "a.b/x", "ftp://a.b/", "http://", "http://a b/", "http://a.b:99999/", "http://a.b:x/", "http://[::1",
+     "http://u@a.b/", "http://1.2.3.256/", "http://1.2.3.4.5/", "http://a%zz.b/", "http://xn--ä.b/", "http://a<b/",
+     "http://a.b:" + "9" * 5000, "http://" + "9" * 5000],
+)  # fmt: skip
+def test_addresses_that_browsers_refuse(given):
+    with pytest.raises(Fault, match="bad-url"):
+        parse_url(given)
+
+
+LOCATIONS = {
+    "/é".encode(): "/%C3%A9",
+    "/été".encode("latin-1"): "/%E9t%E9",
+    b"\\x\\y": "/x/y",
+    b" /x y\t": "/x%20y",
+    b"?z": "/d/e?z",
+    b"../..": "/",
+    b"f%zz%20#top": "/d/f%zz%20",
+    b"http:g": "/d/g",
+}
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_redirects_are_read_as_browsers_read_them(location):
+    base = parse_url("http://a.b/d/e?f")
+    assert str(follow(base, location.decode("latin-1"))) == "http://a.b" + LOCATIONS[location]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_redirects_to_hosts_in_any_script(encoding):
+    location = "//bücher.test/ü".encode(encoding).decode("latin-1")
+    path = "/%C3%BC" if encoding == "utf-8" else "/%FC"
+    assert str(follow(parse_url("https://a.b/"), location)) == "https://xn--bcher-kva.test" + path
+
+
+def test_addresses_are_asked_for_exactly_and_kept_as_given(tmp_path):
+    with Server() as server:
+        asked = ["/100%.jpg?x%20y", "/caf%C3%A9/a%20b.jpg", "/deep/c.jpg", "/z.jpg"]
+        for index, target in enumerate(asked):
+            server[target] = file(jpeg(index))
+        server["/moved"] = redirect("/caf\u00e9.jpg".encode().decode("latin-1"))
+        server["/caf%C3%A9.jpg"] = file(jpeg(5))
+        base = server.url("")
+        given = [
+            f"{base}/100%.jpg?x%20y",
+            f" {base}/café/a b.jpg\n",
+            f"{base}\\deep\\x\\..\\c.jpg",
+            f"{base}/z.jpg\u200b",
+        ]
+        write_selection(tmp_path, "happy", [*given, f"{base}/moved"], 5)
+        fetch(Workspace(tmp_path), config=settings())
+        assert set(server.counts) == {*asked, "/moved", "/caf%C3%A9.jpg"}
+        assert [row["src"] for row in read(tmp_path, "happy", "train")] == [*given, f"{base}/moved"]
+        assert {row["outcome"] for row in ledger(tmp_path).values()} == {"ok"}
+        assert ledger(tmp_path)["moved"]["final_url"] == f"{base}/caf%C3%A9.jpg"
+        assert ledger(tmp_path)["z.jpg\u200b"]["final_url"] is None
+
+
+def without_family(monkeypatch, error):
+    """A machine on which no socket of IPv6 can be made or used, and a name with both kinds of address."""
+    real_lookup, real_socket = socket.getaddrinfo, socket.socket
+    tried = []
+
+    class Socket(real_socket):
+        def __init__(self, family=-1, *rest, **more):
+            if family == socket.AF_INET6 and error == errno.EAFNOSUPPORT:
+                tried.append(family)
+                raise OSError(error, "no such family")
+            super().__init__(family, *rest, **more)
+
+        def connect(self, address):
+            if self.family == socket.AF_INET6:
+                tried.append(self.family)
+                raise OSError(error, "no way there")
+            return super().connect(address)
+
+    def lookup(host, port, *rest, **more):
+        if host != "art.test":
+            return real_lookup(host, port, *rest, **more)
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]  # fmt: skip
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    return tried
+
+
+@pytest.mark.parametrize("error", [errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EPERM, errno.ETIMEDOUT])
+def test_a_host_is_reached_by_the_address_that_works(monkeypatch, tmp_path, error):
+    with Server() as server:
+        for index in range(6):
+            server[f"/{index}"] = file(jpeg(index), Connection="close")
+        tried = without_family(monkeypatch, error)
+        write_selection(tmp_path, "happy", [f"http://art.test:{server.port}/{index}" for index in range(6)], 6)
+        config = settings(limits=Limits(), threads=1)
+        assert fetch(Workspace(tmp_path), config=config).arrived == 6
+        assert len(tried) <= config.politeness.connections, "what worked is tried first from then on"
+
+
+def cookie_wall(cookie, wanted):
+    def act(exchange):
+        if wanted in exchange.headers.get("cookie", ""):
+            exchange.send(200, GOOD)
+        else:
+            exchange.send(302, b"", Location=exchange.path, Set_Cookie=cookie)
+
+    return act
+
+
+def test_cookies_live_as_long_as_one_chain_of_redirects(tmp_path):
+    with Server() as server:
+        server["/wall"] = cookie_wall("seen=1; Path=/", "seen=1")
+        server["/other"] = cookie_wall("b=2; Max-Age=3600", "b=2")
+        server["/hop"] = lambda exchange: exchange.send(302, b"", Location="/wall", Set_Cookie="hop=1")
+        server["/plain"] = file(GOOD)
+        write_selection(tmp_path, "happy", [server.url(path) for path in ("/wall", "/other", "/hop", "/plain")], 4)
+        summary = fetch(Workspace(tmp_path), config=settings(placeholder_repeats=0))
+        assert summary.arrived == 4
+        assert server.counts == {"/wall": 4, "/other": 2, "/hop": 1, "/plain": 1}
+        assert "cookie" not in server.seen["/plain"]
+
+
+@pytest.mark.parametrize("cookie", ["seen=1; Domain=elsewhere.test", "seen=1; Secure", "seen=1; Path=/elsewhere"])
+def test_a_cookie_that_is_wanted_in_vain_is_named_in_the_reason(server, tmp_path, cookie):
+    server["/vain"] = cookie_wall(cookie, "seen=1")
+    with pytest.raises(Fault, match=r"more than 5 redirects, .*cookie"):
+        one(server, "/vain", tmp_path)
+    server["/loop"] = redirect("/loop")
+    with pytest.raises(Fault) as loop:
+        one(server, "/loop", tmp_path)
+    assert "cookie" not in str(loop.value)
+
+
+def test_private_rows_are_named_with_the_way_to_allow_them(bamkit, monkeypatch, tmp_path):
+    """One public host among them: the fetch succeeds, and the hint appears all the same."""
+    real = addresses.is_public
+    monkeypatch.setattr(addresses, "is_public", lambda address: str(address) == "127.0.0.1" or real(address))
+    with Server() as server:
+        server["/a"] = file(GOOD)
+        server["/gone"] = status(404)
+        urls = [server.url("/a"), server.url("/gone"), "http://10.0.0.1/x", "http://[::1]/y", "http://0x7f000002/z"]
+        write_selection(tmp_path, "happy", urls, 5)
+        assert "--allow-private   (if the 3 pictures on" in bamkit("fetch", cwd=tmp_path).output
+        write_selection(tmp_path, "happy", urls[:2], 2)
+        assert "--allow-private" not in bamkit("fetch", cwd=tmp_path).output
