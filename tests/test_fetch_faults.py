@@ -261,12 +261,13 @@ def test_ignore_noai_fetches_what_was_left_alone(tmp_path):
         assert len(read(tmp_path, "happy", "train")) == 2
 
 
-def certificate(folder):
+def certificate(folder, name=""):
     if not shutil.which("openssl"):
         pytest.skip("openssl is needed to make a certificate")
+    named = f"DNS:{name}" if name else "IP:127.0.0.1"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+         "-addext", f"subjectAltName={named}", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
         check=True, capture_output=True,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -216,6 +216,8 @@ def _fault_of(error: BaseException, silence: float) -> Fault:
     """The fault behind an exception of requests or urllib3; `silence` is the longest silence allowed, in seconds."""
     while isinstance(error, requests.RequestException) and error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
+    if isinstance(error, requests.exceptions.InvalidProxyURL):
+        return Fault("unreachable", "the proxy that the environment names is no http or https address")
     inner: Any = error.args[-1] if error.args else error
     if isinstance(error, exceptions.ProxyError):
         return Fault("unreachable", f"through the proxy: {error.original_error}"[:200])
