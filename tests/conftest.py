@@ -10,6 +10,10 @@ from click.testing import CliRunner
 # A bug must fail a test with its traceback, not look like a tidy error.
 os.environ.setdefault("BAMKIT_DEBUG", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The servers of the tests listen on loopback: no proxy of the environment leads there.
+for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
 # Shells start background jobs with Ctrl-C ignored, and programs that the tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,13 +20,6 @@ from bamkit.curate.fetch.faults import Fault
 GOOD = jpeg(7)
 
 
-@pytest.fixture(autouse=True)
-def no_proxies_of_this_machine(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture
 def unknown_names(monkeypatch):
     """No name server: as on a cluster's nodes, only the proxy knows names. Gives the names that were looked up."""
