@@ -1,11 +1,12 @@
 """Side information of picture files, read apart from the pixels.
 
-PNG and JPEG files are taken apart into what the pixels need and what is said about them. A decoder is given the former
+PNG, JPEG and WebP files are taken apart into what the pixels need and what is said about them. A decoder is given the former
 alone, so that a wrong checksum, a broken EXIF block or megabytes of text cannot cost the picture.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import zlib
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_PROFILE = 16_000_000
 """Bytes of a decompressed colour profile or text that are read at most."""
+CANDIDATES = 64
+"""Places at which the next chunk is looked for behind one with a wrong length."""
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']\s*|>\s*)([1-8])\b")
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
@@ -39,11 +42,13 @@ class Separated:
 
 
 def separate(data: bytes) -> Separated:
-    """Take a PNG or JPEG file apart; other files come back as they are."""
+    """Take a PNG, JPEG or WebP file apart; other files come back as they are."""
     if data.startswith(PNG_SIGNATURE):
         return _separate_png(data)
     if data.startswith(b"\xff\xd8\xff"):
         return _separate_jpeg(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return _separate_webp(data)
     return Separated(data)
 
 
@@ -118,7 +123,7 @@ def _chunk_name(name: bytes) -> bool:
 def _next_chunk(data: bytes, start: int) -> int:
     """The offset of the next sound chunk that pixels need; the end of the file where there is none."""
     view, places = memoryview(data), re.compile(rb"IHDR|PLTE|tRNS|IDAT|IEND")
-    for match in places.finditer(data, start + 4):
+    for match in itertools.islice(places.finditer(data, start + 4), CANDIDATES):
         at = match.start() - 4
         if _sound(view, at, at + 12 + int.from_bytes(view[at : at + 4], "big")):
             return at
@@ -190,6 +195,29 @@ def _colour_header(marker: int, body: bytes) -> bool:
     return (marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14) or (
         marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12
     )
+
+
+def _separate_webp(data: bytes) -> Separated:
+    """All chunks but ICCP, EXIF and XMP, which the header (VP8X) then no longer announces."""
+    found, kept, at = Separated(b""), [], 12
+    while at + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        end = at + 8 + length + length % 2
+        body = data[at + 8 : at + 8 + length]
+        if kind == b"VP8X":
+            kept.append(data[at : at + 8] + bytes([body[0] & ~0x2C] if body else []) + data[at + 9 : end])
+        elif kind == b"ICCP":
+            found.profile = body
+        elif kind == b"EXIF":
+            found.exif.append(body)
+        elif kind == b"XMP ":
+            found.xmp.append(body)
+        else:
+            kept.append(data[at:end])
+        at = end
+    chunks = b"".join(kept)
+    found.data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+    return found
 
 
 def with_jpeg_end(data: bytes, padding: bytes = b"") -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
 from bamkit.common import image_metadata
 
@@ -142,14 +142,12 @@ class PictureFile:
                 detail = f"{scans:,} scans of {self.width:,} x {self.height:,} pixels"
                 raise BadPictureError("too-many-pixels", detail)
             self._lacks_end = self._data.rfind(b"\xff\xd9") < 0
-        info = self._image.info
-        exif, xmp, profile = (info.get(name) for name in ("exif", "xmp", "icc_profile"))
-        self.orientation = parts.orientation
+        exif, xmp, profile = (self._information(name) for name in ("exif", "xmp", "icc_profile"))
+        self.orientation = 1
         """How the stored picture is turned, 1 to 8 as in EXIF. (Pillow turns TIFF files itself.)"""
-        if self.format not in ("JPEG", "PNG", "TIFF"):
-            blocks = [[part] if isinstance(part, bytes) else [] for part in (exif, xmp)]
-            self.orientation = image_metadata.orientation(*blocks)
-        self.profile = parts.profile or (profile if isinstance(profile, bytes) else None)
+        if self.format != "TIFF":
+            self.orientation = image_metadata.orientation(parts.exif + exif, parts.xmp + xmp)
+        self.profile = parts.profile or (profile[0] if profile else None)
         """The embedded ICC profile."""
 
     def _open(self, data: bytes) -> Image.Image:
@@ -161,16 +159,21 @@ class PictureFile:
             raise BadPictureError("too-many-pixels", str(error)[:120], "more than 178 million pixels") from error
         except Exception as error:  # decoders raise whatever a damaged header makes them stumble over
             kinds = [kind for kind, start in SIGNATURES.items() if data.startswith(start)]
-            if isinstance(error, Image.UnidentifiedImageError):
+            if isinstance(error, UnidentifiedImageError):
                 if not kinds or (self._formats is not None and kinds[0] not in self._formats):
                     text = "not a picture of a kind that Pillow reads"
                     raise BadPictureError("not-a-picture", f"begins with {data[:16]!r}", text) from error
                 raise _broken(f"the header of the {kinds[0]} file cannot be read") from error
             raise _broken(error) from error
 
+    def _information(self, name: str) -> list[bytes]:
+        """What Pillow found beside the pixels of a file that was not taken apart."""
+        value = self._image.info.get(name)
+        return [value] if isinstance(value, bytes) else []
+
     def draft(self, width: float, height: float) -> bool:
         """Have a JPEG decoded at 1/2, 1/4 or 1/8 if at least `width` x `height` remains; whether it will be."""
-        self._image.draft(None, (int(np.ceil(width)), int(np.ceil(height))))  # type: ignore[arg-type]
+        self._image.draft(None, (int(np.ceil(width)), int(np.ceil(height))))
         return self._image.size != (self.width, self.height)
 
     @property
@@ -205,7 +208,7 @@ class PictureFile:
         size = self._image.size
         self._image = self._open(data)
         if size != self._image.size:
-            self._image.draft(None, size)  # type: ignore[arg-type]
+            self._image.draft(None, size)
 
 
 def _scans(data: bytes) -> int:
