@@ -1,7 +1,7 @@
 """Side information of picture files, read apart from the pixels.
 
-PNG, JPEG and WebP files are taken apart into what the pixels need and what is said about them. A decoder is given the former
-alone, so that a wrong checksum, a broken EXIF block or megabytes of text cannot cost the picture.
+PNG, JPEG and WebP files are taken apart into what the pixels need and what is said about them. A decoder is given the
+former alone, so that a wrong checksum, a broken EXIF block or megabytes of text cannot cost the picture.
 """
 
 from __future__ import annotations
