@@ -12,32 +12,42 @@ from typing import Any
 import click
 
 import bamkit
+from bamkit.common.console import outlive_reader, print_next
 from bamkit.common.errors import BamkitError
 
-# In the order of the work, which is also the order of `bamkit --help`.
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
-    "Choose": ("info", "sql", "index", "select", "verify", "diff", "balance"),
-    "Fetch and look": ("fetch", "check", "report", "export"),
-    "Train and judge": ("train", "translate", "judge", "evaluate", "compare"),
-}
-COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
-GAN = ("train", "translate", "judge", "evaluate", "compare")
-WHOLE_WAY = ("sample", "demo", "study")
+    "Choose": ("curate.info", "curate.sql", "curate.index", "curate.select", "curate.verify", "curate.diff",
+               "curate.balance"),
+    "Fetch and look": ("curate.fetch", "curate.check", "curate.report", "curate.export"),
+    "Train and judge": ("gan.train", "gan.translate", "gan.judge", "gan.evaluate", "gan.compare"),
+}  # fmt: skip
+"""The modules of bamkit.commands by section of `bamkit --help`, in the order of the work; each holds one `command`."""
+MODULES = {path.rpartition(".")[2]: f"bamkit.commands.{path}" for paths in SECTIONS.values() for path in paths}
+"""By name of a command, its module."""
+ERROR = 3
+"""Exit status of a mistake. 1 is kept for a command whose answer is no, and 2 is click's for a wrong option."""
 
 
 class Shown(click.ClickException):
     """A BamkitError on its way to the screen."""
 
-    def __init__(self, error: BamkitError, exit_code: int = 1) -> None:
+    exit_code = ERROR
+
+    def __init__(self, error: BamkitError) -> None:
         super().__init__(error.message)
         self.hint = error.hint
-        self.exit_code = exit_code
 
     def show(self, file: Any = None) -> None:
         click.echo(f"bamkit: {self.message}", err=True)
         if self.hint:
-            click.echo(f"  next: {self.hint}", err=True)
+            print_next(self.hint, err=True)
+
+
+class Interrupted(Shown):
+    """Ctrl-C, with what goes on from there as the hint."""
+
+    exit_code = 128 + signal.SIGINT
 
 
 def _of_the_disk(error: OSError) -> BamkitError:
@@ -51,39 +61,40 @@ class Root(click.Group):
     """Finds commands by name in bamkit.commands; shows mistakes in a line or two, tracebacks only in debug mode."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(MODULES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
+        if name not in MODULES:
             return None
-        room = "" if name in WHOLE_WAY else "gan." if name in GAN else "curate."
-        return importlib.import_module(f"bamkit.commands.{room}{name}").command
+        command: click.Command = importlib.import_module(MODULES[name]).command
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS:
+        if args and args[0] not in MODULES:
             import difflib
 
-            if near := difflib.get_close_matches(args[0], COMMANDS, 1):
+            if near := difflib.get_close_matches(args[0], MODULES, 1):
                 ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for section, names in SECTIONS.items():
-            found = [(name, self.get_command(ctx, name)) for name in names]
+        for section, paths in SECTIONS.items():
+            commands = {name: self.get_command(ctx, name) for name in (path.rpartition(".")[2] for path in paths)}
             with formatter.section(section):
-                formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in found if command])
+                rows = [(name, command.get_short_help_str(200)) for name, command in commands.items() if command]
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BamkitError as error:
             raise Shown(error) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as stop:
             # What comes with it, if anything, is what to type to go on.
             click.echo(err=True)
-            raise Shown(BamkitError("interrupted", *stop.args[:1]), 128 + signal.SIGINT) from stop
+            raise Interrupted(BamkitError("interrupted", *stop.args[:1])) from stop
         except OSError as error:
             if os.environ.get("BAMKIT_DEBUG"):
                 raise
@@ -126,14 +137,11 @@ def root(ctx: click.Context, workspace: str | None) -> None:
 
 def main() -> None:
     """The console script."""
-    # A polite kill unwinds the stack, so that temporary files go and children are told.
+    # SIGTERM unwinds the stack, so that temporary files go and children are told.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    outlive_reader()
     try:
         root(prog_name="bamkit")
-    except BrokenPipeError:
-        # `bamkit info | head`: the reader has what it wanted.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     finally:
         # At its end Python looks through every object for cycles, which takes 0.3 s after a report; all go anyway.
         gc.freeze()

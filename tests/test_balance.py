@@ -136,9 +136,9 @@ def test_the_command(tmp_path, bamkit):
 
 
 def test_the_command_says_what_is_wrong(tmp_path, bamkit):
-    assert "no selection or split 'happy'" in bamkit("balance happy scary", cwd=tmp_path, code=1).output
+    assert "no selection or split 'happy'" in bamkit("balance happy scary", cwd=tmp_path, code=3).output
     workspace = two_domains(tmp_path)
     write_selection(workspace, "few", manifest(n=30, test=0).slice(0, 10))
-    assert "two domains can be compared, and 1 are named" in bamkit("balance happy", cwd=tmp_path, code=1).output
-    assert "few has no test images" in bamkit("balance happy few --split test", cwd=tmp_path, code=1).output
-    assert "no BAM database" in bamkit("balance happy scary --db no.sqlite", cwd=tmp_path, code=1).output
+    assert "two domains can be compared, and 1 are named" in bamkit("balance happy", cwd=tmp_path, code=3).output
+    assert "few has no test images" in bamkit("balance happy few --split test", cwd=tmp_path, code=3).output
+    assert "no BAM database" in bamkit("balance happy scary --db no.sqlite", cwd=tmp_path, code=3).output

@@ -153,10 +153,10 @@ def test_the_command_exits_1_on_leakage_and_shows_the_members(tmp_path, bamkit):
 
 
 def test_what_cannot_be_checked_is_said_in_one_line(tmp_path, bamkit):
-    assert "nothing to check" in bamkit("check", cwd=tmp_path, code=1).output
-    assert "no selection or split 'hapy'" in bamkit("check hapy", cwd=tmp_path, code=1).output
+    assert "nothing to check" in bamkit("check", cwd=tmp_path, code=3).output
+    assert "no selection or split 'hapy'" in bamkit("check hapy", cwd=tmp_path, code=3).output
     two_domains(tmp_path, fetched=False)
-    assert "40 bits makes no sense" in bamkit("check --distance 40", cwd=tmp_path, code=1).output
+    assert "40 bits makes no sense" in bamkit("check --distance 40", cwd=tmp_path, code=3).output
     with pytest.raises(BamkitError, match="makes no sense"):
         check(Workspace.open(tmp_path), distance=-1)
 
@@ -172,7 +172,7 @@ def test_a_picture_that_cannot_be_decoded_is_said_in_one_line(tmp_path, bamkit):
     original = artwork(5)
     edit(workspace, "happy", "train", 0, **hashed(original))
     edit(workspace, "scary", "train", 0, **hashed(original) | {"image": {"bytes": original[:200], "path": "x.jpg"}})
-    assert "cannot be decoded" in bamkit("check", cwd=tmp_path, code=1).output
+    assert "cannot be decoded" in bamkit("check", cwd=tmp_path, code=3).output
 
 
 def test_flat_pictures_are_one_if_their_colour_is():
@@ -221,6 +221,6 @@ def test_what_to_do_about_leaks_is_said(tmp_path, bamkit):
     both = row(workspace, "happy", "train", 0)
     edit(workspace, "scary", "test", 0, mid=both["mid"], src=both["src"])
     shown = bamkit("check", cwd=tmp_path, code=1).output
-    assert "next: bamkit select ... --name scary --force --disjoint-from happy, then bamkit fetch" in shown
+    assert "next: bamkit select ... --name scary --force --disjoint-from happy\nnext: bamkit fetch\n" in shown
     assert " yes\n" in shown
     assert "next:" not in bamkit("check happy", cwd=tmp_path).output

@@ -1,6 +1,7 @@
 """The command line as a whole: help, examples, the generated reference, how mistakes are shown."""
 
 import importlib.util
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bamkit.cli import COMMANDS, root
+from bamkit.cli import MODULES, root
 from bamkit.common.workspace import Workspace
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,7 +27,7 @@ def commands():
 
 
 def test_every_promised_command_is_there():
-    assert root.list_commands(click.Context(root)) == list(COMMANDS)
+    assert root.list_commands(click.Context(root)) == list(MODULES)
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands()))
@@ -69,7 +70,7 @@ def test_help_answers_in_a_third_of_a_second():
     ],
 )
 def test_an_empty_workspace_says_what_to_type(bamkit, tmp_path, line, says, suggests):
-    output = bamkit(line, cwd=tmp_path, code=1).output
+    output = bamkit(line, cwd=tmp_path, code=3).output
     assert says in output
     assert suggests in output
     assert len(output.strip().splitlines()) <= 2, output
@@ -103,7 +104,7 @@ def test_a_strange_command_is_a_usage_error(bamkit):
 )
 def test_mistakes_in_bamkit_toml_are_named(bamkit, tmp_path, text, line, says, suggests):
     (tmp_path / "bamkit.toml").write_text(text)
-    output = bamkit(line, cwd=tmp_path, code=1).output
+    output = bamkit(line, cwd=tmp_path, code=3).output
     assert "bamkit.toml" in output
     assert says in output
     assert suggests in output
@@ -144,7 +145,7 @@ def test_a_database_may_lie_in_the_home_folder(bamkit, sample_workspace, tmp_pat
 
 def test_a_workspace_that_is_a_file(bamkit, tmp_path):
     (tmp_path / "file").write_text("x")
-    assert "a workspace is a folder" in bamkit(f"info -w {tmp_path / 'file'}", code=1).output
+    assert "a workspace is a folder" in bamkit(f"info -w {tmp_path / 'file'}", code=3).output
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), KeyboardInterrupt("bamkit demo goes on from there")])
@@ -164,7 +165,7 @@ def test_a_file_where_a_folder_belongs_is_named(monkeypatch, sample_workspace):
     (sample_workspace / "selections").write_text("x")
     words = ["-w", str(sample_workspace), "select", "--emotion", "happy", "--top", "8", "--test", "2"]
     result = CliRunner().invoke(root, words)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "selections: there is a file where bamkit needs a folder" in result.output
 
 
@@ -179,7 +180,7 @@ def test_bugs_are_one_line_too(monkeypatch, tmp_path):
     monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
     monkeypatch.setattr("bamkit.common.workspace.Workspace.database", lambda *_: 1 / 0)
     result = CliRunner().invoke(root, ["-w", str(tmp_path), "info"])
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "internal error" in result.output
     assert "BAMKIT_DEBUG" in result.output
     assert "Traceback" not in result.output
@@ -187,16 +188,40 @@ def test_bugs_are_one_line_too(monkeypatch, tmp_path):
 
 def test_broken_configuration_is_named(bamkit, tmp_path):
     (tmp_path / "bamkit.toml").write_text("size = = 3")
-    output = bamkit("info", cwd=tmp_path, code=1).output
+    output = bamkit("info", cwd=tmp_path, code=3).output
     assert "bamkit.toml is not valid TOML" in output
 
 
-def test_a_reader_that_leaves_is_no_error():
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("bamkit --help", 0),
+        ("bamkit info", 3),
+        ("bamkit info --nonsense", 2),
+        ("bamkit verify --json", 1),
+        ("bamkit sql 'select a.mid from modules a, modules b' --csv", 0),
+    ],
+)
+def test_a_reader_that_leaves_does_not_change_the_exit_status(line, status, bamkit, sample_workspace):
+    """Also where much more is printed than a pipe holds, and where errors go the same way."""
+    bamkit("select --emotion happy --top 8 --test 2 --validation 2", cwd=sample_workspace)
+    with sqlite3.connect(sample_workspace / "bam.sqlite") as database:
+        database.execute("update scores set emotion_happy = emotion_happy - 1")
+    where = sample_workspace if status != 3 else sample_workspace / "selections"
+    typed = line.replace("bamkit", f"{sys.executable} -m bamkit")
     done = subprocess.run(
-        f"{sys.executable} -m bamkit --help | head -1", shell=True, capture_output=True, text=True, check=False
-    )
-    assert "Usage" in done.stdout
+        ["bash", "-c", f"{{ {typed} 2>&1; echo $? >&3; }} 3>status | head -c 1"],
+        cwd=where, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert "Traceback" not in done.stderr
+    assert (where / "status").read_text() == f"{status}\n"
+
+
+def test_one_next_step_a_line(capsys):
+    from bamkit.common.console import print_next
+
+    print_next("bamkit report", "bamkit train   # look first")
+    assert capsys.readouterr().out == "next: bamkit report\nnext: bamkit train   # look first\n"
 
 
 def test_progress_fits_the_terminal(monkeypatch):

@@ -178,7 +178,7 @@ def test_no_file_and_a_folder(tmp_path, bamkit):
         Database.open(tmp_path / "nothing.sqlite")
     with pytest.raises(BamkitError, match="cannot be read"):
         Database.open(tmp_path)
-    shown = bamkit("info", cwd=tmp_path, code=1).output
+    shown = bamkit("info", cwd=tmp_path, code=3).output
     assert "no BAM database" in shown
     assert "bamkit sample" in shown
 

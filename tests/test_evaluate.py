@@ -130,7 +130,7 @@ def test_missing_things_are_one_line_and_the_next_command(tmp_path, prepared, ba
         evaluate(prepared[0], options=EvaluateOptions(device="nonsense"))
     with pytest.raises(BamkitError, match="give --inception"):
         evaluate(prepared[0], options=EvaluateOptions(features="inception"))
-    result = bamkit("evaluate", cwd=tmp_path / "empty", code=1)
+    result = bamkit("evaluate", cwd=tmp_path / "empty", code=3)
     assert len(result.stderr.splitlines()) == 2
 
 

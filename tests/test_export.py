@@ -249,7 +249,7 @@ def test_attribution_names_every_image(workspace, bamkit):
 
 def test_licences_that_forbid_it_stop_the_export(tmp_path, bamkit):
     write_domain(tmp_path, "happy", 0, ("cc by", "cc by-nc-nd", "", "all rights reserved", "weird"))
-    shown = bamkit("export happy --to hf --output out", cwd=tmp_path, code=1).output
+    shown = bamkit("export happy --to hf --output out", cwd=tmp_path, code=3).output
     assert "8 of 10 images may not be passed on" in shown
     assert "no derivatives" in shown
     assert "--licensed-only" in shown
@@ -358,14 +358,14 @@ def test_mistakes_get_one_line(workspace, bamkit, line, said):
     (workspace / "mine" / "file").write_text("precious")
     manifest = workspace / "selections" / "happy.parquet"
     (workspace / "selections" / "gloomy.parquet").write_bytes(manifest.read_bytes())
-    shown = bamkit(line, cwd=workspace, code=1).output
+    shown = bamkit(line, cwd=workspace, code=3).output
     assert said in shown
     assert len(shown.strip().splitlines()) <= 2
     assert (workspace / "mine" / "file").read_text() == "precious"
 
 
 def test_nothing_to_export(tmp_path, bamkit):
-    shown = bamkit("export --to hf", cwd=tmp_path, code=1).output
+    shown = bamkit("export --to hf", cwd=tmp_path, code=3).output
     assert "bamkit fetch" in shown
 
 
@@ -373,7 +373,7 @@ def test_force_replaces_an_export_and_a_failure_leaves_the_old_one(workspace, ba
     from bamkit.curate.export import formats
 
     bamkit("export happy --to hf --output out", cwd=workspace)
-    assert "is already there" in bamkit("export happy --to hf --output out", cwd=workspace, code=1).output
+    assert "is already there" in bamkit("export happy --to hf --output out", cwd=workspace, code=3).output
     before = (workspace / "out" / "README.md").read_text()
 
     def broken(*_):

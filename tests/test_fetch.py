@@ -342,7 +342,7 @@ def test_command_line(bamkit, server, ten):
 def test_mistakes_are_named(bamkit, ten, line, text):
     from bamkit.cli import root  # noqa: F401
 
-    result = bamkit(line, cwd=ten, code=1)
+    result = bamkit(line, cwd=ten, code=3)
     assert text in result.output
 
 
@@ -376,4 +376,4 @@ def test_a_damaged_shard_is_written_anew(server, ten, capsys, name):
 
 
 def test_no_selection_yet(bamkit, tmp_path):
-    assert "bamkit select" in bamkit("fetch", cwd=tmp_path, code=1).output
+    assert "bamkit select" in bamkit("fetch", cwd=tmp_path, code=3).output

@@ -119,7 +119,7 @@ def test_a_port_that_speaks_no_http_is_still_given_up(tmp_path):
 def test_a_host_that_asks_for_an_hour_is_left_alone(tmp_path, bamkit):
     with Server(default=status(429, Retry_After=3600)) as server:
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(50)], 50)
-        result = bamkit("fetch --allow-private --connections 2", cwd=tmp_path, code=1)
+        result = bamkit("fetch --allow-private --connections 2", cwd=tmp_path, code=3)
         assert "not one picture" in result.output
         assert len(server.log) <= 2
         server.default = file(GOOD)
@@ -180,7 +180,7 @@ def test_the_sample_server_that_was_not_started(tmp_path, bamkit):
     port = closed_port()
     write_selection(tmp_path, "happy", [f"http://127.0.0.1:{port}/{index}" for index in range(30)], 20)
     started = time.monotonic()
-    said = bamkit("fetch --allow-private", cwd=tmp_path, code=1).output
+    said = bamkit("fetch --allow-private", cwd=tmp_path, code=3).output
     assert time.monotonic() - started < 30  # 2.5 where nothing else runs
     assert "12 times in a row (unreachable: Connection refused): asked again after 2 s" in said
     assert "not one picture of 'happy' could be had: 30 host-down" in said

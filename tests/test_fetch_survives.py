@@ -154,7 +154,7 @@ def test_two_at_once(hundred, bamkit):
     process = begin(disturbed)
     while not server.log:
         time.sleep(0.005)
-    result = bamkit(f"fetch -w {disturbed} --allow-private", code=1)
+    result = bamkit(f"fetch -w {disturbed} --allow-private", code=3)
     assert f"another bamkit fetch (process {process.pid}) is at work" in result.output
     said, _ = process.communicate()
     assert process.returncode == 0, said
@@ -242,7 +242,7 @@ def test_a_full_disk_stops_clearly_and_is_gone_on_from(tmp_path, folder):
         lines = [json.loads(line) for line in run.stdout.splitlines()]
         assert len(lines) == 3, run.stderr
         code, _, said = lines[0]
-        assert code == 1
+        assert code == 3
         assert "the disk is full" in said
         assert "Traceback" not in said
         intact, known = lines[1]

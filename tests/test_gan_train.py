@@ -109,7 +109,7 @@ def test_two_splits_need_no_names(workspace, bamkit):
     assert loaded["step"] == 8
     done = bamkit("train --resume --steps 3", cwd=workspace.root)
     assert "8 of 3 steps are done: nothing is left to do; --steps 16 would go on" in done.output
-    again = bamkit(f"{BASE} --steps 8", cwd=workspace.root, code=1)
+    again = bamkit(f"{BASE} --steps 8", cwd=workspace.root, code=3)
     assert "there is a run" in again.output
     assert "--resume" in again.output
 
@@ -129,7 +129,7 @@ def test_two_folders_of_pictures(tmp_path, bamkit):
 
 def test_what_bad_input_gets(tmp_path, bamkit, monkeypatch):
     def refused(line, *words):
-        result = bamkit(line, cwd=tmp_path, code=1)
+        result = bamkit(line, cwd=tmp_path, code=3)
         assert len(result.output.strip().splitlines()) <= 3, result.output
         for word in words:
             assert word in result.output, result.output
@@ -160,7 +160,7 @@ def test_what_bad_input_gets(tmp_path, bamkit, monkeypatch):
 def test_domains_that_share_pictures_are_refused(tmp_path, bamkit):
     gan_parts.make_split(tmp_path, "happy", counts=(4, 1, 1), first_mid=100)
     gan_parts.make_split(tmp_path, "scary", counts=(4, 1, 1), first_mid=103)
-    result = bamkit(f"{BASE} --steps 2", cwd=tmp_path, code=1)
+    result = bamkit(f"{BASE} --steps 2", cwd=tmp_path, code=3)
     assert "share 3 pictures (mid:103" in result.output
     assert "--disjoint-from happy" in result.output
     bamkit(f"{BASE} --steps 1 --allow-shared", cwd=tmp_path)
@@ -170,7 +170,7 @@ def test_domains_that_share_pictures_are_refused(tmp_path, bamkit):
 
     gan_parts.make_split(tmp_path, "happy", counts=(4, 1, 1), first_mid=100, change=same_file)
     gan_parts.make_split(tmp_path, "scary", counts=(4, 1, 1), first_mid=900, change=same_file)
-    assert "share 1 picture (mid:904)" in bamkit(BASE, cwd=tmp_path, code=1).output
+    assert "share 1 picture (mid:904)" in bamkit(BASE, cwd=tmp_path, code=3).output
 
 
 def test_kill_and_resume_give_bit_identical_losses(workspace):
@@ -250,12 +250,12 @@ def test_last_best_and_every_kth_checkpoint_are_kept(workspace):
 
 def test_checkpoint_of_another_width_is_refused(workspace, bamkit):
     run = direct(workspace, steps=2).run
-    refused = bamkit(f"-w {workspace.root} train --resume --name run --width 8", code=1)
+    refused = bamkit(f"-w {workspace.root} train --resume --name run --width 8", code=3)
     assert "width 4, not 8" in refused.output
     about = json.loads((run / "run.json").read_text())
     about["config"]["width"] = 8
     (run / "run.json").write_text(json.dumps(about))
-    refused = bamkit(f"-w {workspace.root} train --resume --name run --steps 4 --device cpu", code=1)
+    refused = bamkit(f"-w {workspace.root} train --resume --name run --steps 4 --device cpu", code=3)
     assert "another width" in refused.output
     state = checkpoint.read(checkpoint.path_of(run, 2))
     state["config"]["blocks"] = 3

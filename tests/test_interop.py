@@ -225,7 +225,7 @@ def test_cyclegan_files_load_in_stock_layers(tmp_path, bamkit):
         judge.load_state_dict(torch.load(out / f"latest_net_D_{letter}.pth", weights_only=True))
     card = json.loads((out / "bamkit-export.json").read_text())
     assert card["networks"]["happy-to-scary"]["weights"] == weights_id(nets["a_to_b"])
-    assert "is already there" in bamkit("export happy-scary --to cyclegan", cwd=tmp_path, code=1).output
+    assert "is already there" in bamkit("export happy-scary --to cyclegan", cwd=tmp_path, code=3).output
     bamkit("export happy-scary --to cyclegan --force", cwd=tmp_path)
 
 
@@ -299,7 +299,7 @@ def test_a_missing_package_is_named(tmp_path, bamkit, monkeypatch, package):
     make_run(tmp_path)
     for name in ("onnx", "safetensors", "safetensors.torch"):
         monkeypatch.setitem(sys.modules, name, None)
-    shown = bamkit(f"export happy-scary --to {package}", cwd=tmp_path, code=1).output
+    shown = bamkit(f"export happy-scary --to {package}", cwd=tmp_path, code=3).output
     assert "pip install" in shown
 
 
@@ -344,15 +344,15 @@ def test_two_public_generators_become_a_run(tmp_path, bamkit):
     Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
     bamkit("translate horses --input red.png --direction zebra-to-horse --output out", cwd=tmp_path)
     assert (tmp_path / "out" / "zebra-to-horse" / "red.png").is_file()
-    again = bamkit("export checkpoints/horse2zebra --to run --name horses", cwd=tmp_path, code=1)
+    again = bamkit("export checkpoints/horse2zebra --to run --name horses", cwd=tmp_path, code=3)
     assert "is already there" in again.output
 
 
 def test_a_run_needs_both_generators(tmp_path, bamkit):
     torch.save(stock_resnet(4, 1).state_dict(), tmp_path / "latest_net_G.pth")
-    shown = bamkit("export latest_net_G.pth --to run --name x", cwd=tmp_path, code=1).output
+    shown = bamkit("export latest_net_G.pth --to run --name x", cwd=tmp_path, code=3).output
     assert "found latest_net_G.pth" in shown
     assert "bamkit translate --weights" in shown
     torch.save(stock_resnet(4, 2).state_dict(), tmp_path / "latest_net_G_B.pth")
-    shown = bamkit("export latest_net_G.pth latest_net_G_B.pth --to run --name x", cwd=tmp_path, code=1).output
+    shown = bamkit("export latest_net_G.pth latest_net_G_B.pth --to run --name x", cwd=tmp_path, code=3).output
     assert "networks of different sizes" in shown

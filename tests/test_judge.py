@@ -247,7 +247,7 @@ def test_mistakes_are_named(tmp_path, judged, bamkit):
     for wrong in ({"epochs": 0}, {"size": 8}, {"finetune": True}, {"learning_rate": 0}):
         with pytest.raises(BamkitError):
             JudgeConfig(**wrong)
-    assert "judge" in bamkit("judge train", cwd=tmp_path, code=1).stderr
+    assert "judge" in bamkit("judge train", cwd=tmp_path, code=3).stderr
 
 
 def test_damaged_judges_are_refused(judged, tmp_path):

@@ -173,13 +173,13 @@ def test_splits_without_selection_or_database(tmp_path):
 
 
 def test_nothing_there_is_said_in_one_line(tmp_path, bamkit):
-    result = bamkit("report", cwd=tmp_path, code=1)
+    result = bamkit("report", cwd=tmp_path, code=3)
     assert "no BAM database" in result.output
     assert "Traceback" not in result.output
-    assert "nothing to report on" in bamkit("report --no-database", cwd=tmp_path, code=1).output
+    assert "nothing to report on" in bamkit("report --no-database", cwd=tmp_path, code=3).output
     two_domains(tmp_path, fetched=False)
-    assert "no selection or split 'hapy'" in bamkit("report hapy", cwd=tmp_path, code=1).output
-    assert "no BAM database at elsewhere.sqlite" in bamkit("report --db elsewhere.sqlite", cwd=tmp_path, code=1).output
+    assert "no selection or split 'hapy'" in bamkit("report hapy", cwd=tmp_path, code=3).output
+    assert "no BAM database at elsewhere.sqlite" in bamkit("report --db elsewhere.sqlite", cwd=tmp_path, code=3).output
 
 
 def test_a_domain_without_labels_or_scores_still_reports(tmp_path):

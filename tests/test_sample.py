@@ -333,7 +333,7 @@ def test_the_command_makes_a_workspace_and_says_what_comes_next(bamkit, tmp_path
     assert "bamkit sample try --serve" in result.output
     assert "bamkit select --emotion happy --top 37" in result.output
     assert sample_of(tmp_path / "try")[:3] == (0, 300, 9123)
-    again = bamkit("sample try", cwd=tmp_path, code=1)
+    again = bamkit("sample try", cwd=tmp_path, code=3)
     assert "already there" in again.output
     assert "--force" in again.output
 
@@ -341,7 +341,7 @@ def test_the_command_makes_a_workspace_and_says_what_comes_next(bamkit, tmp_path
 @pytest.mark.parametrize("options", ["--rows 400", "--seed 3", "--port 9124"])
 def test_the_command_does_not_serve_another_sample_than_asked_for(bamkit, tmp_path, options):
     make_sample(tmp_path / "try", 300, port=9123)
-    result = bamkit(f"sample try --serve {options}", cwd=tmp_path, code=1)
+    result = bamkit(f"sample try --serve {options}", cwd=tmp_path, code=3)
     assert "was made with" in result.output
     assert "--force" in result.output
 
@@ -379,7 +379,7 @@ def test_commands_shown_can_be_pasted_whatever_the_folder_is_called(bamkit, tmp_
     output = bamkit(["sample", "mein Gemälde", "--rows", "40"], cwd=tmp_path).output
     assert "bamkit sample 'mein Gemälde' --serve" in output
     assert "cd 'mein Gemälde'" in output
-    assert "'mein Gemälde' --serve" in bamkit(["sample", "mein Gemälde", "--rows", "40"], cwd=tmp_path, code=1).output
+    assert "'mein Gemälde' --serve" in bamkit(["sample", "mein Gemälde", "--rows", "40"], cwd=tmp_path, code=3).output
 
 
 def test_a_wrong_share_of_faults_makes_no_sample(bamkit, tmp_path):

@@ -279,12 +279,12 @@ def test_select_from_the_command_line(bam, tmp_path, bamkit):
     shown = bamkit(line, cwd=tmp_path).output
     assert "selections/happy.parquet: 53 images" in shown
     assert "bamkit fetch" in shown
-    refused = bamkit(line, code=1).output
+    refused = bamkit(line, code=3).output
     assert "already there" in refused
     assert "--force" in refused
     bamkit(line + " --force")
-    assert "did you mean happy" in bamkit("select --emotion hapy", code=1).output
-    assert "contradict" in bamkit("select --emotion happy --with cat --without cat", code=1).output
+    assert "did you mean happy" in bamkit("select --emotion hapy", code=3).output
+    assert "contradict" in bamkit("select --emotion happy --with cat --without cat", code=3).output
     explained = bamkit("select --emotion happy --with cat --no-mature --explain").output
     assert "ORDER BY" in explained
     assert "--with content_cat:positive" in explained

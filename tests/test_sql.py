@@ -103,8 +103,8 @@ def test_table_csv_and_json(bam, bamkit, monkeypatch):
     values = json.loads(bamkit(["sql", statement, "--json", "--limit", "3"]).output)
     assert [str(row["mid"]) for row in values] == [row[0] for row in rows[1:4]]
     assert bamkit(["sql", "select mid, src from modules where 0"]).output.split() == ["mid", "src"]
-    assert "refused" in bamkit(["sql", "drop table scores"], code=1).output
-    bamkit(["sql", statement, "--csv", "--json"], code=1)
+    assert "refused" in bamkit(["sql", "drop table scores"], code=3).output
+    bamkit(["sql", statement, "--csv", "--json"], code=3)
 
 
 def test_through_sqlalchemy(bam):

@@ -58,7 +58,7 @@ def test_a_study_killed_at_every_step_goes_on(sample_factory):
     for words in ("Score distributions", "Examples by rank", "A rehearsal", "Successes", "Failures"):
         assert words in page
     other = subprocess.run([*command()[:4], "--scale", "0.1"], cwd=workspace, capture_output=True, text=True)
-    assert other.returncode == 1
+    assert other.returncode == 3
     assert "was begun here with other settings: bamkit study --scale 0.04 --preset quick" in other.stderr
 
 

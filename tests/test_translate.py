@@ -135,7 +135,7 @@ def test_a_translation_is_the_networks_output_on_the_split_picture(workspace, ba
 
 def test_nothing_is_left_where_nothing_was_made(workspace, bamkit):
     (workspace / "broken.jpg").write_text("no picture")
-    bamkit("translate --input broken.jpg --output out", cwd=workspace, code=1)
+    bamkit("translate --input broken.jpg --output out", cwd=workspace, code=3)
     assert not (workspace / "out").exists()
 
 
@@ -169,7 +169,7 @@ def test_another_split_lies_beside_the_test_pictures(workspace, bamkit):
 def test_another_checkpoint_does_not_replace_without_force(workspace, bamkit):
     bamkit("translate", cwd=workspace)
     write_run(workspace, step=9, seed=5)
-    shown = bamkit("translate", cwd=workspace, code=1).output
+    shown = bamkit("translate", cwd=workspace, code=3).output
     assert "holds other translations (checkpoint step-00000007, test)" in shown
     assert "--force" in shown
     bamkit("translate --force", cwd=workspace)
@@ -195,7 +195,7 @@ def test_files_folders_and_a_list(workspace, bamkit, monkeypatch):
         ("pictures/a.jpg", None, 45, 31),
         ("pictures/deep/a.PNG", None, 9, 17),
     ]
-    assert "is not empty" in bamkit("translate --input pictures --output out", cwd=workspace, code=1).output
+    assert "is not empty" in bamkit("translate --input pictures --output out", cwd=workspace, code=3).output
     listed = "pictures/a.jpg\n\nhttp://127.0.0.1/x.jpg\nnowhere.png\n"
     done = subprocess.run(
         [sys.executable, "-m", "bamkit", "translate", "--input", "-", "--output", "out2", "--direction", "b-to-a"],
@@ -236,7 +236,7 @@ def test_a_split_is_seen_at_the_size_the_run_was_trained_at(workspace, bamkit):
     bamkit("translate --direction a-to-b", cwd=workspace)
     table = workspace / "translations/happy-scary/translations.parquet"
     assert set(pq.read_table(table)["width"].to_pylist()) == {48}
-    assert "holds other translations" in bamkit("translate --size own --direction a-to-b", cwd=workspace, code=1).output
+    assert "holds other translations" in bamkit("translate --size own --direction a-to-b", cwd=workspace, code=3).output
     bamkit("translate --size own --direction a-to-b --force", cwd=workspace)
     assert set(pq.read_table(table)["width"].to_pylist()) == {24}
     Image.fromarray(picture(20, 60)).save(workspace / "wide.png")
@@ -314,13 +314,13 @@ def test_mistakes_get_one_line(workspace, bamkit, line, said):
     (workspace / "empty").mkdir()
     (workspace / "broken.jpg").write_bytes(b"no picture")
     Image.fromarray(picture(16, 16)).save(workspace / "cat.png")
-    shown = bamkit(line, cwd=workspace, code=1).output
+    shown = bamkit(line, cwd=workspace, code=3).output
     assert said in shown
     assert len(shown.strip().splitlines()) <= 2
 
 
 def test_no_run_names_the_next_command(tmp_path, bamkit):
-    shown = bamkit("translate", cwd=tmp_path, code=1).output
+    shown = bamkit("translate", cwd=tmp_path, code=3).output
     assert "there is no run" in shown
     assert "next: bamkit train" in shown
 
@@ -328,7 +328,7 @@ def test_no_run_names_the_next_command(tmp_path, bamkit):
 def test_a_damaged_split_is_named(workspace, bamkit):
     path = workspace / "splits/happy/test-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    assert "is not a readable" in bamkit("translate", cwd=workspace, code=1).output
+    assert "is not a readable" in bamkit("translate", cwd=workspace, code=3).output
 
 
 def test_a_users_picture_in_the_way_is_not_replaced(workspace, bamkit):
@@ -336,7 +336,7 @@ def test_a_users_picture_in_the_way_is_not_replaced(workspace, bamkit):
     mine.parent.mkdir(parents=True)
     Image.fromarray(picture(9, 9)).save(mine)
     before = mine.read_bytes()
-    assert "was not made by bamkit" in bamkit("translate", cwd=workspace, code=1).output
+    assert "was not made by bamkit" in bamkit("translate", cwd=workspace, code=3).output
     assert mine.read_bytes() == before
 
 

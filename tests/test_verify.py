@@ -152,6 +152,6 @@ def test_diff_from_the_command_line(world, bamkit):
     assert len(values["added"]) == 30
     assert [row["attribute"] for row in values["attributes"]] == list(ATTRIBUTES)
     assert "the selections are the same" in bamkit("diff happy happy").output
-    assert "no selection 'hapy'" in bamkit("diff happy hapy", code=1).output
+    assert "no selection 'hapy'" in bamkit("diff happy hapy", code=3).output
     with pytest.raises(BamkitError, match="no split 'dev'"):
         diff_named(workspace, "happy", "scary", "dev")

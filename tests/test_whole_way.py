@@ -32,13 +32,13 @@ def test_select(bamkit, workspace):
     table = pq.read_table(workspace / "selections" / "happy.parquet")
     assert table.schema.remove_metadata().equals(selection_schema())
     assert table["rank"].to_pylist() == list(range(1, table.num_rows + 1))
-    again = bamkit("select --emotion happy --top 20 --test 4", cwd=workspace, code=1).output
+    again = bamkit("select --emotion happy --top 20 --test 4", cwd=workspace, code=3).output
     assert "already" in again
     assert "--force" in again
 
 
 def test_training_before_fetching_says_what_to_type(bamkit, workspace):
-    assert "bamkit fetch" in bamkit("train", cwd=workspace, code=1).output
+    assert "bamkit fetch" in bamkit("train", cwd=workspace, code=3).output
 
 
 def test_fetch(bamkit, workspace, sample_server):

@@ -59,8 +59,8 @@ def test_defaults_come_from_the_file_then_the_environment_then_the_line(tmp_path
     def probe(workspace, some_size):
         click.echo(f"{workspace.root} {some_size}")
 
-    monkeypatch.setitem(sys.modules, "bamkit.commands.curate.probe", type("M", (), {"command": probe}))
-    monkeypatch.setattr("bamkit.cli.COMMANDS", ("probe",))
+    monkeypatch.setitem(sys.modules, "probe", type("M", (), {"command": probe}))
+    monkeypatch.setattr("bamkit.cli.MODULES", {"probe": "probe"})
     from click.testing import CliRunner
 
     def run(*words, **env):

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bamkit.commands.options import example, force_option
+from bamkit.common.console import print_next
 
 
 @click.command(
@@ -73,15 +74,13 @@ def command(
         return
     place = shlex.quote(str(directory))
     top = 1000 if rows >= 5000 else max(1, rows // 8)
-    click.echo(
-        "next, in a second terminal, the server that paints its pictures:\n"
-        f"  bamkit sample {place} --serve\n"
-        "and here:\n"
-        f"  cd {place}\n"
-        "  bamkit info\n"
-        f"  bamkit select --emotion happy --top {top}\n"
-        f"  bamkit select --emotion scary --top {top}\n"
-        "  bamkit fetch"
+    print_next(
+        f"bamkit sample {place} --serve   # in a second terminal: the server that paints its pictures",
+        f"cd {place}",
+        "bamkit info",
+        f"bamkit select --emotion happy --top {top}",
+        f"bamkit select --emotion scary --top {top}",
+        "bamkit fetch",
     )
 
 

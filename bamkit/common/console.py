@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +34,45 @@ def cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def print_next(*commands: str, err: bool = False) -> None:
+    """Print what to type next, one command a line; a remark stands behind a `#`."""
+    for command in commands:
+        click.echo(f"next: {command}", err=err)
+
+
+class _Pipe(io.FileIO):
+    """Standard output whose reader may leave."""
+
+    left = False
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            _Pipe.left = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+def outlive_reader() -> None:
+    """From now on what is printed after the reader has left (`| head`) is dropped, and the command goes on.
+
+    So it ends as it would have ended: with the same files and the same exit status.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.flush()
+            buffer = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
+            lines = name == "stderr"
+            setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=lines))
+
+
+def reader_left() -> bool:
+    """Whether nobody reads what is printed any more."""
+    return _Pipe.left
 
 
 def print_json(value: Any) -> None:

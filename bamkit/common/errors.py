@@ -4,7 +4,7 @@
 class BamkitError(Exception):
     """A mistake a user can mend: what is wrong and where (`message`), and the next command to type (`hint`).
 
-    The command line prints both on one line each and exits 1. Programming errors raise ordinary exceptions instead.
+    The command line prints each on a line and exits with status 3. Programming errors raise ordinary exceptions.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:

@@ -41,7 +41,7 @@ def command(
     fetched are checked without their pictures. Without names, selections for the same emotion may share images: they
     are alternatives. To check two of them against each other, name them.
     """
-    from bamkit.common.console import print_json, print_table
+    from bamkit.common.console import print_json, print_next, print_table
     from bamkit.curate.audit.leaks import check
 
     found = check(workspace, names, by_project=group_by == "project", distance=distance)
@@ -64,8 +64,7 @@ def command(
         if len(found.leaks) > 10:
             click.echo(f"  ... {len(found.leaks) - 10:,} more: --json lists them all, --page shows them")
         click.echo("no leakage" if found.clean else f"leakage: {len(found.leaks):,} found")
-        if found.advice():
-            click.echo(f"next: {found.advice()}")
+        print_next(*found.advice())
         if written:
             click.echo(f"open {written}")
     context.exit(0 if found.clean else 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bamkit.commands.options import example, force_option, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 
@@ -157,4 +157,5 @@ def _import(workspace: Workspace, names: tuple[str, ...], name: str | None, doma
     if len(pair) != 2 or not all(pair) or pair[0] == pair[1]:
         raise BamkitError(f"--domains {domains!r} does not name two domains", "--domains happy,scary")
     run = interop.import_public([Path(one) for one in names], workspace.run(name), (pair[0], pair[1]), force)
-    click.echo(f"{run}\nnext: bamkit translate {name} --input PICTURES")
+    click.echo(str(run))
+    print_next(f"bamkit translate {name} --input PICTURES")

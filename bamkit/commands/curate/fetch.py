@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from bamkit.commands.options import example, json_option, pass_workspace
+from bamkit.common.console import print_next
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace, is_judges
 
@@ -95,8 +95,7 @@ def command(workspace: Workspace, names: tuple[str, ...], as_json: bool, **optio
     try:
         summary = fetch(workspace, names, config)
     except KeyboardInterrupt:
-        click.echo("bamkit: interrupted; what has arrived is kept\n  next: bamkit fetch goes on from there", err=True)
-        sys.exit(130)
+        raise KeyboardInterrupt("bamkit fetch   # what has arrived is kept") from None
     if as_json:
         from bamkit.common.console import print_json
 
@@ -175,6 +174,6 @@ def _print_next(summary: Any) -> None:
         )
     passing = [name for name, row in reasons.items() if row["ask again?"] == "yes" and name != "host-down"]
     if passing:
-        click.echo(f"  next: bamkit fetch --retry-failed {','.join(passing)}   (these may pass)")
+        print_next(f"bamkit fetch --retry-failed {','.join(passing)}   # these may pass")
     judged = all(is_judges(one.name) for one in summary.selections)
-    click.echo("  next: bamkit judge train" if judged else "  next: bamkit report, then bamkit train")
+    print_next(*(["bamkit judge train"] if judged else ["bamkit report", "bamkit train"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bamkit.commands.options import database_option, example, force_option, json_option, pass_workspace
-from bamkit.common.console import print_json
+from bamkit.common.console import print_json, print_next
 from bamkit.common.workspace import Workspace
 
 
@@ -32,4 +32,4 @@ def command(workspace: Workspace, db: str | None, force: bool, as_json: bool) ->
         return
     state = "built" if built else "up to date"
     click.echo(f"{index.path}: {state}, {index.about['counts']['scored']:,} images, {size(length)}")
-    click.echo("next: bamkit info, bamkit report")
+    print_next("bamkit info", "bamkit report")

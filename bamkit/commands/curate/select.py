@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bamkit.commands.options import database_option, example, force_option, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace
 
 
@@ -113,4 +113,4 @@ def command(
     for note in selection.notes:
         click.echo(f"note: {note}")
     click.echo(f"{path}: {len(selection.table):,} images, selection_id {selection.selection_id}")
-    click.echo("next: bamkit fetch")
+    print_next("bamkit fetch")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import sys
-from itertools import islice
+from itertools import islice, takewhile
 
 import click
 
 from bamkit.commands.options import database_option, example, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_table, reader_left
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 
@@ -40,7 +40,8 @@ def command(
         if as_csv:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(result.columns)
-            writer.writerows([readable(value) for value in row] for row in islice(result.rows, limit))
+            rows = takewhile(lambda _: not reader_left(), islice(result.rows, limit))
+            writer.writerows([readable(value) for value in row] for row in rows)
         elif as_json:
             print_json(list(islice(result.dicts(), limit)))
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bamkit.commands.options import example, force_option, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace
 
 FILE = click.Path(path_type=Path)
@@ -128,7 +128,7 @@ def _make_study(workspace: Workspace, run: str | None, settings: dict[str, Any],
     click.echo(f"{study.trials} pairs in study {study.study_id}")
     click.echo(f"give this page to the raters:  {study.page}")
     click.echo(f"keep this to yourself:         {study.key}")
-    click.echo(f"then: bamkit evaluate {study.run} --answers FOLDER-OF-CSV-FILES")
+    print_next(f"bamkit evaluate {study.run} --answers FOLDER-OF-CSV-FILES")
 
 
 def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], as_json: bool) -> None:

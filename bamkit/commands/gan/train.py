@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bamkit.commands.options import example, force_option, pass_workspace, settings_options
+from bamkit.common.console import print_next
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import settings
@@ -69,11 +70,12 @@ def command(
         return
     again = f"bamkit train --resume --name {result.run.name}"
     if result.stopped:
-        click.echo(f"stopped after step {result.step:,} of {result.total:,}; a checkpoint is written. Go on: {again}")
+        click.echo(f"stopped after step {result.step:,} of {result.total:,}; a checkpoint is written")
+        print_next(again)
         sys.exit(128 + result.stopped)
     chosen = f", best by validation after step {result.best:,}" if result.best else ""
     click.echo(f"{result.run}: {result.step:,} steps in {result.duration}{chosen}")
     for what in ("index.html", "samples", "metrics.csv"):
         if (result.run / what).exists():
             click.echo(f"  {result.run / what}")
-    click.echo(f"next: bamkit translate {result.run.name}")
+    print_next(f"bamkit translate {result.run.name}")

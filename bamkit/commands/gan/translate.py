@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bamkit.commands.options import example, force_option, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration
 from bamkit.common.workspace import Workspace
@@ -158,4 +158,4 @@ def command(
     click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")
     if not inputs and output is None:
         name = result.output.name
-        click.echo(f"next: bamkit evaluate {name}" + ("" if split == "test" else f" --split {split}"))
+        print_next(f"bamkit evaluate {name}" + ("" if split == "test" else f" --split {split}"))

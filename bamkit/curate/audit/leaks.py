@@ -122,13 +122,16 @@ class Check:
             for kind, a, b in order
         ]
 
-    def advice(self) -> str:
-        """What to type against the leaks; "" where there are none."""
+    def advice(self) -> list[str]:
+        """What to type against the leaks, a command an entry."""
         if self.clean:
-            return ""
+            return []
         kinds = {cluster.kind for cluster in self.leaks}
         if not kinds & {"mid", "src", "project"}:
-            return "bamkit check --page shows them; bamkit select --group-by project keeps most look-alikes together"
+            return [
+                "bamkit check --page   # shows them",
+                "bamkit select ... --group-by project   # keeps most look-alikes together",
+            ]
         pairs = [
             pair for cluster in self.leaks for pair in cluster.borders if cluster.kind in ("mid", "src", "project")
         ]
@@ -136,7 +139,7 @@ class Check:
         again = f"bamkit select ... --name {_domain((across or pairs[0])[1])} --force"
         again += f" --disjoint-from {_domain(across[0])}" if across else ""
         again += " --group-by project" if "project" in kinds else ""
-        return f"{again}, then bamkit fetch"
+        return [again, "bamkit fetch"]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
