@@ -30,7 +30,7 @@ def seeded():
 def bamkit(monkeypatch):
     """`bamkit("select --emotion happy", cwd=workspace)` runs the command in this process and gives click's result.
 
-    `code` is the exit status that is expected; pass None to accept any.
+    `code` is the exit status that is expected: 3 for a mistake (docs/workspace.md); pass None to accept any.
     """
     import shlex
 
@@ -43,7 +43,7 @@ def bamkit(monkeypatch):
         result = CliRunner().invoke(root, words, prog_name="bamkit", catch_exceptions=True)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        assert code is None or result.exit_code == code, result.output
+        assert code is None or result.exit_code == code, f"exit status {result.exit_code}\n{result.output}"
         return result
 
     return run

@@ -210,7 +210,7 @@ def test_a_hash_that_is_none_is_said_in_one_line(tmp_path, bamkit, wrong):
     workspace = two_domains(tmp_path)
     edit(workspace, "happy", "test", 1, phash=wrong)
     mid = row(workspace, "happy", "test", 1)["mid"]
-    shown = bamkit("check", cwd=tmp_path, code=1).output
+    shown = bamkit("check", cwd=tmp_path, code=3).output
     assert f"happy/test, image {mid}: {wrong!r} is no perceptual hash" in shown
     assert "delete splits/happy, and bamkit fetch happy builds it anew" in shown
     assert len(shown.splitlines()) == 2

@@ -349,7 +349,7 @@ def test_mistakes_are_named(bamkit, ten, line, text):
 def test_the_next_step_of_a_judges_pictures(bamkit, server, ten):
     write_selection(ten, "judge-happy", [server.url(f"/{index}.jpg") for index in range(10)], 8)
     assert "next: bamkit judge train" in bamkit("fetch judge-happy --allow-private --size 48", cwd=ten).output
-    assert "next: bamkit report, then bamkit train" in bamkit("fetch --allow-private --size 48", cwd=ten).output
+    assert "next: bamkit report\nnext: bamkit train\n" in bamkit("fetch --allow-private --size 48", cwd=ten).output
 
 
 def test_choices_are_those_of_the_settings(bamkit, ten):

@@ -144,6 +144,7 @@ def test_what_bad_input_gets(tmp_path, bamkit, monkeypatch):
     refused(f"{BASE} --crop 64", "64 px does not fit into pictures of 32 px", "--crop 28")
     refused(f"{BASE} --crop 30 --size 32", "multiple of 4", "--crop 28")
     refused(f"{BASE} --size 20", "too small")
+    assert "1.5 is not in the range" in bamkit(f"{BASE} --ema 1.5", cwd=tmp_path, code=2).output
     refused(f"{BASE} --resume", "no run to resume")
     if not torch.cuda.is_available():
         refused("train --device cuda", "no CUDA device", "--device cpu")
