@@ -175,7 +175,7 @@ def pss(pid: int) -> float:
 
 def manifest(path: Path, urls: list[str]) -> None:
     from bamkit.common.contract import ATTRIBUTES, selection_schema
-    from bamkit.common.provenance import write_table
+    from bamkit.common.shards import write_table
 
     table = {name: [None] * len(urls) for name in selection_schema().names}
     table |= {"mid": list(range(len(urls))), "src": urls, "rank": list(range(1, len(urls) + 1))}

@@ -8,7 +8,7 @@ import pyarrow as pa
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES, LABELS, missing_schema, selection_schema, split_schema
-from bamkit.common.provenance import write_table
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
 
 LICENSES = ["cc by", "cc by-nc", "cc by-nc-nd", "all rights reserved"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES, split_schema, translation_schema
-from bamkit.common.provenance import write_table
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
 
 SIZE = 48

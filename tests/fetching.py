@@ -10,7 +10,8 @@ import pyarrow as pa
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES, selection_schema
-from bamkit.common.provenance import digest, write_table
+from bamkit.common.provenance import digest
+from bamkit.common.shards import write_table
 
 
 def write_selection(

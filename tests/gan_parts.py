@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from bamkit.common import contract, provenance
+from bamkit.common import contract, shards
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train.networks.cyclegan import convolutions
 from bamkit.gan.train.settings import TrainConfig
@@ -58,7 +58,7 @@ def make_split(root, name, counts=(8, 2, 6), side=32, first_mid=None, change=Non
         about = {"kind": "split", "name": name, "split": split, "split_id": f"id-{name}", "selection_id": "s"}
         table = pa.Table.from_pylist(rows, schema=schema)
         path = root / "splits" / name / f"{split}-00000-of-00001.parquet"
-        provenance.write_table(table, path, about, row_group_size=3)
+        shards.write_table(table, path, about, row_group_size=3)
 
 
 def make_workspace(root, **options):

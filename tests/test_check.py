@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import alike
-from bamkit.common.provenance import read_about, write_table
+from bamkit.common.shards import read_about, write_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.similarity import fingerprint

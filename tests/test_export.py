@@ -13,10 +13,11 @@ from PIL import Image
 
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import write_table
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
-from bamkit.curate.export import ExportConfig, export
 from bamkit.curate.export.licences import licence
+from bamkit.curate.export.run import export
+from bamkit.curate.export.settings import ExportSettings
 
 FREE = ("cc by", "cc by-nc", "cc0", "cc by-sa")
 
@@ -190,7 +191,7 @@ def test_csv_of_a_split_and_of_a_selection(workspace, bamkit):
 @pytest.mark.parametrize("to", ["cyclegan", "imagefolder", "webdataset", "csv", "hf"])
 def test_same_input_same_bytes(workspace, to):
     for name in ("one", "two"):
-        export(Workspace.open(workspace), ["happy", "scary"], workspace / name, ExportConfig(to))
+        export(Workspace.open(workspace), ["happy", "scary"], workspace / name, ExportSettings(to))
     files = [path for path in (workspace / "one").rglob("*") if path.is_file()]
     assert len(files) > 4
     for path in files:
@@ -381,7 +382,7 @@ def test_force_replaces_an_export_and_a_failure_leaves_the_old_one(workspace, ba
 
     monkeypatch.setitem(formats.WRITERS, "csv", broken)
     with pytest.raises(OSError, match="No space"):
-        export(Workspace.open(workspace), ["happy"], workspace / "out", ExportConfig("csv"), force=True)
+        export(Workspace.open(workspace), ["happy"], workspace / "out", ExportSettings("csv"), force=True)
     assert (workspace / "out" / "README.md").read_text() == before
     assert not list(workspace.glob(".*.partial"))
     bamkit("export scary --to imagefolder --output out --force", cwd=workspace)
@@ -396,7 +397,7 @@ def test_a_row_without_a_picture_is_named(workspace):
     rows[1]["image"] = None
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
     with pytest.raises(BamkitError, match="holds no picture for 107"):
-        export(Workspace.open(workspace), ["happy"], workspace / "out", ExportConfig("imagefolder"))
+        export(Workspace.open(workspace), ["happy"], workspace / "out", ExportSettings("imagefolder"))
 
 
 def test_without_names_a_judges_splits_stay_here(workspace, bamkit):

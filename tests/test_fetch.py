@@ -16,7 +16,7 @@ from PIL import Image
 
 from bamkit.common.contract import missing_schema, split_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about
+from bamkit.common.shards import read_about
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.download import GATHER

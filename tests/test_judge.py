@@ -13,7 +13,7 @@ from bamkit.common.contract import CONTENT
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE
 from bamkit.common.workspace import Workspace
-from bamkit.gan.domains import Domain
+from bamkit.gan.domains import FetchedDomain
 from bamkit.gan.evaluate import figures as findings
 from bamkit.gan.evaluate.features import Store
 from bamkit.gan.evaluate.inputs import open_run
@@ -207,7 +207,7 @@ def test_leaves_out_what_it_will_judge(tmp_path):
     assert len(known) == 77
     assert not known & {mine[0]["mid"], mine[1]["mid"], mine[2]["mid"], rows["scary"][5]["mid"]}
     for name in ("happy", "scary"):
-        judge.refuse_known(Domain(name, workspace).identity, name)
+        judge.refuse_known(FetchedDomain(name, workspace).identity, name)
 
 
 def test_same_seed_same_judge(judged, tmp_path):

@@ -15,7 +15,7 @@ from domains import bam, two_domains
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.common.provenance import read_about
+from bamkit.common.shards import read_about
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import prevalence
 from bamkit.curate.audit.domain import read_domain

@@ -12,7 +12,7 @@ import pytest
 
 from bamkit.common.contract import missing_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import write_table
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
 from bamkit.experiment.study import StudyConfig, _fetched, study
 

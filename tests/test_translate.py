@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import BadPictureError, open_picture
-from bamkit.common.provenance import write_table
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.networks import public_layout

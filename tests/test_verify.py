@@ -11,7 +11,7 @@ from bamfile import make_bam, ranked
 
 from bamkit.common.contract import ATTRIBUTES, selection_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about, write_table
+from bamkit.common.shards import read_about, write_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.diff import diff, diff_named

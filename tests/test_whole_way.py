@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bamkit.common import provenance
 from bamkit.common.contract import missing_schema, selection_schema, split_schema, translation_schema
+from bamkit.common.shards import read_about
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_translate(bamkit, workspace):
     assert table.schema.remove_metadata().equals(translation_schema().remove_metadata())
     assert sorted(set(table["direction"].to_pylist())) == ["happy-to-scary", "scary-to-happy"]
     assert table.num_rows == 8
-    assert provenance.read_about(path)["run"] == "happy-scary"
+    assert read_about(path)["run"] == "happy-scary"
 
 
 def test_evaluate(bamkit, workspace):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bamkit.common import contract, provenance
+from bamkit.common import contract, shards
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
 
@@ -80,16 +80,16 @@ def test_tables_are_byte_identical_and_carry_their_origin(tmp_path):
     schema = contract.selection_schema()
     table = pa.Table.from_pylist([{"mid": 1, "src": "http://x/1.jpg", "rank": 1, "split": "train"}], schema=schema)
     for name in ("a", "b"):
-        provenance.write_table(table, tmp_path / name, {"kind": "selection", "b": 1, "a": [2]})
+        shards.write_table(table, tmp_path / name, {"kind": "selection", "b": 1, "a": [2]})
         time.sleep(0.01)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert provenance.read_about(tmp_path / "a") == {"kind": "selection", "a": [2], "b": 1}
-    assert provenance.read_table(tmp_path / "a", ["mid"]).to_pylist() == [{"mid": 1}]
+    assert shards.read_about(tmp_path / "a") == {"kind": "selection", "a": [2], "b": 1}
+    assert shards.read_table(tmp_path / "a", ["mid"]).to_pylist() == [{"mid": 1}]
 
 
 def test_a_foreign_file_is_named(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"no parquet")
-    for read in (provenance.read_about, provenance.read_table):
+    for read in (shards.read_about, shards.read_table):
         with pytest.raises(BamkitError, match=r"x\.parquet") as error:
             read(tmp_path / "x.parquet")
         assert "make it again" in error.value.hint

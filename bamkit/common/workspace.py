@@ -113,7 +113,12 @@ class Workspace:
 
     def shards(self, name: str, split: str) -> list[Path]:
         """The parquet shards of one split, in order; empty if it was not fetched."""
-        return sorted(self.split(name).glob(f"{split}-*-of-*.parquet"))
+        return shard_paths(self.split(name), split)
+
+
+def shard_paths(folder: Path, split: str = "*") -> list[Path]:
+    """The parquet shards of a split folder (by default of all its splits), in the order of their names."""
+    return sorted(folder.glob(f"{split}-*-of-*.parquet"))
 
 
 def checked_name(name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bamkit.common.contract import ATTRIBUTES, short
 from bamkit.common.pages import Page, Picture
+from bamkit.common.shards import stream_rows
 from bamkit.common.statistics import bootstrap_mean
 from bamkit.common.workspace import Workspace
 
@@ -55,13 +56,8 @@ def write(workspace: Workspace, domains: tuple[str, str], run: str) -> Path:
 
 def pictures(paths: list[Path]) -> Iterator[tuple[dict[str, Any], Image.Image]]:
     """Rows of split or translation shards with their decoded RGB pictures, a batch in memory at a time."""
-    import pyarrow.parquet as pq
-    from PIL import Image
-
-    for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(64):
-            for row in batch.to_pylist():
-                yield row, Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
+    for row in stream_rows(paths):
+        yield row, Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
 
 
 def before_after(workspace: Workspace, name: str, direction: str, run: str) -> list[Pair]:

@@ -12,7 +12,7 @@ from typing import Any
 from bamkit.common.contract import emotion, short
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration, size
-from bamkit.common.provenance import read_table
+from bamkit.common.shards import count_rows, read_table
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.experiment import recipe
 from bamkit.experiment.recipe import Step
@@ -243,9 +243,7 @@ def _fetched(workspace: Workspace, name: str) -> bool:
 
 
 def _fetch_cost(workspace: Workspace, names: list[str]) -> str:
-    import pyarrow.parquet as pq
-
-    rows = sum(pq.read_metadata(workspace.selection(name)).num_rows for name in names)
+    rows = count_rows(workspace.selection(name) for name in names)
     return f"up to {rows:,} downloads, about {size(rows * USUAL_BYTES)}, {duration(rows / USUAL_RATE)} at 40 a second"
 
 

@@ -79,9 +79,10 @@ def command(
     kind = _kind(workspace, names, to)
     target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
     if kind == "dataset":
-        from bamkit.curate.export import ExportConfig, export
+        from bamkit.curate.export.run import export
+        from bamkit.curate.export.settings import ExportSettings
 
-        config = ExportConfig(to, licensed_only=licensed_only, license_ok=license_ok, shard=shard)
+        config = ExportSettings(to, licensed_only=licensed_only, license_ok=license_ok, shard=shard)
         made = export(workspace, list(names), target, config, force=force)
         if as_json:
             print_json(made.as_dict())

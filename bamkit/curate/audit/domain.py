@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bamkit.common.contract import SPLITS, missing_schema, selection_schema
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bamkit.common.contract import ATTRIBUTES, SPLITS, missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about, read_table
+from bamkit.common.shards import ShardReader, read_about, read_schema, read_table
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.select.query import making
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 @dataclass(frozen=True)
-class Domain:
+class DomainTables:
     """One name of the workspace: its selection manifest, its fetched split, or both."""
 
     name: str
@@ -58,8 +58,6 @@ class Domain:
 
 
 def of_split(rows: pa.Table, name: str) -> pa.Table:
-    import pyarrow.compute as pc
-
     return rows.filter(pc.equal(rows["split"], name))
 
 
@@ -69,8 +67,6 @@ def split_counts(rows: pa.Table) -> dict[str, int]:
 
 
 def _ranked_by(rows: pa.Table) -> str | None:
-    from bamkit.common.contract import ATTRIBUTES
-
     head = rows.slice(0, 50)
     score = head["score"].to_pylist()
     if not score or None in score:
@@ -78,7 +74,7 @@ def _ranked_by(rows: pa.Table) -> str | None:
     return next((name for name in ATTRIBUTES if head[f"{name}_score"].to_pylist() == score), None)
 
 
-def read_domain(workspace: Workspace, name: str) -> Domain:
+def read_domain(workspace: Workspace, name: str) -> DomainTables:
     """The domain called `name`. Raises BamkitError if the workspace has neither selection nor split of that name."""
     manifest, folder = workspace.selection(name), workspace.split(name)
     shards = [path for split in SPLITS for path in workspace.shards(name, split)]
@@ -92,10 +88,10 @@ def read_domain(workspace: Workspace, name: str) -> Domain:
         about, requested = read_about(manifest), read_manifest(manifest)
     if shards:
         about = about or read_about(shards[0])
-        obtained = _concatenate([_read_shard(path) for path in shards])
+        obtained = pa.concat_tables([_read_shard(path) for path in shards])
         lost = folder / "missing.parquet"
         missing = read_table(lost, columns=missing_schema().names) if lost.is_file() else missing_schema().empty_table()
-    return Domain(name, requested, obtained, missing, about)
+    return DomainTables(name, requested, obtained, missing, about)
 
 
 def read_manifest(path: Path) -> pa.Table:
@@ -104,19 +100,12 @@ def read_manifest(path: Path) -> pa.Table:
 
 
 def _read_shard(path: Path) -> pa.Table:
-    from bamkit.common.contract import split_schema
-
     schema = split_schema()
     return _checked(path, schema.remove(schema.get_field_index("image")))
 
 
 def _checked(path: Path, schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    read_about(path)  # the same one-line error for whatever cannot be read
-    there = set(pq.read_schema(path).names)
-    lacking = [name for name in schema.names if name not in there]
+    lacking = [name for name in schema.names if name not in read_schema(path).names]
     if lacking:
         raise BamkitError(f"{path} has no column {lacking[0]!r}: it was not written by bamkit select or fetch")
     try:
@@ -125,19 +114,13 @@ def _checked(path: Path, schema: pa.Schema) -> pa.Table:
         raise BamkitError(f"{path} has a column of another type: {str(error).splitlines()[0]}") from error
 
 
-def _concatenate(tables: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.concat_tables(tables)
-
-
 def domains_of(workspace: Workspace) -> list[str]:
     """The selections and splits that are domains: not those set apart for a judge, unless there are no others."""
     every = sorted({*workspace.selection_names(), *workspace.split_names()})
     return [name for name in every if not is_judges(name)] or every
 
 
-def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[Domain]:
+def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[DomainTables]:
     """The named domains, or all of the workspace in the order of their names."""
     wanted = names or sorted({*workspace.selection_names(), *workspace.split_names()})
     return [read_domain(workspace, name) for name in wanted]
@@ -145,16 +128,5 @@ def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[D
 
 def read_pictures(workspace: Workspace, name: str, split: str, positions: Sequence[int]) -> list[dict[str, Any]]:
     """The rows (image, mid, rank, score) at `positions` (increasing) of a split, reading only their row groups."""
-    import pyarrow.parquet as pq
-
-    wanted = list(positions)
-    found, start = [], 0
-    for path in workspace.shards(name, split):
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            n = file.metadata.row_group(group).num_rows
-            inside = [place - start for place in wanted if start <= place < start + n]
-            if inside:
-                found += file.read_row_group(group, columns=["image", "mid", "rank", "score"]).take(inside).to_pylist()
-            start += n
-    return found
+    shards = ShardReader(workspace.shards(name, split), ("mid", "rank", "score"))
+    return [shards.row(position) for position in positions]

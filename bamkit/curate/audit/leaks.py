@@ -13,7 +13,7 @@ import numpy as np
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE, alike, linked_groups, near_pairs, parse_hashes
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.domain import Domain, read_domains, read_pictures
+from bamkit.curate.audit.domain import DomainTables, read_domains, read_pictures
 from bamkit.curate.audit.similarity import fingerprint
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _plainest(clusters: Sequence[Cluster]) -> list[Cluster]:
     return kept
 
 
-def _members(domain: Domain, strict: bool) -> Iterable[Member]:
+def _members(domain: DomainTables, strict: bool) -> Iterable[Member]:
     seen: Counter[str] = Counter()
     side = domain.name if strict else domain.ranked_by or domain.name
     rows = zip(*(domain.rows[name].to_pylist() for name in ("split", "mid", "rank")), strict=True)
@@ -214,7 +214,7 @@ def _members(domain: Domain, strict: bool) -> Iterable[Member]:
         seen[split] += 1
 
 
-def _column(domains: Sequence[Domain], name: str) -> list[Any]:
+def _column(domains: Sequence[DomainTables], name: str) -> list[Any]:
     """One column of all domains in a row; None where a domain has no such column."""
     return [
         value

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.curate.audit.domain import Domain, of_split
+from bamkit.curate.audit.domain import DomainTables, of_split
 from bamkit.curate.select.matching.confounders import score_shift
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def outcomes(domain: Domain) -> pa.Table:
+def outcomes(domain: DomainTables) -> pa.Table:
     """What happened to the images that were asked for: outcome, count, n, share, low, high (Wilson).
 
     The first row is `obtained`; then the outcomes of missing.parquet by descending count. n counts the addresses that
@@ -39,7 +39,7 @@ def outcomes(domain: Domain) -> pa.Table:
     )
 
 
-def changed(domain: Domain, split: str = "train") -> pa.Table | None:
+def changed(domain: DomainTables, split: str = "train") -> pa.Table | None:
     """How the obtained images of one split differ from the requested ones: attribute, requested, obtained, smd.
 
     `requested` and `obtained` are mean scores, `smd` is obtained minus requested. None unless both are here.
@@ -64,7 +64,7 @@ def changed(domain: Domain, split: str = "train") -> pa.Table | None:
     )
 
 
-def replaced(domain: Domain) -> int:
+def replaced(domain: DomainTables) -> int:
     """How many obtained images stand in for another one."""
     assert domain.obtained is not None
     return domain.obtained.num_rows - domain.obtained["replaces"].null_count

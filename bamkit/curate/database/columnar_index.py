@@ -9,6 +9,7 @@ Nothing is ever written into the user's database or beside it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ import bamkit
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import Progress
-from bamkit.common.provenance import KEY, canonical
+from bamkit.common.provenance import canonical
+from bamkit.common.shards import KEY, read_about
 from bamkit.common.workspace import CONFIG, DATABASE, Workspace, atomic_path, write_text
 from bamkit.curate.database.connection import Database, quote, truth
 from bamkit.curate.database.counts import CountAccumulator, Counts, ScoreSummary, chunks, modules_sql
@@ -66,12 +68,9 @@ def find(database: Database, workspace: Workspace) -> Index | None:
 
 def _about(path: Path) -> dict[str, Any]:
     """What the index says of itself; {} if it is damaged, for it holds nothing that is not in the database."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        return json.loads((pq.read_metadata(path).metadata or {}).get(KEY, b"{}"))
-    except (OSError, pa.ArrowInvalid, ValueError):
+        return read_about(path)
+    except (BamkitError, ValueError):
         return {}
 
 
@@ -207,6 +206,7 @@ def _write(
     database: Database, path: Path, tally: CountAccumulator, modules: Modules, labels: Labels, report: Any
 ) -> None:
     """Stream `scores` into the parquet file, joined by mid with what was read before."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     key = "rowid" if database.tables["scores"].rowid else "mid"
@@ -214,14 +214,17 @@ def _write(
     done = 0
     # The counts are complete only after the last row, and metadata is written with the footer: so is this.
     with atomic_path(path) as temporary:
-        with pq.ParquetWriter(
-            temporary,
-            _schema(database),
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[*ATTRIBUTES, "license"],
-            column_encoding={f"{name}_score": "BYTE_STREAM_SPLIT" for name in database.score_attributes},
-        ) as writer:
+        with (
+            pa.OSFile(os.fsencode(temporary), "wb") as sink,
+            pq.ParquetWriter(
+                sink,
+                _schema(database),
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=[*ATTRIBUTES, "license"],
+                column_encoding={f"{name}_score": "BYTE_STREAM_SPLIT" for name in database.score_attributes},
+            ) as writer,
+        ):
             for batch in _batches(database.rows(text)):
                 keys = whole([row[0] for row in batch])
                 mids, scores = tally.add_scores([row[1:] for row in batch])

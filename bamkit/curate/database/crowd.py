@@ -16,7 +16,7 @@ import numpy as np
 from bamkit.common import statistics, tables
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about, read_table, write_table
+from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database, quote
 from bamkit.curate.database.counts import POSITIVE_ABOVE

@@ -8,19 +8,18 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bamkit.common.contract import split_schema
-from bamkit.common.provenance import KEY, canonical
-from bamkit.curate.export.source import BATCH, USED, Source
+from bamkit.common.shards import write_shard
+from bamkit.curate.export.settings import ExportSettings
+from bamkit.curate.export.source import USED, Source
 
-if TYPE_CHECKING:
-    from bamkit.curate.export.run import ExportConfig
-
-Writer = Callable[[Sequence[Source], Path, "ExportConfig", Callable[[], None]], None]
+OnRows = Callable[[int], None]
+"""Told how many more images are written."""
+Writer = Callable[[Sequence[Source], Path, ExportSettings, OnRows], None]
 
 
 def file_name(row: dict[str, Any]) -> str:
@@ -34,7 +33,7 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "image"}
 
 
-def cyclegan(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+def cyclegan(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """trainA/ trainB/ testA/ testB/ (valA/ valB/), as the public CycleGAN code reads them; A is the first domain."""
     short = {"train": "train", "test": "test", "validation": "val"}
     for letter, source in zip("AB", found, strict=True):
@@ -43,10 +42,10 @@ def cyclegan(found: Sequence[Source], folder: Path, config: ExportConfig, step: 
             below.mkdir()
             for row in source.pictures(split):
                 (below / file_name(row)).write_bytes(row["image"]["bytes"])
-                step()
+                step(1)
 
 
-def imagefolder(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+def imagefolder(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<split>/<domain>/<mid>.jpg, a class a domain, and <split>/metadata.csv with all columns.
 
     torchvision's ImageFolder takes <split>/; Hugging Face's `imagefolder` takes the whole.
@@ -66,10 +65,10 @@ def imagefolder(found: Sequence[Source], folder: Path, config: ExportConfig, ste
                     name = f"{source.name}/{file_name(row)}"
                     (folder / split / name).write_bytes(row["image"]["bytes"])
                     table.writerow({"file_name": name, "domain": source.name, **plain(row)})
-                    step()
+                    step(1)
 
 
-def webdataset(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+def webdataset(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<domain>-<split>-000000.tar ...: <mid>.jpg and <mid>.json (all columns), `config.shard` samples a tar."""
     for source in found:
         for split in source.splits:
@@ -81,7 +80,7 @@ def webdataset(found: Sequence[Source], folder: Path, config: ExportConfig, step
                         about = {"domain": source.name, **plain(row)}
                         _add(tar, file_name(row), row["image"]["bytes"])
                         _add(tar, f"{row['mid']}.json", json.dumps(about, ensure_ascii=False).encode())
-                        step()
+                        step(1)
 
 
 def _chunks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[Iterator[dict[str, Any]]]:
@@ -102,7 +101,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def table(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+def table(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<domain>-<split>.csv: every column but the picture. Works for selections that were not fetched."""
     for source in found:
         for split, rows in source.table_rows.items():
@@ -113,28 +112,20 @@ def table(found: Sequence[Source], folder: Path, config: ExportConfig, step: Cal
                 writer.writeheader()
                 for row in rows:
                     writer.writerow(plain(row))
-                    step()
+                    step(1)
 
 
-def hf(found: Sequence[Source], folder: Path, config: ExportConfig, step: Callable[[], None]) -> None:
+def hf(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<domain>/<split>-00000-of-00001.parquet with Hugging Face's image type; the card names the configurations."""
     schema = split_schema()
-    names = [name for name in schema.names if name != "image"]
-    packed = dict.fromkeys(names, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
     for source in found:
         (folder / source.name).mkdir()
         for split in source.splits:
-            about = {"kind": "export", "name": source.name, "split": split}
-            about["split_id"] = source.domain.about.get("split_id")
-            own = schema.with_metadata({**schema.metadata, KEY: canonical(about).encode()})
+            split_id = source.domain.about.get("split_id")
+            about = {"kind": "export", "name": source.name, "split": split, "split_id": split_id}
             path = folder / source.name / f"{split}-00000-of-00001.parquet"
-            how = {"compression": packed, "use_dictionary": names, "write_statistics": names}
-            with pq.ParquetWriter(path, own, **how) as writer:
-                for part in source.tables(split):
-                    fitted = pa.table(part.columns, schema=own)
-                    writer.write_table(fitted, row_group_size=BATCH)
-                    for _ in range(part.num_rows):
-                        step()
+            fitted = (pa.table(part.columns, schema=schema) for part in source.tables(split))
+            write_shard(path, schema, about, fitted, step)
 
 
 WRITERS: dict[str, Writer] = {

@@ -21,34 +21,12 @@ from bamkit.common.workspace import Workspace, flush
 from bamkit.curate.export import formats
 from bamkit.curate.export.card import card
 from bamkit.curate.export.licences import project_url
+from bamkit.curate.export.settings import ExportSettings
 from bamkit.curate.export.source import Source, sources
 
-FORMATS = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
 MARK = "bamkit-export.json"
 """Written into every export; only a folder that holds it is ever replaced."""
 ATTRIBUTION = ("mid", "project_id", "project_url", "src", "license", "license_url", "conditions", "domain", "split")
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """How a dataset is exported."""
-
-    to: str
-    """The format: cyclegan, imagefolder, webdataset, csv or hf."""
-    licensed_only: bool = False
-    """Leave out images whose licence does not allow passing an adapted picture on."""
-    license_ok: bool = False
-    """Export those too: the user has the right to, or keeps the result to themselves."""
-    shard: int = 1000
-    """Images in a WebDataset tar."""
-
-    def __post_init__(self) -> None:
-        if self.to not in FORMATS:
-            raise BamkitError(f"there is no format {self.to!r}", f"--to {', '.join(FORMATS)}")
-        if self.shard < 1:
-            raise BamkitError("a shard holds at least one image", "--shard 1000")
-        if self.licensed_only and self.license_ok:
-            raise BamkitError("--licensed-only and --license-ok contradict each other", "give one of them")
 
 
 @dataclass
@@ -69,12 +47,12 @@ class Exported:
 
 
 def export(
-    workspace: Workspace, names: list[str], output: Path, config: ExportConfig, *, force: bool = False
+    workspace: Workspace, names: list[str], output: Path, config: ExportSettings, *, force: bool = False
 ) -> Exported:
     """Export the named splits (all by default; for csv also selections) to the folder `output`.
 
     Two domains at once are needed for cyclegan; the first becomes A. Same splits, same bytes. Raises BamkitError if
-    images have licences that do not allow it (see ExportConfig), if `output` is there already (with `force` a folder
+    images have licences that do not allow it (see ExportSettings), if `output` is there already (with `force` a folder
     that an export made is replaced, no other), and for whatever sources() refuses.
     """
     found = sources(workspace, names, config.licensed_only, pictures=config.to != "csv")
@@ -92,14 +70,7 @@ def export(
     total = sum(sum(source.counts.values()) for source in found)
     try:
         with Progress("export", total) as progress:
-            done = 0
-
-            def step() -> None:
-                nonlocal done
-                done += 1
-                progress.update(done)
-
-            formats.WRITERS[config.to](found, partial, config, step)
+            formats.WRITERS[config.to](found, partial, config, lambda more: progress.update(progress.done + more))
         (partial / "attribution.csv").write_text(attribution(found), encoding="utf-8")
         (partial / "README.md").write_text(card(found, config.to), encoding="utf-8")
         (partial / MARK).write_text(canonical(_mark(found, config)) + "\n", encoding="utf-8")
@@ -116,7 +87,7 @@ def export(
     return Exported(output, rows, _notes(found, config))
 
 
-def _check_licences(found: Sequence[Source], config: ExportConfig) -> None:
+def _check_licences(found: Sequence[Source], config: ExportSettings) -> None:
     """Raises BamkitError where pictures would go out against their licence and nobody has said that this is fine."""
     n, shown = _may_not(found)
     if config.to == "csv" or config.licensed_only or config.license_ok or not n:
@@ -177,7 +148,7 @@ def attribution(found: Sequence[Source]) -> str:
     return text.getvalue()
 
 
-def _mark(found: Sequence[Source], config: ExportConfig) -> dict[str, Any]:
+def _mark(found: Sequence[Source], config: ExportSettings) -> dict[str, Any]:
     return {
         "kind": "export",
         "format": config.to,
@@ -197,7 +168,7 @@ def _mark(found: Sequence[Source], config: ExportConfig) -> dict[str, Any]:
     }
 
 
-def _notes(found: Sequence[Source], config: ExportConfig) -> list[str]:
+def _notes(found: Sequence[Source], config: ExportSettings) -> list[str]:
     n, shown = _may_not(found)
     notes = []
     if n and config.licensed_only:

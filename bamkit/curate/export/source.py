@@ -10,24 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bamkit.common.contract import SPLITS, split_schema
 from bamkit.common.errors import BamkitError
+from bamkit.common.shards import stream_rows, stream_tables
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.domain import Domain, domains_of, read_domain
+from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain
 from bamkit.curate.export.licences import Licence, licence
 
 USED = ("train", "test", "validation")
 """Reserve images have taken other images' places or are not used: with pictures they are no split of their own."""
-BATCH = 100
 
 
 @dataclass
 class Source:
     """One name of the workspace on its way out."""
 
-    domain: Domain
+    domain: DomainTables
     shards: dict[str, list[Path]]
     """Split -> parquet files; empty where nothing was fetched."""
     left_out: Counter[str] = field(default_factory=Counter)
@@ -68,21 +67,18 @@ class Source:
     def pictures(self, split: str) -> Iterator[dict[str, Any]]:
         """The rows of a split with their pictures, a few at a time. Raises BamkitError for a row without a picture."""
         for path in self.shards.get(split, []):
-            for batch in pq.ParquetFile(path).iter_batches(BATCH):
-                for row in batch.to_pylist():
-                    if not self.kept(row):
-                        continue
-                    if not (row["image"] or {}).get("bytes"):
-                        raise BamkitError(f"{path} holds no picture for {row['mid']}", "delete it, then: bamkit fetch")
-                    yield row
+            for row in stream_rows([path]):
+                if not self.kept(row):
+                    continue
+                if not (row["image"] or {}).get("bytes"):
+                    raise BamkitError(f"{path} holds no picture for {row['mid']}", "delete it, then: bamkit fetch")
+                yield row
 
     def tables(self, split: str) -> Iterator[pa.Table]:
         """The same as tables of contract.split_schema()."""
-        for path in self.shards.get(split, []):
-            for batch in pq.ParquetFile(path).iter_batches(BATCH):
-                table = pa.Table.from_batches([batch])
-                keep = [self.kept({"license": text}) for text in table["license"].to_pylist()]
-                yield table.filter(pa.array(keep)).select(split_schema().names)
+        for table in stream_tables(self.shards.get(split, [])):
+            keep = [self.kept({"license": text}) for text in table["license"].to_pylist()]
+            yield table.filter(pa.array(keep)).select(split_schema().names)
 
 
 def sources(workspace: Workspace, names: list[str], licensed_only: bool, pictures: bool) -> list[Source]:

@@ -13,7 +13,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.pages import Page
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance
-from bamkit.curate.audit.domain import Domain, domains_of, read_domains
+from bamkit.curate.audit.domain import DomainTables, domains_of, read_domains
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.link_rot import outcomes
 from bamkit.curate.database.connection import Database
@@ -76,14 +76,14 @@ def _location(workspace: Workspace, given: str | None, required: bool) -> str | 
         return None
 
 
-def _about(found: Sequence[Domain], fingerprint: str | None) -> dict[str, Any]:
+def _about(found: Sequence[DomainTables], fingerprint: str | None) -> dict[str, Any]:
     ids = {domain.name: domain.about.get("selection_id") for domain in found}
     return {"bamkit": bamkit.__version__, "database": {"fingerprint": fingerprint}, "selections": ids}
 
 
 def write(
     workspace: Workspace,
-    domains: Sequence[Domain],
+    domains: Sequence[DomainTables],
     counts: Counts | None,
     crowd: Crowd | None,
     fingerprint: str | None,
@@ -120,14 +120,14 @@ def write(
     return report
 
 
-def _lead(domains: Sequence[Domain], counts: Counts | None) -> str:
+def _lead(domains: Sequence[DomainTables], counts: Counts | None) -> str:
     subject = domain_sections.title_of(domains) if domains else ""
     if domains and counts:
         return f"The domains {subject}, and the database of {counts.images:,} images they come from."
     return f"The domains {subject}." if domains else f"A database of {counts.images if counts else 0:,} images."
 
 
-def _at_a_glance(report: ReportBuilder, domains: Sequence[Domain], counts: Counts | None) -> None:
+def _at_a_glance(report: ReportBuilder, domains: Sequence[DomainTables], counts: Counts | None) -> None:
     facts = []
     if counts:
         facts.append(
@@ -171,7 +171,7 @@ def _leakage(report: ReportBuilder, workspace: Workspace, names: Sequence[str]) 
 
 
 def _provenance(
-    report: ReportBuilder, domains: Sequence[Domain], counts: Counts | None, fingerprint: str | None
+    report: ReportBuilder, domains: Sequence[DomainTables], counts: Counts | None, fingerprint: str | None
 ) -> None:
     report.page.section(
         "How this was made",

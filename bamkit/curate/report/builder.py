@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bamkit.common import figures
 from bamkit.common.pages import Page
-from bamkit.common.provenance import write_table
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import write_bytes
 
 if TYPE_CHECKING:

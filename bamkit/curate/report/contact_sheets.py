@@ -10,7 +10,7 @@ import numpy as np
 
 from bamkit.common.pages import Picture
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.domain import Domain, read_pictures
+from bamkit.curate.audit.domain import DomainTables, read_pictures
 from bamkit.curate.audit.similarity import thumbnail
 from bamkit.curate.report.builder import ReportBuilder
 
@@ -22,7 +22,7 @@ SIDE = 160
 
 
 def contact_sheets(
-    report: ReportBuilder, workspace: Workspace, domains: Sequence[Domain], top: int = 18, spread: int = 36
+    report: ReportBuilder, workspace: Workspace, domains: Sequence[DomainTables], top: int = 18, spread: int = 36
 ) -> None:
     """The first ranks of each training set, ranks spread over all of it, and the first ranks of the test set."""
     fetched = [domain for domain in domains if domain.fetched]

@@ -11,7 +11,7 @@ import numpy as np
 from bamkit.common import statistics, tables
 from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, short
 from bamkit.common.figures import EMOTION_COLOURS
-from bamkit.curate.audit.domain import Domain
+from bamkit.curate.audit.domain import DomainTables
 from bamkit.curate.database.counts import HISTOGRAM_EDGES, Counts
 from bamkit.curate.database.crowd import CAVEAT, Crowd
 from bamkit.curate.report import plots
@@ -39,7 +39,7 @@ def histograms(counts: Counts) -> pa.Table:
     )
 
 
-def scores(report: ReportBuilder, counts: Counts, domains: Sequence[Domain]) -> None:
+def scores(report: ReportBuilder, counts: Counts, domains: Sequence[DomainTables]) -> None:
     """The score distributions of the four emotions, with the place where each training set ends."""
     report.page.section(
         "Scores of the emotions",
@@ -72,7 +72,7 @@ def scores(report: ReportBuilder, counts: Counts, domains: Sequence[Domain]) -> 
     report.page.details("Score ranges of all attributes", rows)
 
 
-def _worst(domain: Domain) -> float | None:
+def _worst(domain: DomainTables) -> float | None:
     import pyarrow.compute as pc
 
     return pc.min(domain.split("train")["score"]).as_py()

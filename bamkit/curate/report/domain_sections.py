@@ -12,7 +12,7 @@ from bamkit.common.contract import EMOTION, NOT_EMOTION
 from bamkit.common.statistics import BALANCED
 from bamkit.curate.audit import link_rot as obtained
 from bamkit.curate.audit.balance import LabelCounts, balance, prevalence, top_labels
-from bamkit.curate.audit.domain import Domain
+from bamkit.curate.audit.domain import DomainTables
 from bamkit.curate.report import plots
 from bamkit.curate.report.builder import ReportBuilder, number_interval, percent, percent_interval, signed
 from bamkit.curate.select.matching.confounders import features, separability
@@ -27,7 +27,7 @@ TOP = 16
 """How many attribute:label pairs are shown before the rest is folded into "others"."""
 
 
-def labels(report: ReportBuilder, domains: Sequence[Domain], database: LabelCounts | None) -> None:
+def labels(report: ReportBuilder, domains: Sequence[DomainTables], database: LabelCounts | None) -> None:
     """The attribute:label distribution of each domain's training set, as in the study, and the full table."""
     page = report.page
     page.section(
@@ -66,7 +66,7 @@ def _label_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def balances(report: ReportBuilder, domains: Sequence[Domain], database: LabelCounts | None) -> None:
+def balances(report: ReportBuilder, domains: Sequence[DomainTables], database: LabelCounts | None) -> None:
     """What tells each pair of domains apart besides the emotion."""
     page = report.page
     page.section(
@@ -83,13 +83,13 @@ def balances(report: ReportBuilder, domains: Sequence[Domain], database: LabelCo
         page.text(f"{len(pairs) - PAIRS} more pairs of domains are not shown; `bamkit balance A B` compares any two.")
 
 
-def _pairs(domains: Sequence[Domain]) -> list[tuple[Domain, Domain]]:
+def _pairs(domains: Sequence[DomainTables]) -> list[tuple[DomainTables, DomainTables]]:
     """The pairs a translator could be trained on: those of two emotions, or all if there is but one."""
     pairs = list(combinations(domains, 2))
     return [(a, b) for a, b in pairs if a.ranked_by != b.ranked_by] or pairs
 
 
-def _balance(report: ReportBuilder, a: Domain, b: Domain, database: LabelCounts | None) -> None:
+def _balance(report: ReportBuilder, a: DomainTables, b: DomainTables, database: LabelCounts | None) -> None:
     names = (a.name, b.name)
     found = balance(a.split("train"), b.split("train"), database)
     pair = f"{a.name}-{b.name}"
@@ -147,7 +147,7 @@ def _balance_row(row: Mapping[str, Any], names: tuple[str, str]) -> dict[str, An
     }
 
 
-def matched(report: ReportBuilder, domains: Sequence[Domain]) -> None:
+def matched(report: ReportBuilder, domains: Sequence[DomainTables]) -> None:
     """What matching did, for each domain that was matched with another one."""
     for domain in domains:
         result = domain.about.get("match")
@@ -168,7 +168,7 @@ def matched(report: ReportBuilder, domains: Sequence[Domain]) -> None:
         report.figure(f"matched-{domain.name}", figure, alt, caption, wide=True)
 
 
-def link_rot(report: ReportBuilder, domains: Sequence[Domain]) -> None:
+def link_rot(report: ReportBuilder, domains: Sequence[DomainTables]) -> None:
     """What could not be had, and what that did to the training sets."""
     fetched = [domain for domain in domains if domain.fetched]
     report.page.section("Link rot")
@@ -208,7 +208,7 @@ def _outcome_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shift_row(domain: Domain, change: pa.Table) -> dict[str, Any]:
+def _shift_row(domain: DomainTables, change: pa.Table) -> dict[str, Any]:
     rows = sorted(change.to_pylist(), key=lambda row: -_size(row["smd"]))
     ranked = next((row for row in rows if row["attribute"] == domain.ranked_by), None)
     return {
@@ -221,7 +221,10 @@ def _shift_row(domain: Domain, change: pa.Table) -> dict[str, Any]:
 
 
 def licences(
-    report: ReportBuilder, domains: Sequence[Domain], database: Mapping[str, int] | None, mature: tuple[int, int] | None
+    report: ReportBuilder,
+    domains: Sequence[DomainTables],
+    database: Mapping[str, int] | None,
+    mature: tuple[int, int] | None,
 ) -> None:
     """Licences and the share of mature images, of the database and of each domain's training set."""
     counts: dict[str, Mapping[str, int]] = {"database": database} if database else {}
@@ -279,16 +282,16 @@ def _first(shares: Mapping[str, float]) -> str:
     )
 
 
-def emotions_of(domains: Sequence[Domain]) -> dict[str, list[Domain]]:
+def emotions_of(domains: Sequence[DomainTables]) -> dict[str, list[DomainTables]]:
     """The domains that were ranked by each emotion."""
-    found: dict[str, list[Domain]] = {f"emotion_{name}": [] for name in EMOTION}
+    found: dict[str, list[DomainTables]] = {f"emotion_{name}": [] for name in EMOTION}
     for domain in domains:
         if domain.ranked_by in found:
             found[domain.ranked_by].append(domain)
     return found
 
 
-def title_of(domains: Sequence[Domain]) -> str:
+def title_of(domains: Sequence[DomainTables]) -> str:
     return (
         " and ".join([", ".join(d.name for d in domains[:-1]), domains[-1].name])
         if len(domains) > 1

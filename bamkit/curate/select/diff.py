@@ -11,7 +11,7 @@ import numpy as np
 
 from bamkit.common.contract import ATTRIBUTES, SPLITS
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_table
+from bamkit.common.shards import read_table
 from bamkit.common.statistics import difference_of_proportions, wilson
 from bamkit.common.workspace import Workspace
 from bamkit.curate.select.manifest import read_selection

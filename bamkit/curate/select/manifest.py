@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import bamkit
 from bamkit.common.contract import LABELS, SPLITS, selection_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import canonical, read_about, read_table, write_table
+from bamkit.common.provenance import canonical
+from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.workspace import Workspace, checked_name, refuse_overwrite
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.filters import Condition, conditions, label_source

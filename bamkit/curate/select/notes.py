@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about, read_table
+from bamkit.common.shards import read_about, read_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.query import Query

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about
+from bamkit.common.shards import ShardReader, read_about
 from bamkit.common.workspace import Workspace
-from bamkit.gan.domains import Domain, Shards
+from bamkit.gan.domains import FetchedDomain
 
 TRANSLATIONS = "translations.parquet"
 
@@ -22,11 +22,11 @@ class Direction:
     run: str
     name: str
     """`happy-to-scary`."""
-    source: Domain
-    target: Domain
-    before: Shards
+    source: FetchedDomain
+    target: FetchedDomain
+    before: ShardReader
     """The source split's pictures."""
-    after: Shards
+    after: ShardReader
     """All translations of the run."""
     pairs: np.ndarray
     """(n, 2) int: row of `before` and row of `after` that belong together, in order of rank."""
@@ -66,7 +66,7 @@ class Run:
         return (int(sizes[0, 0]), int(sizes[1, 0])) if sizes.shape[1] == 1 else None
 
     @property
-    def domains(self) -> list[Domain]:
+    def domains(self) -> list[FetchedDomain]:
         """The domains of all directions, each once, by name."""
         found = {d.name: d for direction in self.directions for d in (direction.source, direction.target)}
         return [found[name] for name in sorted(found)]
@@ -105,7 +105,9 @@ def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
     Raises BamkitError where translations or sources are missing, with the command that makes them.
     """
     path = workspace.translations / name / TRANSLATIONS
-    after = Shards([path], ["mid", "direction", "run_id", "checkpoint", "split", "source_sha256", "width", "height"])
+    after = ShardReader(
+        [path], ["mid", "direction", "run_id", "checkpoint", "split", "source_sha256", "width", "height"]
+    )
     directions = [_direction(workspace, name, text, split, after) for text in _values(after.column("direction"))]
     if not any(len(direction) for direction in directions):
         have = ", ".join(_values(after.column("split"))) or "none"
@@ -125,7 +127,7 @@ def _values(column: list[str | None]) -> list[str]:
     return sorted({value for value in column if value})
 
 
-def _direction(workspace: Workspace, run: str, text: str, split: str, after: Shards) -> Direction:
+def _direction(workspace: Workspace, run: str, text: str, split: str, after: ShardReader) -> Direction:
     names = workspace.split_names()
     found = [(s, t) for s in names for t in names if f"{s}-to-{t}" == text]
     if not found:
@@ -133,7 +135,7 @@ def _direction(workspace: Workspace, run: str, text: str, split: str, after: Sha
             f"the translations read {text}, but there is no such pair of splits here ({', '.join(names) or 'none'})",
             "evaluation needs the two fetched splits that the run was trained between",
         )
-    source, target = (Domain(part, workspace) for part in found[0])
+    source, target = (FetchedDomain(part, workspace) for part in found[0])
     before = source.shards(split)
     place = {mid: row for row, mid in enumerate(before.column("mid"))}
     own = [row for row, direction in enumerate(after.column("direction")) if direction == text]

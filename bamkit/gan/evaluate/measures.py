@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.domains import Shards
+from bamkit.common.shards import ShardReader
 from bamkit.gan.evaluate.features import Extractor, Store
 from bamkit.gan.evaluate.inputs import Direction
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer
@@ -63,7 +63,9 @@ class Seen:
         return np.concatenate(self.rows) if self.rows else None
 
 
-def see(shards: Shards, probe: Probe, progress: Progress | None = None, size: tuple[int, int] | None = None) -> Seen:
+def see(
+    shards: ShardReader, probe: Probe, progress: Progress | None = None, size: tuple[int, int] | None = None
+) -> Seen:
     """Look at real pictures; their colour statistics are gathered on the way.
 
     `size`: (width, height) to which they are brought first, that of the translations: a sharper picture is no better.

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_table, sha256_file
+from bamkit.common.provenance import sha256_file
+from bamkit.common.shards import read_table
 from bamkit.common.workspace import atomic_path
 from bamkit.gan.judge import keras
 from bamkit.gan.judge.backbones import Backbone

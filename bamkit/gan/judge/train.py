@@ -16,9 +16,10 @@ from torch import Tensor
 from bamkit.common.contract import ATTRIBUTES, SPLITS, short
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import Progress
-from bamkit.common.provenance import read_table, sha256_file, write_table
+from bamkit.common.provenance import sha256_file
+from bamkit.common.shards import ShardReader, read_table, write_table
 from bamkit.common.workspace import Workspace, is_judges
-from bamkit.gan.domains import IDENTITY, Domain, Shards
+from bamkit.gan.domains import IDENTITY, FetchedDomain
 from bamkit.gan.judge import fit
 from bamkit.gan.judge.backbones import PLAIN, Backbone, pretrained
 from bamkit.gan.judge.card import card_of, write_card_page
@@ -75,7 +76,7 @@ def train_judge(
         logits = fit.logits_of(network, pictures, np.arange(len(part)), device)
     fit.calibrate(network, logits[part == 1], labels[part == 1])
     about = {
-        "splits": {name: Domain(name, workspace).split_id for name in names},
+        "splits": {name: FetchedDomain(name, workspace).split_id for name in names},
         "excluded": excluded,
         "without_labels": left_out,
         "epoch": epoch,
@@ -117,7 +118,7 @@ def recipe(workspace: Workspace) -> str:
     """The commands that give a judge its pictures: an even draw over the scores of each domain's attribute."""
     domains = workspace.domain_names() or ["happy", "scary"]
     apart = " ".join(f"--disjoint-from {name}" for name in domains)
-    attributes = dict.fromkeys(Domain(name, workspace).attribute for name in domains)
+    attributes = dict.fromkeys(FetchedDomain(name, workspace).attribute for name in domains)
     lines = [
         f"bamkit select --attribute {short(name)} --name judge-{short(name)} --sample stratified --top 1000 --test 0 "
         f"--validation 0 {apart} --group-by project"
@@ -127,7 +128,7 @@ def recipe(workspace: Workspace) -> str:
     return "; ".join([*lines, "bamkit fetch; bamkit judge train"])
 
 
-Where = list[tuple[Shards, np.ndarray]]
+Where = list[tuple[ShardReader, np.ndarray]]
 """Shards, and which of their rows are used."""
 
 
@@ -143,7 +144,7 @@ def _usable(workspace: Workspace, names: list[str]) -> tuple[tuple[pa.Table, Whe
             paths = workspace.shards(name, split)
             if not paths:
                 continue
-            shards = Shards(paths, ["mid"])
+            shards = ShardReader(paths, ["mid"])
             rows = shards.table(columns)
             keep = np.ones(len(shards), dtype=bool)
             for reason, mask in shared(rows, others).items():
@@ -167,7 +168,7 @@ def _others(workspace: Workspace, names: list[str]) -> pa.Table:
     tables = [schema.empty_table()]
     for name in workspace.split_names():
         if name not in names:
-            tables.append(Domain(name, workspace).identity)
+            tables.append(FetchedDomain(name, workspace).identity)
     for name in workspace.selection_names():
         if name not in names:
             tables.append(read_table(workspace.selection(name), ["mid", "project_id"]))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bamkit.gan.train.checkpoint import load_weights
 from bamkit.gan.train.data import domains
-from bamkit.gan.train.data.domains import Domain
+from bamkit.gan.train.data.domains import TrainingDomain
 from bamkit.gan.train.data.loader import Inputs, UnpairedLoader
 from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep
 from bamkit.gan.train.device.distributed import ProcessGroup
@@ -31,7 +31,7 @@ class TrainState:
     def __init__(
         self,
         config: TrainConfig,
-        pair: tuple[Domain, Domain],
+        pair: tuple[TrainingDomain, TrainingDomain],
         device: torch.device,
         group: ProcessGroup,
         cache: Path | None = None,
@@ -53,7 +53,7 @@ class TrainState:
         )  # fmt: skip
         self.initialise()
 
-    def decode(self, domain: Domain, split: str, most: int | None = None) -> np.ndarray:
+    def decode(self, domain: TrainingDomain, split: str, most: int | None = None) -> np.ndarray:
         """The first `most` pictures of a split, uint8 [N, size, size, 3]."""
         entries = domain.entries[split][:most]
         with self.group.progress(f"decode {domain.name} {split}", len(entries)) as progress:

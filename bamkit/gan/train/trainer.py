@@ -15,7 +15,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.interrupt import Interrupt
 from bamkit.common.progress import Progress, duration
 from bamkit.gan.train import checkpoint, memory
-from bamkit.gan.train.data.domains import Domain
+from bamkit.gan.train.data.domains import TrainingDomain
 from bamkit.gan.train.device.devices import device_name, pick_device
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.monitor.monitor import Monitor
@@ -57,7 +57,7 @@ class Trainer:
     def __init__(
         self,
         folder: RunFolder,
-        pair: tuple[Domain, Domain],
+        pair: tuple[TrainingDomain, TrainingDomain],
         config: TrainConfig,
         device: torch.device,
         group: ProcessGroup,
@@ -308,7 +308,7 @@ class NotFiniteError(ArithmeticError):
 
 def train(
     run: Path,
-    pair: tuple[Domain, Domain],
+    pair: tuple[TrainingDomain, TrainingDomain],
     config: TrainConfig,
     device: str | None = None,
     resume: bool = False,

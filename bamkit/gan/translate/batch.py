@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 import bamkit
@@ -27,8 +28,9 @@ from bamkit.common.contract import translation_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import BadPictureError, Opened, open_picture, resized
 from bamkit.common.progress import Progress
-from bamkit.common.provenance import KEY, canonical, digest
-from bamkit.common.provenance import read_about as read_table_about
+from bamkit.common.provenance import digest
+from bamkit.common.shards import ROWS_PER_GROUP, write_shard
+from bamkit.common.shards import read_about as read_table_about
 from bamkit.common.workspace import atomic_path, write_bytes, write_text
 from bamkit.gan.translate.generator import Translator
 from bamkit.gan.translate.grid import before_after, evenly
@@ -37,7 +39,6 @@ from bamkit.gan.translate.sources import Source
 
 TABLE, SKIPPED = "translations.parquet", "skipped.csv"
 GRID_PAIRS, GRID_CELL = 24, 176
-ROWS_A_GROUP = 100
 
 
 @dataclass
@@ -326,20 +327,16 @@ def _write_skipped(path: Path, outcomes: list[Outcome]) -> None:
 
 def _write_table(output: Path, about: dict[str, Any], outcomes: list[Outcome]) -> None:
     """translations.parquet, read back from the PNG files a group of rows at a time."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     schema = translation_schema()
-    schema = schema.with_metadata({**schema.metadata, KEY: canonical(about).encode()})
     rows = [row for one in outcomes for row in one.rows]
-    names = [name for name in schema.names if name != "image"]
-    packed = dict.fromkeys([*names, "image.path"], "zstd") | {"image.bytes": "none"}  # pictures are packed already
-    how = {"compression": packed, "use_dictionary": names, "write_statistics": names}
-    with atomic_path(output / TABLE) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
-        for start in range(0, len(rows), ROWS_A_GROUP):
+
+    def tables() -> Iterator[pa.Table]:
+        for start in range(0, len(rows), ROWS_PER_GROUP):
             group = []
-            for row in rows[start : start + ROWS_A_GROUP]:
-                name = row["file"]
-                data = (output / name).read_bytes()
-                group.append({"image": {"bytes": data, "path": name}, **{k: v for k, v in row.items() if k != "file"}})
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            for row in rows[start : start + ROWS_PER_GROUP]:
+                image = {"bytes": (output / row["file"]).read_bytes(), "path": row["file"]}
+                group.append({"image": image, **{name: value for name, value in row.items() if name != "file"}})
+            yield pa.Table.from_pylist(group, schema=schema)
+
+    with atomic_path(output / TABLE) as temporary:
+        write_shard(temporary, schema, about, tables())

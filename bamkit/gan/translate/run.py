@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about
+from bamkit.common.shards import count_rows, read_about
 from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.data.domains import PARTS
@@ -230,7 +230,7 @@ def _splits(
                 f"splits/{source} was fetched again after {run} was trained: "
                 f"its {split} pictures may be among those it saw"
             )
-        rows = sources.split_rows(shards)
+        rows = count_rows(shards)
         counts[direction] = min(rows, limit) if limit else rows
         parts[direction] = sources.from_split(shards, limit)
     return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "notes": notes, "built": built}

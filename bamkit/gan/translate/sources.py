@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import SUFFIXES, BadPictureError
-from bamkit.common.provenance import unreadable
+from bamkit.common.shards import stream_rows
 
 LARGEST_FILE = 2_000_000_000
 
@@ -77,33 +78,15 @@ def readable(path: Path | str) -> str:
     return os.fsencode(str(path)).decode("utf-8", "replace")
 
 
-def split_rows(shards: Iterable[Path]) -> int:
-    """How many pictures the shards hold."""
-    import pyarrow.parquet as pq
-
-    return sum(pq.read_metadata(path).num_rows for path in shards)
-
-
 def from_split(shards: Iterable[Path], limit: int = 0) -> Iterator[Source]:
     """The pictures of a split's shards in rank order, read a few at a time. `limit` 0 means all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    seen, targets = 0, Targets()
-    for path in shards:
-        try:
-            for batch in pq.ParquetFile(path).iter_batches(32, columns=["image", "mid", "rank", "split"]):
-                for row in batch.to_pylist():
-                    if limit and seen >= limit:
-                        return
-                    seen += 1
-                    image = row["image"] or {}
-                    name = image.get("path") or f"{row['mid']}"
-                    content = image.get("bytes") or "the split holds no bytes for this image"
-                    target = targets.name(f"{row['mid']}.png")
-                    yield Source(name, target, content, row["mid"], row["rank"], row["split"])
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise unreadable(path, error) from error
+    targets = Targets()
+    rows = stream_rows(shards, ["image", "mid", "rank", "split"], 32)
+    for row in islice(rows, limit or None):
+        image = row["image"] or {}
+        name = image.get("path") or f"{row['mid']}"
+        content = image.get("bytes") or "the split holds no bytes for this image"
+        yield Source(name, targets.name(f"{row['mid']}.png"), content, row["mid"], row["rank"], row["split"])
 
 
 def from_paths(paths: Iterable[Path]) -> list[Source]:

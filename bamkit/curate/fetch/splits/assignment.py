@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bamkit.common.contract import SPLITS, selection_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import read_about, read_table
+from bamkit.common.shards import read_about, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

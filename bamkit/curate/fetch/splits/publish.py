@@ -14,13 +14,14 @@ from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical, digest
-from bamkit.common.workspace import Workspace
+from bamkit.common.shards import shard_names
+from bamkit.common.workspace import Workspace, shard_paths
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.http.politeness import is_this_machine
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Assignment, Manifest, Place
-from bamkit.curate.fetch.splits.shards import about_of, current, damaged, shard_names, write_missing, write_split
+from bamkit.curate.fetch.splits.shards import about_of, current, damaged, write_missing, write_split
 from bamkit.curate.fetch.store import Store
 from bamkit.curate.fetch.summary import SelectionResult
 
@@ -151,7 +152,7 @@ class Publication:
 
 def built_at(folder: Path) -> dict[str, Any] | None:
     """How the pictures that lie in a split folder were built; None if there are none."""
-    for path in sorted(folder.glob("*-*-of-*.parquet")):
+    for path in shard_paths(folder):
         if build := about_of(path).get("build"):
             return build
     return None

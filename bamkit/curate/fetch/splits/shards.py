@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,26 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bamkit.common.batches import batched
 from bamkit.common.contract import missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import KEY, canonical, read_about, write_table
-from bamkit.common.workspace import flush
+from bamkit.common.shards import ROWS_PER_GROUP, read_about, shard_names, stream_rows, write_shard, write_table
+from bamkit.common.workspace import flush, shard_paths
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import PictureSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, Place
 
-GROUP_ROWS = 100
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-
-
-def shard_names(split: str, rows: int, shard_rows: int) -> list[str]:
-    """`train-00000-of-00002.parquet` and so on."""
-    count = max(1, -(-rows // shard_rows))
-    return [f"{split}-{number:05}-of-{count:05}.parquet" for number in range(count)]
 
 
 def write_split(
@@ -59,13 +50,14 @@ def write_split(
                 part = its[number * shard_rows : (number + 1) * shard_rows]
                 batches = (
                     _batch(manifest, split, chunk, rows, picture, how.format)
-                    for chunk in batched(part, how.at_once(GROUP_ROWS))
+                    for chunk in batched(part, how.at_once(ROWS_PER_GROUP))
                 )
-                _stream(batches, temporary, {**about, "split": split}, step)
+                its_about = {**about, "split": split}
+                write_shard(temporary, split_schema(), its_about, _ahead(batches), step, path_dictionary=True)
         for temporary, path in ready:
             os.replace(temporary, path)
         keep = {path.name for _, path in ready}
-        for old in folder.glob("*-*-of-*.parquet"):
+        for old in shard_paths(folder):
             if old.name not in keep:
                 old.unlink()
         flush(folder)
@@ -114,16 +106,11 @@ def damaged(folder: Path) -> list[Path]:
 
 def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> Iterator[tuple[str, Picture]]:
     """Pictures of earlier shards that were built in the same way, by the hash of their original."""
-    for path in sorted(folder.glob("*-*-of-*.parquet")):
-        if about_of(path).get("build") != recipe:
-            continue
-        columns = ["image", "width", "height", "original_sha256", "phash"]
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(GROUP_ROWS, columns=columns):
-                for row in batch.to_pylist():
-                    if row["original_sha256"] in wanted:
-                        made = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
-                        yield row["original_sha256"], made
+    same = [path for path in shard_paths(folder) if about_of(path).get("build") == recipe]
+    for row in stream_rows(same, ["image", "width", "height", "original_sha256", "phash"]):
+        if row["original_sha256"] in wanted:
+            made = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
+            yield row["original_sha256"], made
 
 
 def _batch(
@@ -148,23 +135,6 @@ def _batch(
         for column, value in zip(schema.names[-9:], (*values, made.phash), strict=True):
             columns[column].append(value)
     return pa.table(columns, schema)
-
-
-def _stream(tables: Iterable[pa.Table], path: Path, about: dict[str, Any], step: Callable[[int], None]) -> None:
-    """Write tables as row groups of one parquet file; pictures are not compressed a second time."""
-    schema = split_schema()
-    schema = schema.with_metadata({**schema.metadata, KEY: canonical(about).encode()})
-    plain = [name for name in schema.names if name != "image"]
-    packed = dict.fromkeys(plain, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
-    with contextlib.closing(
-        pq.ParquetWriter(
-            path, schema, compression=packed, use_dictionary=[*plain, "image.path"], write_statistics=plain
-        )
-    ) as writer:
-        for table in _ahead(tables):
-            writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=GROUP_ROWS)
-            step(table.num_rows)
-    flush(path)
 
 
 def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

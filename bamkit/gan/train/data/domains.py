@@ -15,7 +15,8 @@ import numpy as np
 from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import SUFFIXES, BadPictureError, open_picture
-from bamkit.common.workspace import NAME, Workspace, atomic_path
+from bamkit.common.shards import read_about, read_table, stream_rows
+from bamkit.common.workspace import NAME, Workspace, atomic_path, shard_paths
 
 PARTS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 """Sub-folders that a plain folder may have, by the split they hold."""
@@ -28,7 +29,7 @@ Tick = Callable[[int], None]
 
 
 @dataclass
-class Domain:
+class TrainingDomain:
     """Where the pictures of one domain lie, before anything is decoded."""
 
     name: str
@@ -70,7 +71,7 @@ class Entry:
 
 def find_pair(
     workspace: Workspace, first: str | None, second: str | None, allow_shared: bool = False
-) -> tuple[Domain, Domain]:
+) -> tuple[TrainingDomain, TrainingDomain]:
     """The domains to train between: split names or folders, or, with neither given, the two fetched splits.
 
     Raises BamkitError if there are not two, if one has too few pictures, or if they share pictures.
@@ -95,13 +96,13 @@ def find_pair(
     return pair
 
 
-def find(workspace: Workspace, text: str) -> Domain:
+def find(workspace: Workspace, text: str) -> TrainingDomain:
     """A fetched split by name, a split folder, or a plain folder of pictures. Raises BamkitError."""
     if NAME.fullmatch(text) and workspace.shards(text, "train"):
         return from_split(workspace.split(text), text)
     folder = Path(text).expanduser()
     if folder.is_dir():
-        if any(folder.glob("train-*-of-*.parquet")):
+        if shard_paths(folder, "train"):
             return from_split(folder, folder.name)
         return from_folder(folder)
     known = workspace.split_names()
@@ -116,7 +117,7 @@ def find(workspace: Workspace, text: str) -> Domain:
     raise BamkitError(f"there is no split and no folder {text!r}: {here}", fix)
 
 
-def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[Domain, Domain]:
+def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[TrainingDomain, TrainingDomain]:
     """The domains that a run.json names. Raises BamkitError if they are gone, or no longer the same pictures."""
     pair = []
     for side in ("from", "to"):
@@ -136,28 +137,28 @@ def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[Domain, Domai
     return pair[0], pair[1]
 
 
-def from_split(folder: Path, name: str) -> Domain:
+def from_split(folder: Path, name: str) -> TrainingDomain:
     """The domain in a split folder (contract.split_schema). Raises BamkitError if a shard cannot be read."""
     entries: dict[str, list[Entry]] = {}
     about: dict[str, Any] = {"kind": "split", "name": name}
     side = 0
     for split in PARTS:
         entries[split] = []
-        for shard in sorted(folder.glob(f"{split}-*-of-*.parquet")):
+        for shard in shard_paths(folder, split):
             wanted = ["mid", "original_sha256", "width", "height"]
-            columns = provenance.read_table(shard, wanted).to_pydict()
+            columns = read_table(shard, wanted).to_pydict()
             sides = [min(w, h) for w, h in zip(columns["width"], columns["height"], strict=True) if w and h]
             side = min([side, *sides]) if side else min(sides, default=0)
             entries[split] += [
                 Entry(f"mid:{mid}", shard, row, sha or "")
                 for row, (mid, sha) in enumerate(zip(columns["mid"], columns["original_sha256"], strict=True))
             ]
-            found = provenance.read_about(shard)
+            found = read_about(shard)
             about |= {key: found[key] for key in ("split_id", "selection_id") if key in found}
-    return _checked(Domain(name, folder, about, entries, side))
+    return _checked(TrainingDomain(name, folder, about, entries, side))
 
 
-def from_folder(folder: Path) -> Domain:
+def from_folder(folder: Path) -> TrainingDomain:
     """The domain in a plain folder: its pictures, or those of its sub-folders train/, validation/ and test/.
 
     Files that are no readable picture are left out and named in `notes`.
@@ -184,10 +185,10 @@ def from_folder(folder: Path) -> Domain:
     files = {split: [[e.key, e.sha256] for e in found] for split, found in entries.items()}
     about = {"kind": "folder", "name": name, "files_id": provenance.digest(files)}
     side = int(np.median(sides)) if sides else 0
-    return _checked(Domain(name, folder, about, entries, side, notes))
+    return _checked(TrainingDomain(name, folder, about, entries, side, notes))
 
 
-def refuse_shared(first: Domain, second: Domain) -> None:
+def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
     """Raises BamkitError if a picture is in both domains (by mid or by the original file's hash), in any split."""
     seen = {identity: e for found in first.entries.values() for e in found for identity in e.identities}
     shared = {
@@ -270,27 +271,12 @@ def _encoded(entries: list[Entry]) -> Iterator[tuple[int, Entry, bytes]]:
         else:
             waiting.setdefault(entry.path, {}).setdefault(entry.row, []).append(i)
     for shard, rows in waiting.items():
-        for row, data in _shard_pictures(shard):
+        for row, values in enumerate(stream_rows([shard], ["image"])):
             for i in rows.get(row, ()):
-                yield i, entries[i], data
+                yield i, entries[i], values["image"]["bytes"] or b""
 
 
-def _shard_pictures(shard: Path) -> Iterator[tuple[int, bytes]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    row = 0
-    try:
-        with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(batch_size=64, columns=["image"]):
-                for image in batch.column(0):
-                    yield row, image["bytes"].as_py() or b""
-                    row += 1
-    except (OSError, pa.ArrowInvalid) as error:
-        raise provenance.unreadable(shard, error) from error
-
-
-def _checked(domain: Domain) -> Domain:
+def _checked(domain: TrainingDomain) -> TrainingDomain:
     count = len(domain.train)
     if count < FEWEST:
         what = "no picture" if not count else "only 1 picture"
