@@ -114,7 +114,7 @@ def write_split(
             "split_id": "fedcba9876543210",
         }
         write_table(shard, workspace.split(name) / f"{split}-00000-of-00001.parquet", about)
-    write_table(pa.Table.from_pylist(missing, schema=missing_schema()), workspace.split(name) / "missing.parquet", {})
+    write_table(pa.Table.from_pylist(missing, schema=missing_schema()), workspace.missing(name), {})
 
 
 def two_domains(root, fetched: bool = True) -> Workspace:

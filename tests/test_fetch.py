@@ -84,7 +84,7 @@ def test_plain_fetch_writes_the_contract(server, ten):
     assert about["kind"] == "split"
     assert about["split"] == "train"
     assert about["build"] == {"size": 48, "fit": "squash", "format": "jpeg", "quality": 95, "oversample": 1.5}
-    assert pq.read_schema(ten / "splits" / "happy" / "missing.parquet").names == missing_schema().names
+    assert pq.read_schema(ten / "missing" / "happy.parquet").names == missing_schema().names
     assert read(ten, "happy", "validation")[0]["rank"] == 8
     # The reserve was not needed, so it was not asked for.
     assert set(server.counts) == {f"/{index}.jpg" for index in range(8)}
@@ -127,7 +127,7 @@ def test_gaps_are_filled_in_rank_order_and_recorded(server, ten):
     assert [(row["rank"], row["replaces"]) for row in train] == [(1, None), (3, None), (4, None), (5, None), (10, 1001)]
     assert {row["split"] for row in train} == {"train"}
     assert [row["rank"] for row in test] == [6]
-    missing = pq.read_table(ten / "splits" / "happy" / "missing.parquet").to_pylist()
+    missing = pq.read_table(ten / "missing" / "happy.parquet").to_pylist()
     assert [(row["mid"], row["rank"], row["split"], row["outcome"], row["http_status"], row["replaced_by"])
             for row in missing] == [
         (1001, 2, "train", "gone", 410, 1009),
@@ -362,17 +362,27 @@ def test_choices_are_those_of_the_settings(bamkit, ten):
         PictureSettings(fit="squeeze")
 
 
-@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "missing.parquet"])
-def test_a_damaged_shard_is_written_anew(server, ten, capsys, name):
+@pytest.mark.parametrize("name", ["splits/happy/train-00000-of-00001.parquet", "missing/happy.parquet"])
+def test_a_damaged_file_is_written_anew(server, ten, capsys, name):
     fetch(Workspace(ten), config=settings())
-    before = contents(ten / "splits" / "happy")
+    before, missing = contents(ten / "splits" / "happy"), contents(ten / "missing")
     asked = len(server.log)
-    path = ten / "splits" / "happy" / name
+    path = ten / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     fetch(Workspace(ten), config=settings())
-    assert f"{name} is damaged: it is written anew" in capsys.readouterr().err
-    assert contents(ten / "splits" / "happy") == before
+    assert f"{path} is damaged: it is written anew" in capsys.readouterr().err
+    assert (contents(ten / "splits" / "happy"), contents(ten / "missing")) == (before, missing)
     assert len(server.log) == asked
+
+
+def test_a_fetch_moves_the_missing_table_of_an_earlier_version(server, ten):
+    del server.answers["/2.jpg"]
+    fetch(Workspace(ten), config=settings())
+    splits, missing = contents(ten / "splits" / "happy"), contents(ten / "missing")
+    (ten / "missing" / "happy.parquet").rename(ten / "splits" / "happy" / "missing.parquet")
+    summary = fetch(Workspace(ten), config=settings())
+    assert not summary.selections[0].written
+    assert (contents(ten / "splits" / "happy"), contents(ten / "missing")) == (splits, missing)
 
 
 def test_no_selection_yet(bamkit, tmp_path):

@@ -174,7 +174,7 @@ def test_every_url_has_a_row_and_only_pictures_are_kept(outcome):
 def read_missing(workspace, name):
     import pyarrow.parquet as pq
 
-    return pq.read_table(workspace / "splits" / name / "missing.parquet").to_pylist()
+    return pq.read_table(workspace / "missing" / f"{name}.parquet").to_pylist()
 
 
 def test_the_request_is_honest(outcome):

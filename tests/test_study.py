@@ -80,7 +80,7 @@ def test_a_rehearsal_is_not_taken_for_the_study(sample_factory, bamkit):
 
 def test_a_fetch_that_met_a_dead_host_is_not_done(tmp_path):
     workspace = Workspace.open(tmp_path)
-    path = workspace.split("happy") / "missing.parquet"
+    path = workspace.missing("happy")
     assert not _fetched(workspace, "happy")
     for outcome, done in (("host-down", False), ("gone", True)):
         row = {"mid": 1, "split": "train", "outcome": outcome}

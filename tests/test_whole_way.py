@@ -50,7 +50,7 @@ def test_fetch(bamkit, workspace, sample_server):
             assert table.num_rows == count, "dead links are replaced from the reserve"
             assert table.schema.remove_metadata().equals(split_schema().remove_metadata())
             assert Image.open(io.BytesIO(table["image"][0]["bytes"].as_py())).size == (40, 40)
-        missing = pq.read_table(workspace / "splits" / name / "missing.parquet")
+        missing = pq.read_table(workspace / "missing" / f"{name}.parquet")
         assert missing.schema.remove_metadata().equals(missing_schema())
 
 

@@ -99,7 +99,7 @@ def test_workspace_lists_what_is_there(tmp_path):
     workspace = Workspace.open(tmp_path)
     assert workspace.selection_names() == workspace.split_names() == workspace.run_names() == []
     write_text(workspace.split("happy") / "train-00000-of-00001.parquet", "")
-    write_text(workspace.split("empty") / "missing.parquet", "")
+    write_text(workspace.missing("empty"), "")
     write_text(workspace.run("r") / "run.json", "{}")
     assert workspace.split_names() == ["happy"]
     assert workspace.run_names() == ["r"]

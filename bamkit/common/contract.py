@@ -109,7 +109,7 @@ def split_schema() -> pa.Schema:
 
 
 def missing_schema() -> pa.Schema:
-    """Columns of `splits/NAME/missing.parquet`: every image of the selection that could not be had, with the reason."""
+    """Columns of `missing/NAME.parquet`: every image of the selection that could not be had, with the reason."""
     import pyarrow as pa
 
     return pa.schema(

@@ -94,6 +94,15 @@ class Workspace:
     def split(self, name: str) -> Path:
         return self.splits / checked_name(name)
 
+    def missing(self, name: str) -> Path:
+        """The table of a split's pictures that could not be had: missing/NAME.parquet.
+
+        It lies outside the split's folder, so that whoever opens that folder as a data set gets pictures only. Where
+        an earlier version wrote it, in that folder, it is read until the next fetch moves it.
+        """
+        former = self.split(name) / "missing.parquet"
+        return former if former.is_file() else self.root / "missing" / f"{checked_name(name)}.parquet"
+
     def run(self, name: str) -> Path:
         return self.runs / checked_name(name)
 

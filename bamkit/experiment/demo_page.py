@@ -128,7 +128,8 @@ def _links(workspace: Workspace, run: str) -> str:
         (f"runs/{run}/index.html", "the run: losses, and the samples along the training"),
         (f"translations/{run}", "the translated pictures and translations.parquet"),
         ("selections", "the selection manifests (parquet)"),
-        ("splits", "the pictures (parquet), and missing.parquet for those that could not be had"),
+        ("splits", "the pictures (parquet)"),
+        ("missing", "the pictures that could not be had, and why (parquet)"),
     ]
     there = [(path, text) for path, text in places if (workspace.root / path).exists()]
     items = "".join(f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in there)

@@ -238,7 +238,7 @@ def finished(run: Path) -> bool:
 
 def _fetched(workspace: Workspace, name: str) -> bool:
     """Whether a split is whole: its last file is there, and none of its pictures waits for a host that was down."""
-    missing = workspace.split(name) / "missing.parquet"
+    missing = workspace.missing(name)
     return missing.exists() and "host-down" not in read_table(missing, ["outcome"])["outcome"].to_pylist()
 
 

@@ -87,7 +87,7 @@ def command(workspace: Workspace, names: tuple[str, ...], as_json: bool, **optio
 
     Originals are kept under originals/, with a ledger of every address ever tried; what has arrived is not asked for
     again, so that an interrupted fetch goes on where it was. Pictures that cannot be had are replaced from the
-    reserve in rank order and listed in missing.parquet.
+    reserve in rank order and listed in missing/NAME.parquet.
     """
     from bamkit.curate.fetch import fetch
 

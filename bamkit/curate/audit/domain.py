@@ -76,7 +76,7 @@ def _ranked_by(rows: pa.Table) -> str | None:
 
 def read_domain(workspace: Workspace, name: str) -> DomainTables:
     """The domain called `name`. Raises BamkitError if the workspace has neither selection nor split of that name."""
-    manifest, folder = workspace.selection(name), workspace.split(name)
+    manifest, lost = workspace.selection(name), workspace.missing(name)
     shards = [path for split in SPLITS for path in workspace.shards(name, split)]
     if not manifest.is_file() and not shards:
         known = sorted({*workspace.selection_names(), *workspace.split_names()})
@@ -89,7 +89,6 @@ def read_domain(workspace: Workspace, name: str) -> DomainTables:
     if shards:
         about = about or read_about(shards[0])
         obtained = pa.concat_tables([_read_shard(path) for path in shards])
-        lost = folder / "missing.parquet"
         missing = read_table(lost, columns=missing_schema().names) if lost.is_file() else missing_schema().empty_table()
     return DomainTables(name, requested, obtained, missing, about)
 

@@ -20,7 +20,7 @@ from bamkit.curate.fetch.ledger import Row, locked
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
 from bamkit.curate.fetch.splits.publish import Publication
-from bamkit.curate.fetch.splits.shards import built_pictures
+from bamkit.curate.fetch.splits.shards import built_pictures, move_former_missing
 from bamkit.curate.fetch.store import Store, open_store
 from bamkit.curate.fetch.summary import Summary
 
@@ -37,6 +37,8 @@ def fetch(
     manifests = [Manifest(name, workspace.selection(name)) for name in selected_names(workspace, names)]
     try:
         with locked(workspace.originals), quiet_decoders(config.limits.max_pixels):
+            for manifest in manifests:
+                move_former_missing(workspace, manifest.name)
             with open_store(workspace.originals, config.picture.about(), not config.originals) as store:
                 run = _FetchRun(workspace, manifests, config, store, stream)
                 try:

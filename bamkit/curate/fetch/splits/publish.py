@@ -21,7 +21,7 @@ from bamkit.curate.fetch.http.politeness import is_this_machine
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Assignment, Manifest, Place
-from bamkit.curate.fetch.splits.shards import about_of, current, damaged, write_missing, write_split
+from bamkit.curate.fetch.splits.shards import about_of, damaged, is_current, write_missing, write_split
 from bamkit.curate.fetch.store import Store
 from bamkit.curate.fetch.summary import SelectionResult
 
@@ -41,7 +41,7 @@ class Publication:
         given_up: Mapping[str, str],
     ) -> None:
         self.manifest, self.plan, self.config, self.store = manifest, plan, config, store
-        self.folder = workspace.split(manifest.name)
+        self.folder, self.missing_path = workspace.split(manifest.name), workspace.missing(manifest.name)
         self.given_up = given_up
 
     @cached_property
@@ -120,7 +120,7 @@ class Publication:
         """Whether the folder holds just this already."""
         rows = self.config.shard_rows
         names = [name for split, its in self.plan.splits.items() for name in shard_names(split, len(its), rows)]
-        return current(self.folder, names, self.about["split_id"])
+        return is_current(self.folder, names, self.missing_path, self.about["split_id"])
 
     def write(self, stream: TextIO | None) -> SelectionResult:
         """Write the folder, unless it is up to date, and say what is in it."""
@@ -128,15 +128,13 @@ class Publication:
         if not self.is_current:
             total = sum(map(len, self.plan.splits.values()))
             with Progress(f"write {self.manifest.name}", total, stream=stream) as progress:
-                for path in damaged(self.folder):
+                for path in damaged(self.folder, self.missing_path):
                     progress.write(f"{path} is damaged: it is written anew")
                 write_split(
                     self.folder, self.manifest, self.plan.splits, self.rows, self.store.cache.get, self.about,
                     self.config.picture, self.config.shard_rows, lambda more: progress.update(progress.done + more),
                 )  # fmt: skip
-            write_missing(
-                self.folder / "missing.parquet", self.manifest, self.plan.missing, self.absent.__getitem__, self.about
-            )
+            write_missing(self.missing_path, self.manifest, self.plan.missing, self.absent.__getitem__, self.about)
         build = self.config.picture
         return SelectionResult(
             self.manifest.name,

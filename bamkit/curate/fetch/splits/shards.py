@@ -1,4 +1,4 @@
-"""Splits on disk: parquet shards with Hugging Face's image convention, and missing.parquet."""
+"""Splits on disk: parquet shards with Hugging Face's image convention, and the table of missing pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bamkit.common.batches import batched
 from bamkit.common.contract import missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import ROWS_PER_GROUP, read_about, shard_names, stream_rows, write_shard, write_table
-from bamkit.common.workspace import flush, shard_paths
+from bamkit.common.workspace import Workspace, flush, shard_paths
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import PictureSettings
@@ -73,7 +73,7 @@ def write_missing(
     reason: Callable[[str | None], tuple[str, str, int | None, int]],
     about: dict[str, Any],
 ) -> None:
-    """Write missing.parquet; `reason(url)` gives outcome, reason, HTTP status and attempts."""
+    """Write the missing pictures' table; `reason(url)` gives outcome, reason, HTTP status and attempts."""
     ranks, splits = manifest.table["rank"].to_pylist(), manifest.split
     rows = []
     for row, replaced_by in missing:
@@ -83,12 +83,22 @@ def write_missing(
     write_table(pa.Table.from_pylist(rows, missing_schema()), path, {**about, "split": "missing"})
 
 
-def current(folder: Path, names: Iterable[str], split_id: str) -> bool:
-    """Whether the folder holds exactly these files, all of this split id and readable."""
-    names = {*names, "missing.parquet"}
+def move_former_missing(workspace: Workspace, name: str) -> None:
+    """Move the table of missing pictures out of the split's folder, where earlier versions wrote it."""
+    former = workspace.missing(name)
+    if former.parent == workspace.split(name):
+        target = workspace.root / "missing" / f"{name}.parquet"
+        target.parent.mkdir(exist_ok=True)
+        os.replace(former, target)
+
+
+def is_current(folder: Path, names: Iterable[str], missing: Path, split_id: str) -> bool:
+    """Whether the folder holds exactly these shards, all of this split id and readable, and `missing` is theirs."""
+    names = set(names)
     if {path.name for path in folder.glob("*.parquet")} != names:
         return False
-    return all(about_of(folder / name).get("split_id") == split_id for name in names)
+    paths = [*(folder / name for name in names), missing]
+    return all(about_of(path).get("split_id") == split_id for path in paths)
 
 
 def about_of(path: Path) -> dict[str, Any]:
@@ -99,9 +109,10 @@ def about_of(path: Path) -> dict[str, Any]:
         return {}
 
 
-def damaged(folder: Path) -> list[Path]:
-    """The parquet files of a split folder that cannot be read."""
-    return [path for path in sorted(folder.glob("*.parquet")) if not about_of(path)]
+def damaged(folder: Path, missing: Path) -> list[Path]:
+    """The parquet files of a split that are there and cannot be read."""
+    paths = [*sorted(folder.glob("*.parquet")), *([missing] if missing.exists() else [])]
+    return [path for path in paths if not about_of(path)]
 
 
 def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> Iterator[tuple[str, Picture]]:
