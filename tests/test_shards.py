@@ -1,6 +1,7 @@
 """Parquet files: the one reader and writer, and a split's folder in the hands of other programs."""
 
 import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,7 +82,7 @@ def test_a_missing_table_of_an_earlier_version_is_read_where_it_lies(tmp_path):
 @pytest.mark.parametrize("name", ["study:1", "s3:moods", "file:x", "a#1 100% ?x", "猫", os.fsdecode(b"caf\xe9:1")])
 def test_a_relative_path_with_a_colon_is_a_plain_file(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    os.mkdir(name)
+    Path(name).mkdir()
     workspace = Workspace.open(name)
     write_split(workspace, "happy", manifest(seed=1))
     paths = workspace.shards("happy", "train")
