@@ -50,7 +50,7 @@ def command(workspace: Workspace, names: tuple[str, ...], retry_failed: str, as_
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry_failed = (*names, retry_failed), "passing"
     try:
-        summary = fetch(workspace, names, build(FetchSettings, given | {"retry": parse_reasons(retry_failed)}))
+        summary = fetch(workspace, names, build(FetchSettings, given, retry=parse_reasons(retry_failed)))
     except KeyboardInterrupt:
         raise KeyboardInterrupt("bamkit fetch   # what has arrived is kept") from None
     if as_json:
