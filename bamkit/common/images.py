@@ -19,7 +19,22 @@ from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 from bamkit.common import image_metadata
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".jp2"}
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+    }
 )
 """File names taken from a folder (any case). A file named one by one may be called anything."""
 

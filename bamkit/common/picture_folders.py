@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bamkit.common.images import PLUGINS, SUFFIXES, has_plugin
+from bamkit.common.workspace import readable
 
 TOOL_FOLDERS = frozenset(
     {"@eadir", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
@@ -31,12 +32,14 @@ class PictureFolder:
     """How many files that look like pictures were not taken, by reason."""
 
     def __str__(self) -> str:
-        """`photos: 12 pictures; 3 left out (2 .heic: pip install pillow-heif, 1 in hidden or tool folders)`."""
-        text = f"{self.folder}: {count_of(len(self.pictures), 'picture')}"
-        if not self.left_out:
-            return text
+        """`photos: 12 pictures taken, 3 left out (2 .heic: pip install pillow-heif, 1 in hidden or tool folders)`."""
+        return f"{readable(self.folder)}: {count_of(len(self.pictures), 'picture')} taken, {self.what_is_left_out}"
+
+    @property
+    def what_is_left_out(self) -> str:
+        """`3 left out (...)`, or `0 left out`."""
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(self.left_out.items()))
-        return f"{text}; {self.left_out.total():,} left out ({reasons})"
+        return f"{self.left_out.total():,} left out ({reasons})" if reasons else "0 left out"
 
 
 def count_of(number: int, noun: str) -> str:
