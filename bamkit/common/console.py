@@ -6,25 +6,108 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Print rows as an aligned table: numbers to the right, text to the left, None as an empty cell."""
-    rows = [dict(row) for row in rows]
-    names = list(columns or dict.fromkeys(key for row in rows for key in row))
-    cells = [[cell(row.get(name)) for name in names] for row in rows]
-    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
-    widths = [max([len(name), *(len(line[i]) for line in cells)]) for i, name in enumerate(names)]
-    for line in [names, *cells]:
-        padded = (
-            text.rjust(w) if right else text.ljust(w) for text, w, right in zip(line, widths, numeric, strict=True)
-        )
-        click.echo("  ".join(padded).rstrip())
+    Table: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
+"""A table to show: a DataFrame, or rows."""
+
+GAP = "  "
+"""Between two columns."""
+NARROWEST = 12
+"""Characters that a column keeps on a narrow terminal."""
+
+
+class Column(NamedTuple):
+    """A column of a table as text."""
+
+    name: str
+    cells: list[str]
+    """One text a row, "" where there is no value."""
+    numeric: bool
+    """Whether all values are numbers: such columns are set to the right."""
+
+
+def text_columns(table: Table, columns: Sequence[str] | None = None) -> list[Column]:
+    """The table's columns (or the named ones) with every value formatted by `cell`; None and NaN of a DataFrame are ""."""
+    values: dict[str, list[Any]]
+    if hasattr(table, "columns"):
+        missing = {name: table[name].isna().tolist() for name in table.columns}
+        values = {
+            str(name): [None if gone else value for value, gone in zip(table[name].tolist(), missing[name], strict=True)]
+            for name in table.columns
+        }
+    else:
+        rows = [dict(row) for row in table]
+        values = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
+    return [
+        Column(name, [cell(value) for value in values.get(name, [])], all(map(_is_number, values.get(name, []))))
+        for name in columns or values
+    ]
+
+
+def print_table(table: Table, columns: Sequence[str] | None = None) -> None:
+    """Print a table: numbers to the right, text to the left, missing values empty.
+
+    Where it is wider than the terminal (or COLUMNS says so), the columns that do not fit follow below, each part with
+    the first column again, and texts are wrapped. In a pipe nothing is folded.
+    """
+    parts = text_columns(table, columns)
+    width = shutil.get_terminal_size(fallback=(0, 0)).columns
+    for number, part in enumerate(_folded(parts, width) if width else [parts]):
+        if number:
+            click.echo()
+        for line in _lines(part, width):
+            click.echo(line)
+
+
+def _width(column: Column) -> int:
+    return max(len(text) for text in (column.name, *column.cells))
+
+
+def _folded(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
+    """The columns in parts that fit into `width` characters, each part led by the first column."""
+    part: list[Column] = []
+    used = 0
+    for column in columns:
+        if len(part) > 1 and used + len(GAP) + _width(column) > width:
+            yield part
+            part = part[:1]
+            used = _width(part[0])
+        part.append(column)
+        used += len(GAP) * (len(part) > 1) + _width(column)
+    if part:
+        yield part
+
+
+def _lines(columns: Sequence[Column], width: int) -> Iterator[str]:
+    """The lines of a table. Where it is wider than `width` > 0 even so, texts are wrapped in their columns."""
+    widths = [_width(column) for column in columns]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width if width else 0
+    for place in sorted(range(len(columns)), key=lambda place: -widths[place]):
+        if excess > 0:
+            narrower = max(NARROWEST, widths[place] - excess)
+            excess -= max(0, widths[place] - narrower)
+            widths[place] = min(widths[place], narrower)
+    for row in zip(*([column.name, *column.cells] for column in columns), strict=True):
+        wrapped = [
+            [text] if len(text) <= size else textwrap.wrap(text, size) for text, size in zip(row, widths, strict=True)
+        ]
+        for height in range(max(map(len, wrapped), default=0)):
+            texts = [lines[height] if height < len(lines) else "" for lines in wrapped]
+            padded = (
+                text.rjust(size) if column.numeric else text.ljust(size)
+                for text, size, column in zip(texts, widths, columns, strict=True)
+            )
+            yield GAP.join(padded).rstrip()
 
 
 def cell(value: Any) -> str:
@@ -34,6 +117,32 @@ def cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def percent(share: float, digits: int = 1) -> str | None:
+    """`0.0612` -> `6.1 %`; None for NaN."""
+    return None if math.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
+def interval(value: float, low: float, high: float, digits: int = 2, sign: str = "") -> str | None:
+    """`0.71 [0.64, 0.77]`, with `sign` "+" `+0.71 [+0.64, +0.77]`; None for NaN."""
+    if math.isnan(value):
+        return None
+    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def percent_interval(share: float, low: float, high: float) -> str | None:
+    """`6.1 % [5.0, 7.4]`; None for NaN."""
+    return None if math.isnan(share) else f"{percent(share)} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def signed(value: float | None, digits: int = 2) -> str | None:
+    """`+0.31`, `-0.20`, `+inf`; None where there is none."""
+    return None if value is None or math.isnan(value) else f"{value:+.{digits}f}"
 
 
 def print_next(*commands: str, err: bool = False) -> None:

@@ -6,19 +6,24 @@ Used by the reports (curate), the run and evaluation pages (gan) and the demo. j
 from __future__ import annotations
 
 import base64
+import contextlib
+import html
 import io
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamkit.common.console import cell
+from bamkit.common.console import text_columns
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import write_text
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from bamkit.common.console import Table
 
 INK, FAINT, GRID = "#1b1b1d", "#6f6f76", "#d9d9de"
 """Colours of text, secondary text and grid lines in figures. Inline SVG gets the page's own (light or dark) instead."""
@@ -41,6 +46,8 @@ class Page:
 
     title: str
     lead: str = ""
+    related: list[tuple[str, str]] = field(default_factory=list)
+    """Other pages: (relative address, title). `write` adds those of the same workspace."""
     blocks: list[dict[str, Any]] = field(default_factory=list)
 
     def section(self, title: str, text: str = "") -> None:
@@ -84,14 +91,11 @@ class Page:
         items = [_drawing(svg, alt) for svg, alt in figures]
         self.blocks.append({"kind": "figures", "panels": items, "caption": caption})
 
-    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, caption: str = "") -> None:
-        """A table of dicts; numbers are right-aligned and formatted as in the console."""
-        names = list(columns or dict.fromkeys(key for row in rows for key in row))
-        body = [[(_cell(row.get(n)), row.get(n) is not None and _number(row.get(n))) for n in names] for row in rows]
-        numeric = [
-            any(row.get(n) is not None for row in rows) and all(_number(row.get(n)) for row in rows) for n in names
-        ]
-        self.blocks.append({"kind": "table", "columns": names, "numeric": numeric, "rows": body, "caption": caption})
+    def table(self, table: Table, columns: Sequence[str] | None = None, caption: str = "") -> None:
+        """A DataFrame (or rows): numbers are right-aligned and formatted as in the console, missing values a dash."""
+        parts = text_columns(table, columns)
+        rows = list(zip(*([(text or "–", part.numeric) for text in part.cells] for part in parts), strict=True))
+        self.blocks.append({"kind": "table", "columns": parts, "rows": rows, "caption": caption})
 
     def pictures(
         self, pictures: Sequence[Picture], caption: str = "", width: int = 128, columns: int = 0, together: int = 1
@@ -100,24 +104,18 @@ class Page:
 
         So many as `together` says stay side by side on every screen: 2 for pairs of before and after.
         """
-        items = [{"uri": data_uri(p.source), "alt": p.alt, "caption": p.caption} for p in pictures]
+        items = [_encoded(picture) for picture in pictures]
         layout = {"width": width, "columns": columns, "together": together}
         self.blocks.append({"kind": "pictures", "pictures": items, "caption": caption, **layout})
 
     def groups(self, groups: Sequence[tuple[str, Sequence[Picture]]], width: int = 96) -> None:
         """Small sets of pictures that belong together, each with its own caption, set side by side."""
-        items = [
-            {
-                "caption": caption,
-                "pictures": [{"uri": data_uri(p.source), "alt": p.alt, "caption": p.caption} for p in set_],
-            }
-            for caption, set_ in groups
-        ]
+        items = [{"caption": caption, "pictures": [_encoded(picture) for picture in set_]} for caption, set_ in groups]
         self.blocks.append({"kind": "groups", "groups": items, "width": width})
 
-    def details(self, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def details(self, title: str, table: Table) -> None:
         """A long table, folded away under `title`."""
-        self.table(rows)
+        self.table(table)
         self.blocks[-1] = {**self.blocks[-1], "kind": "details", "title": title}
 
     def html(self, markup: str) -> None:
@@ -132,11 +130,12 @@ class Page:
             raise BamkitError("pages need jinja2", "pip install jinja2") from error
         loader = jinja2.FileSystemLoader(TEMPLATES)
         environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["prose"] = _prose
+        environment.filters |= {"prose": _prose, "signs": _signs}
         return environment.get_template("page.html.j2").render(page=self)
 
     def write(self, path: Path) -> None:
-        """Write the page atomically."""
+        """Write the page atomically, with links to the other pages of the workspace."""
+        self.related += other_pages(path)
         write_text(path, self.render())
 
 
@@ -144,17 +143,46 @@ def _prose(text: str) -> Any:
     """Text with `code` between backticks set as code, everything else escaped."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    parts = re.split(r"`([^`]+)`", text)
+    parts = [f"<code>{escape(part)}</code>" if code % 2 else str(escape(_signs(part))) for code, part in enumerate(parts)]
+    return Markup("".join(parts))
 
 
-def _cell(value: Any) -> str:
-    """A cell as in the console, with the minus sign that figures have."""
-    return cell(value).replace("-", "\N{MINUS SIGN}") if _number(value) else cell(value)
+def _signs(text: str) -> str:
+    """Text in which the hyphen before a number is a minus sign."""
+    return re.sub(r"(?<![\w.)-])-(?=[\d.]|inf)", "−", text)
 
 
-def _number(value: Any) -> bool:
-    """Whether a cell is set to the right: a number, or nothing."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+def other_pages(path: Path) -> list[tuple[str, str]]:
+    """(relative address, title) of the pages in reports/ and runs/ of the workspace that `path` lies in, by address."""
+    folder = path.absolute().parent
+    root = next((parent.parent for parent in (folder, *folder.parents) if parent.name in ("reports", "runs")), None)
+    if root is None:
+        return []
+    there = sorted({*root.glob("reports/*.html"), *root.glob("reports/*/index.html"), *root.glob("runs/*/index.html")})
+    return [
+        (os.path.relpath(page, folder).replace(os.sep, "/"), _title_of(page))
+        for page in there
+        if page != path.absolute()
+    ]
+
+
+def _title_of(path: Path) -> str:
+    """The title of a page, else its name."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        title = re.search("<title>(.*?)</title>", file.read(4096))
+    return html.unescape(title[1]) if title else path.name
+
+
+def _encoded(picture: Picture) -> dict[str, Any]:
+    """A picture as the template wants it; its size keeps the page from jumping where the browser decodes it late."""
+    from PIL import Image
+
+    source = picture.source
+    with Image.open(io.BytesIO(source)) if isinstance(source, bytes) else contextlib.nullcontext(source) as opened:
+        width, height = opened.size
+    size = {"width": width, "height": height}
+    return {"uri": data_uri(source), "alt": picture.alt, "caption": picture.caption, **size}
 
 
 def _drawing(svg: str | bytes, alt: str) -> dict[str, str]:
@@ -164,7 +192,7 @@ def _drawing(svg: str | bytes, alt: str) -> dict[str, str]:
     for colour, name in ((INK, "ink"), (FAINT, "faint"), (GRID, "grid")):
         text = text.replace(colour, f"var(--{name})")
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return {"svg": text, "alt": alt}
 
 

@@ -49,13 +49,13 @@ def command(
     from bamkit.common.console import print_json, print_table
     from bamkit.curate.audit.comparison import compare, pair_of
 
-    found = compare(workspace, *pair_of(workspace, names), split, db, with_database=not no_database)
+    compared = compare(workspace, *pair_of(workspace, names), split, db, with_database=not no_database)
     if as_json:
-        print_json(found.as_dict())
+        print_json(compared.as_dict())
         return
-    print_table(found.label_rows(every))
+    print_table(compared.labels(every))
     click.echo()
-    print_table(found.score_rows())
+    print_table(compared.scores())
     click.echo()
-    for line in found.summary():
+    for line in compared.summary():
         click.echo(line)

@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("main table")) {
       const down = head.getAttribute("aria-sort") !== "descending";
       table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const value = (row) => row.cells[column].textContent.trim();
+      const value = (row) => row.cells[column].textContent.trim().replace(/^–$/, "");
       const number = (text) => parseFloat(text.replaceAll(",", "").replace("−", "-"));
       const rows = [...table.tBodies[0].rows];
       const numeric = rows.every((row) => value(row) === "" || !Number.isNaN(number(value(row))));
@@ -26,10 +26,10 @@ for (const table of document.querySelectorAll("main table")) {
 if ("IntersectionObserver" in window) {
   const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
   const watch = new IntersectionObserver((seen) => {
-    for (const one of seen) {
-      if (!one.isIntersecting) continue;
+    for (const entry of seen) {
+      if (!entry.isIntersecting) continue;
       links.forEach((link) => link.classList.remove("here"));
-      links.get(one.target.id)?.classList.add("here");
+      links.get(entry.target.id)?.classList.add("here");
     }
   }, { rootMargin: "0px 0px -70% 0px" });
   document.querySelectorAll("main h2[id]").forEach((heading) => watch.observe(heading));

@@ -6,12 +6,12 @@ learns to paint petals.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES, LABELS
@@ -27,54 +27,61 @@ LabelCounts = Mapping[str, Mapping[str, int]]
 class Balance:
     """Two domains compared."""
 
-    labels: pa.Table
+    labels: pd.DataFrame
     """One row an attribute:label: counts, n, shares with Wilson intervals, their difference with Newcombe's interval,
-    the standardised difference, and the lift of each domain over the database (null without one)."""
-    scores: pa.Table
+    the standardised difference, and the lift of each domain over the database (NaN without one)."""
+    scores: pd.DataFrame
     """One row an attribute: both means with bootstrap intervals, and the standardised mean difference."""
 
 
-def prevalence(rows: pa.Table, database: LabelCounts | None = None) -> pa.Table:
+def with_shares(counted: pd.DataFrame) -> pd.DataFrame:
+    """`counted` with the columns share, low and high: its `count` over its `n` with Wilson's 95 % interval.
+
+    Where n is 0 the share is NaN and the interval the whole range.
+    """
+    shares = [statistics.wilson(count, n) for count, n in zip(counted["count"], counted["n"], strict=True)]
+    return counted.assign(
+        share=[each.value for each in shares],
+        low=[each.low for each in shares],
+        high=[each.high for each in shares],
+    )
+
+
+def prevalence(rows: pa.Table, database: LabelCounts | None = None) -> pd.DataFrame:
     """How often each attribute:label occurs: attribute, label, count, n, share, low, high, lift.
 
-    `rows` has the manifest's columns. n is the number of images that have any label for the attribute; share, low and
-    high (Wilson, 95 %) are fractions. `lift` is the share over that of the database, null where it is not known.
+    `rows` has the manifest's columns. n is the number of images that have any of the three labels for the attribute;
+    share, low and high (Wilson, 95 %) are fractions. `lift` is the share over that of the database, NaN where it is
+    not known. 60 rows in the contract's order.
     """
-    import pyarrow as pa
+    labels = rows.select(list(ATTRIBUTES)).to_pandas()
+    counts = pd.DataFrame({name: labels[name].value_counts() for name in ATTRIBUTES}, index=list(LABELS))
+    every = pd.DataFrame(database or {}, index=list(LABELS), columns=list(ATTRIBUTES), dtype=float)
+    base = (every / every.sum()).to_numpy().T.ravel()
+    counted = pd.DataFrame(
+        {
+            "attribute": np.repeat(ATTRIBUTES, len(LABELS)),
+            "label": np.tile(LABELS, len(ATTRIBUTES)),
+            "count": counts.fillna(0).to_numpy().T.ravel().astype(int),
+        }
+    )
+    counted["n"] = counted.groupby("attribute")["count"].transform("sum")
+    shares = with_shares(counted)
+    return shares.assign(lift=shares["share"] / np.where(base > 0, base, np.nan))
 
-    found = []
-    for attribute, label, count, n in _label_counts(rows):
-        share = statistics.wilson(count, n)
-        times = _lift(share.value, attribute, label, database)
-        found.append((attribute, label, count, n, share.value, share.low, share.high, times))
-    names = ("attribute", "label", "count", "n", "share", "low", "high", "lift")
-    return pa.table({name: list(column) for name, column in zip(names, zip(*found, strict=True), strict=True)})
 
-
-def top_labels(shares: pa.Table, top: int = 12) -> pa.Table:
+def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
     """The `top` most frequent pairs of a `prevalence` table by descending count, the rest folded into "others".
 
     Columns: pair (`flower:positive`, in the study's words `content_flower:positive`), count, share (of all pairs
     counted, as in the study's pies), low and high (Wilson). Negative labels are left out: they say what is not there.
     """
-    import pyarrow as pa
-
-    rows = [row for row in shares.to_pylist() if row["label"] != "negative" and row["count"]]
-    total = sum(row["count"] for row in rows)
-    rows.sort(key=lambda row: (-row["count"], row["attribute"], row["label"]))
-    pairs = [(f"{row['attribute']}:{row['label']}", row["count"]) for row in rows[:top]]
-    if rows[top:]:
-        pairs.append(("others", sum(row["count"] for row in rows[top:])))
-    bounds = [statistics.wilson(count, total) for _, count in pairs]
-    return pa.table(
-        {
-            "pair": pa.array([name for name, _ in pairs], pa.string()),
-            "count": pa.array([count for _, count in pairs], pa.int64()),
-            "share": pa.array([count / total for _, count in pairs], pa.float64()),
-            "low": pa.array([bound.low for bound in bounds], pa.float64()),
-            "high": pa.array([bound.high for bound in bounds], pa.float64()),
-        }
-    )
+    kept = shares[(shares["label"] != "negative") & (shares["count"] > 0)]
+    kept = kept.sort_values(["count", "attribute", "label"], ascending=[False, True, True])
+    pairs = pd.DataFrame({"pair": kept["attribute"] + ":" + kept["label"], "count": kept["count"]})
+    rest = pd.DataFrame({"pair": ["others"], "count": [pairs["count"][top:].sum()]})
+    folded = pd.concat([pairs[:top], rest[: len(pairs[top:])]], ignore_index=True)
+    return with_shares(folded.assign(n=pairs["count"].sum())).drop(columns="n")
 
 
 def balance(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> Balance:
@@ -82,56 +89,32 @@ def balance(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> Ba
     return Balance(_compare_labels(a, b, database), _compare_scores(a, b))
 
 
-def _compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None) -> pa.Table:
-    import pyarrow as pa
+def _compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None) -> pd.DataFrame:
+    sides = prevalence(a, database), prevalence(b, database)
+    both = sides[0].merge(sides[1], on=["attribute", "label"], suffixes=("_a", "_b"), sort=False)
+    lifts = both[["lift_a", "lift_b"]]
+    both = both.drop(columns=lifts.columns)
+    counted = zip(both["count_a"], both["n_a"], both["count_b"], both["n_b"], strict=True)
+    differences = [statistics.difference_of_proportions(*four) for four in counted]
+    smd = map(statistics.standardised_difference_of_shares, both["share_a"], both["share_b"])
+    return both.assign(
+        difference=[each.value for each in differences],
+        difference_low=[each.low for each in differences],
+        difference_high=[each.high for each in differences],
+        smd=list(smd),
+        **lifts,
+    )
 
-    left, right = prevalence(a, database), prevalence(b, database)
-    columns = {"attribute": left["attribute"], "label": left["label"]}
-    for side, table in (("a", left), ("b", right)):
-        columns |= {f"{name}_{side}": table[name] for name in ("count", "n", "share", "low", "high")}
-    pairs = list(zip(left.to_pylist(), right.to_pylist(), strict=True))
-    bounds = [statistics.difference_of_proportions(p["count"], p["n"], q["count"], q["n"]) for p, q in pairs]
-    columns |= {
-        "difference": [p["share"] - q["share"] for p, q in pairs],
-        "difference_low": [bound.low for bound in bounds],
-        "difference_high": [bound.high for bound in bounds],
-        "smd": [statistics.standardised_difference_of_shares(p["share"], q["share"]) for p, q in pairs],
-        "lift_a": left["lift"],
-        "lift_b": right["lift"],
+
+def _compare_scores(a: pa.Table, b: pa.Table) -> pd.DataFrame:
+    sides = {
+        side: {name: statistics.finite(rows[f"{name}_score"].to_numpy()) for name in ATTRIBUTES}
+        for side, rows in (("a", a), ("b", b))
     }
-    return pa.table(columns)
-
-
-def _compare_scores(a: pa.Table, b: pa.Table) -> pa.Table:
-    import pyarrow as pa
-
-    found = []
-    for attribute in ATTRIBUTES:
-        row: dict[str, object] = {"attribute": attribute}
-        sides = [statistics.finite(table[f"{attribute}_score"].to_numpy()) for table in (a, b)]
-        for side, values in zip("ab", sides, strict=True):
-            mean = statistics.bootstrap_mean(values, resamples=1000)
-            row |= {f"n_{side}": mean.n, f"mean_{side}": mean.value}
-            row |= {f"low_{side}": mean.low, f"high_{side}": mean.high}
-        row["smd"] = statistics.standardised_mean_difference(*sides)
-        found.append(row)
-    return pa.Table.from_pylist(found)
-
-
-def _label_counts(rows: pa.Table) -> list[tuple[str, str, int, int]]:
-    """(attribute, label, count, n) for the 60 pairs in the contract's order; labels in other words are not counted."""
-    found = []
-    for attribute in ATTRIBUTES:
-        values = {one["values"]: one["counts"] for one in rows[attribute].value_counts().to_pylist()}
-        n = sum(values.get(label, 0) for label in LABELS)
-        found += [(attribute, label, values.get(label, 0), n) for label in LABELS]
-    return found
-
-
-def _lift(share: float, attribute: str, label: str, database: LabelCounts | None) -> float | None:
-    """The share over the database's own; null where the database has no such label or the domain no share."""
-    counts = (database or {}).get(attribute, {})
-    total = sum(counts.get(one, 0) for one in LABELS)
-    if not total or not counts.get(label) or math.isnan(share):
-        return None
-    return float(np.float64(share) * total / counts[label])
+    table = pd.DataFrame({"attribute": ATTRIBUTES})
+    for side, scores in sides.items():
+        means = [statistics.bootstrap_mean(values, resamples=1000) for values in scores.values()]
+        for column, field in (("n", "n"), ("mean", "value"), ("low", "low"), ("high", "high")):
+            table[f"{column}_{side}"] = [getattr(mean, field) for mean in means]
+    smd = map(statistics.standardised_mean_difference, sides["a"].values(), sides["b"].values())
+    return table.assign(smd=list(smd))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from bamkit.common.console import interval, signed
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
 from bamkit.common.statistics import BALANCED
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import Balance, LabelCounts, balance
-from bamkit.curate.audit.domain import domains_of, read_domain
+from bamkit.curate.audit.domain import Domain, domains_of, read_domain
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
 from bamkit.curate.select.matching.confounders import features, separability
@@ -30,60 +33,43 @@ class Comparison:
     """How well content and media scores tell them apart: AUC and its interval; see matching.separability."""
     database: bool
     """Whether the lift over the database is known."""
+    matched: bool = False
+    """Whether one of the two was chosen to match the other."""
 
-    def label_rows(self, every: bool = False) -> list[dict[str, Any]]:
+    def labels(self, every: bool = False) -> pd.DataFrame:
         """The labels for people: the positive ones that occur, largest difference first, or all 60 in order."""
-        rows = self.balance.labels.to_pylist()
+        labels = self.balance.labels
         if not every:
-            rows = [row for row in rows if row["label"] == "positive" and row["count_a"] + row["count_b"]]
-            rows.sort(key=lambda row: -abs(row["smd"]) if math.isfinite(row["smd"]) else math.inf)
-        return [self._label_row(row) for row in rows]
+            labels = labels[(labels["label"] == "positive") & (labels["count_a"] + labels["count_b"] > 0)]
+            labels = largest_first(labels)
+        return label_texts(labels, self.names, self.database)
 
-    def _label_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        a, b = self.names
-        shown = {
-            "attribute:label": f"{row['attribute']}:{row['label']}",
-            f"{a} %": _percent(row["share_a"], row["low_a"], row["high_a"]),
-            f"{b} %": _percent(row["share_b"], row["low_b"], row["high_b"]),
-            "difference": _percent(row["difference"], row["difference_low"], row["difference_high"], "+"),
-            "SMD": _signed(row["smd"]),
-        }
-        return shown | ({f"lift {a}": row["lift_a"], f"lift {b}": row["lift_b"]} if self.database else {})
-
-    def score_rows(self) -> list[dict[str, Any]]:
+    def scores(self) -> pd.DataFrame:
         """The scores for people, largest shift first."""
-        a, b = self.names
-        rows = self.balance.scores.to_pylist()
-        rows.sort(key=lambda row: -abs(row["smd"]) if not math.isnan(row["smd"]) else math.inf)
-        return [
-            {
-                "score": row["attribute"],
-                f"mean {a}": _interval(row["mean_a"], row["low_a"], row["high_a"]),
-                f"mean {b}": _interval(row["mean_b"], row["low_b"], row["high_b"]),
-                "SMD": _signed(row["smd"]),
-                "": "" if row["attribute"] not in NOT_EMOTION or not abs(row["smd"]) > BALANCED else "unbalanced",
-            }
-            for row in rows
-        ]
+        scores = largest_first(self.balance.scores)
+        unbalanced = scores["attribute"].isin(NOT_EMOTION) & (scores["smd"].abs() > BALANCED)
+        shown = {"score": scores["attribute"]}
+        for side, name in zip("ab", self.names, strict=True):
+            shown[f"mean {name}"] = list(
+                map(interval, scores[f"mean_{side}"], scores[f"low_{side}"], scores[f"high_{side}"])
+            )
+        return pd.DataFrame(shown | {"SMD": scores["smd"].map(signed), "": unbalanced.map({True: "unbalanced"})})
 
     def summary(self) -> list[str]:
         """What it comes to, in a sentence or two."""
         a, b = self.names
-        beyond = [row["attribute"] for row in self.balance.scores.to_pylist() if abs(row["smd"]) > BALANCED]
-        beyond = [name for name in beyond if name in NOT_EMOTION]
         lines = [
-            f"{a} {self.sizes[0]:,} and {b} {self.sizes[1]:,} images ({self.split}); "
-            f"{len(beyond)} of {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED} SD"
+            f"{a} {self.sizes[0]:,} and {b} {self.sizes[1]:,} images ({self.split}); {said_of_scores(self.balance)}"
         ]
-        if not math.isnan(self.auc[0]):
-            value, low, high = self.auc
-            lines.append(
-                f"told apart by content and media alone with AUC {value:.3f} [{low:.3f}, {high:.3f}] "
-                "(0.5 or less is chance)"
-            )
-        if beyond and not self.auc[1] <= 0.5:
+        lines += [said] if (said := said_of_auc(self.auc)) else []
+        if self.advice:
             lines.append(f"to remove it: bamkit select --match {a} ... chooses a domain matched on content and media")
         return lines
+
+    @property
+    def advice(self) -> bool:
+        """Whether matching would help: something differs, a classifier sees it, and they are not matched yet."""
+        return bool(len(unbalanced(self.balance))) and not self.auc[1] <= 0.5 and not self.matched
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -95,18 +81,72 @@ class Comparison:
             "n_a": self.sizes[0],
             "n_b": self.sizes[1],
             "auc": {"value": value, "low": low, "high": high},
-            "labels": self.balance.labels.to_pylist(),
-            "scores": self.balance.scores.to_pylist(),
+            "labels": self.balance.labels.to_dict("records"),
+            "scores": self.balance.scores.to_dict("records"),
         }
 
 
+def largest_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows by descending |smd|, those without one last."""
+    return rows.sort_values("smd", key=abs, ascending=False, na_position="last", kind="stable")
+
+
+def unbalanced(found: Balance) -> pd.DataFrame:
+    """The content and media scores whose |SMD| is beyond BALANCED, largest first."""
+    scores = found.scores
+    return largest_first(scores[scores["attribute"].isin(NOT_EMOTION) & (scores["smd"].abs() > BALANCED)])
+
+
+def said_of_scores(found: Balance) -> str:
+    """How many content and media scores differ."""
+    return f"{len(unbalanced(found))} of {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED} SD"
+
+
+def said_of_auc(auc: tuple[float, float, float]) -> str:
+    """The AUC of a classifier of the two domains as a one-sided test; "" where there is none.
+
+    The classifier is tested on images it has not seen: below 0.5 it does worse than guessing, so it has found nothing.
+    """
+    value, low, high = auc
+    if math.isnan(value):
+        return ""
+    text = f"AUC {value:.3f} [{low:.3f}, {high:.3f}]"
+    if low > 0.5:
+        return f"told apart by content and media alone with {text} (one-sided test against 0.5)"
+    return f"not told apart by content and media alone: {text} is not above 0.5 (one-sided test)"
+
+
+def label_texts(labels: pd.DataFrame, names: tuple[str, str], lift: bool) -> pd.DataFrame:
+    """Rows of Balance.labels as texts: shares and their difference in percent with intervals, SMD, and the lifts."""
+    shown: dict[str, Any] = {"attribute:label": labels["attribute"] + ":" + labels["label"]}
+    for side, name in zip("ab", names, strict=True):
+        shown[f"{name} %"] = _points(labels[f"share_{side}"], labels[f"low_{side}"], labels[f"high_{side}"])
+    shown["difference"] = _points(labels["difference"], labels["difference_low"], labels["difference_high"], "+")
+    shown["SMD"] = labels["smd"].map(signed)
+    lifts = {f"lift {name}": labels[f"lift_{side}"] for side, name in zip("ab", names, strict=True)} if lift else {}
+    return pd.DataFrame(shown | lifts)
+
+
+def _points(value: pd.Series, low: pd.Series, high: pd.Series, sign: str = "") -> list[str | None]:
+    """`6.1 [5.0, 7.4]` for each row: fractions as percentages."""
+    return [interval(*(100 * part for part in row), 1, sign) for row in zip(value, low, high, strict=True)]
+
+
 def pair_of(workspace: Workspace, names: Sequence[str]) -> tuple[str, str]:
-    """The two domains that are named; without names those of the workspace, if it has just two (a judge's apart)."""
-    found = list(names) or domains_of(workspace)
-    if len(found) != 2:
-        there = f"{len(found)} are named" if names else f"there are {len(found)} ({', '.join(found) or 'none'})"
+    """The two domains that are named; without names those of the workspace, if it has just two (a judge's apart).
+
+    Raises BamkitError where they are not two, or one twice.
+    """
+    chosen = list(names) or domains_of(workspace)
+    if len(chosen) != 2:
+        there = f"{len(chosen)} are named" if names else f"there are {len(chosen)} ({', '.join(chosen) or 'none'})"
         raise BamkitError(f"two domains can be compared, and {there}", "bamkit balance happy scary")
-    return found[0], found[1]
+    a, b = chosen
+    if a == b:
+        others = [name for name in domains_of(workspace) if name != a]
+        example = f"bamkit balance {a} {others[0]}" if others else "bamkit select --emotion scary --top 1000"
+        raise BamkitError(f"{a} cannot be compared with itself: nothing would differ", example)
+    return a, b
 
 
 def compare(
@@ -123,21 +163,26 @@ def compare(
     The database (`database`, else the workspace's, if it has one) gives the lift. Raises BamkitError where a domain is
     not there or has no image of that split, or where `database` is given and unreadable.
     """
-    rows = []
-    for name in (a, b):
-        found = read_domain(workspace, name).split(split)
-        if not found.num_rows:
-            raise BamkitError(f"{name} has no {split} images")
-        rows.append(found)
+    domains = read_domain(workspace, a), read_domain(workspace, b)
+    left, right = (domain.split(split) for domain in domains)
+    for domain, rows in zip(domains, (left, right), strict=True):
+        if not rows.num_rows:
+            raise BamkitError(f"{domain.name} has no {split} images")
     labels = _database_labels(workspace, database, progress) if with_database else None
     return Comparison(
         (a, b),
         split,
-        (rows[0].num_rows, rows[1].num_rows),
-        balance(rows[0], rows[1], labels),
-        separability(features(rows[0]), features(rows[1])),
+        (left.num_rows, right.num_rows),
+        balance(left, right, labels),
+        separability(features(left), features(right)),
         labels is not None,
+        matched_with(*domains) or matched_with(*domains[::-1]),
     )
+
+
+def matched_with(domain: Domain, target: Domain) -> bool:
+    """Whether `domain` was selected to match `target`."""
+    return bool(domain.about.get("match")) and domain.about.get("query", {}).get("match") == target.name
 
 
 def _database_labels(workspace: Workspace, given: str | None, progress: bool) -> LabelCounts | None:
@@ -149,17 +194,3 @@ def _database_labels(workspace: Workspace, given: str | None, progress: bool) ->
         return None
     with Database.open(location) as database:
         return count(database, workspace, progress).labels
-
-
-def _percent(share: float, low: float, high: float, sign: str = "") -> str:
-    if math.isnan(share):
-        return "-"
-    return f"{100 * share:{sign}.1f} [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _signed(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:+.2f}"

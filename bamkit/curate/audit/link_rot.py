@@ -2,69 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
-from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.curate.audit.domain import DomainTables, of_split
+from bamkit.curate.audit.balance import with_shares
+from bamkit.curate.audit.domain import Domain, of_split
 from bamkit.curate.select.matching.confounders import score_shift
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+REFUSED = frozenset({"private-address", "opted-out", "too-many-bytes", "too-many-pixels", "too-small"})
+"""Outcomes that say nothing against a link: bamkit did not ask for the address, or did not want the picture."""
 
 
-def outcomes(domain: DomainTables) -> pa.Table:
+def outcomes(domain: Domain) -> pd.DataFrame:
     """What happened to the images that were asked for: outcome, count, n, share, low, high (Wilson).
 
-    The first row is `obtained`; then the outcomes of the missing ones by descending count. n counts the addresses that
-    were tried: those in train, test and validation, and the reserve images tried in their stead.
+    The first row is `obtained`; then the outcomes of missing.parquet by descending count. n counts the addresses that
+    were tried: those in train, test and validation, and the reserve images tried in their stead, without those of the
+    REFUSED outcomes, whose shares are NaN.
     """
-    import pyarrow as pa
-
     assert domain.obtained is not None
     assert domain.missing is not None
-    lost = {one["values"]: one["counts"] for one in domain.missing["outcome"].value_counts().to_pylist()}
-    n = domain.obtained.num_rows + domain.missing.num_rows
-    counted = [("obtained", domain.obtained.num_rows), *sorted(lost.items(), key=lambda item: (-item[1], item[0]))]
-    bounds = [statistics.wilson(count, n) for _, count in counted]
-    return pa.table(
-        {
-            "outcome": [name for name, _ in counted],
-            "count": [count for _, count in counted],
-            "n": [n] * len(counted),
-            "share": [count / n if n else 0.0 for _, count in counted],
-            "low": [bound.low for bound in bounds],
-            "high": [bound.high for bound in bounds],
-        }
-    )
+    lost = domain.missing["outcome"].to_pandas().value_counts().rename_axis("outcome").reset_index(name="count")
+    lost = lost.sort_values(["count", "outcome"], ascending=[False, True])
+    had = pd.DataFrame({"outcome": ["obtained"], "count": [domain.obtained.num_rows]})
+    counted = pd.concat([had, lost], ignore_index=True)
+    refused = counted["outcome"].isin(REFUSED)
+    tried = counted[~refused].assign(n=counted["count"][~refused].sum())
+    return pd.concat([with_shares(tried), counted[refused].assign(n=tried["n"].iloc[0])], ignore_index=True)
 
 
-def changed(domain: DomainTables, split: str = "train") -> pa.Table | None:
+def changed(domain: Domain, split: str = "train") -> pd.DataFrame | None:
     """How the obtained images of one split differ from the requested ones: attribute, requested, obtained, smd.
 
     `requested` and `obtained` are mean scores, `smd` is obtained minus requested. None unless both are here.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if domain.requested is None or domain.obtained is None:
         return None
     before, after = of_split(domain.requested, split), of_split(domain.obtained, split)
     if not before.num_rows or not after.num_rows:
         return None
-    shift = score_shift(after, before)
-    means = [[pc.mean(side[f"{name}_score"]).as_py() for name in ATTRIBUTES] for side in (before, after)]
-    return pa.table(
+    columns = [f"{name}_score" for name in ATTRIBUTES]
+    means = [side.select(columns).to_pandas().mean().to_numpy() for side in (before, after)]
+    return pd.DataFrame(
         {
-            "attribute": list(ATTRIBUTES),
-            "requested": pa.array(means[0], pa.float64()),
-            "obtained": pa.array(means[1], pa.float64()),
-            "smd": [shift[name] for name in ATTRIBUTES],
+            "attribute": ATTRIBUTES,
+            "requested": means[0],
+            "obtained": means[1],
+            "smd": score_shift(after, before).values(),
         }
     )
 
 
-def replaced(domain: DomainTables) -> int:
+def replaced(domain: Domain) -> int:
     """How many obtained images stand in for another one."""
     assert domain.obtained is not None
     return domain.obtained.num_rows - domain.obtained["replaces"].null_count

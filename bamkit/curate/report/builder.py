@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from bamkit.common import figures
 from bamkit.common.pages import Page
@@ -15,7 +15,6 @@ from bamkit.common.shards import write_table
 from bamkit.common.workspace import write_bytes
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from matplotlib.figure import Figure
 
 
@@ -25,19 +24,21 @@ class ReportBuilder:
 
     page: Page
     figures: dict[str, bytes] = field(default_factory=dict)
-    """File name -> SVG, PNG or JPEG."""
-    tables: dict[str, pa.Table] = field(default_factory=dict)
+    """File name -> SVG, PDF or PNG."""
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Name -> table, written as CSV and Parquet."""
 
-    def keep(self, name: str, table: pa.Table) -> pa.Table:
+    def keep(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Keep a table for `tables/<name>.csv` and `.parquet`."""
         self.tables[name] = table
         return table
 
     def keep_figure(self, name: str, figure: Figure) -> bytes:
-        """Keep a figure for `figures/<name>.svg` and `.png`; returns it as it goes into the page."""
-        self.figures[f"{name}.svg"], inline = figures.svg_and_inline(figure)
+        """Keep a figure for `figures/<name>.svg`, `.pdf` and `.png`; returns it as it goes into the page."""
+        inline = figures.inline(figure)
         figure.set_layout_engine("none")  # it is laid out now, and would be again for each file
+        self.figures[f"{name}.svg"] = figures.svg(figure)
+        self.figures[f"{name}.pdf"] = figures.pdf(figure)
         self.figures[f"{name}.png"] = figures.png(figure)
         return inline
 
@@ -55,54 +56,18 @@ class ReportBuilder:
 
         Only files of the kinds a report writes are removed, and only in its own two folders.
         """
-        for sub, kinds in (("figures", ("svg", "png")), ("tables", ("csv", "parquet"))):
+        import pyarrow as pa
+
+        for sub, kinds in (("figures", ("svg", "pdf", "png")), ("tables", ("csv", "parquet"))):
             keep = set(self.figures) if sub == "figures" else {f"{n}.{k}" for n in self.tables for k in kinds}
             for old in [path for kind in kinds for path in (folder / sub).glob(f"*.{kind}") if path.name not in keep]:
                 old.unlink()
         for name, data in self.figures.items():
             write_bytes(folder / "figures" / name, data)
         for name, table in self.tables.items():
-            write_table(table, folder / "tables" / f"{name}.parquet", {"kind": "report table", "name": name, **about})
-            write_bytes(folder / "tables" / f"{name}.csv", as_csv(table))
+            about_table = {"kind": "report table", "name": name, **about}
+            parquet = folder / "tables" / f"{name}.parquet"
+            write_table(pa.Table.from_pandas(table, preserve_index=False), parquet, about_table)
+            write_bytes(parquet.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n").encode())
         self.page.write(folder / "index.html")
         return folder / "index.html"
-
-
-def as_csv(table: pa.Table) -> bytes:
-    """The table as CSV with a header; NaN and null are empty cells."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.csv
-
-    for index, column in enumerate(table.schema):
-        if pa.types.is_floating(column.type):
-            values = table.column(index)
-            nothing = pa.chunked_array([pa.nulls(len(values), column.type)])
-            table = table.set_column(index, column.name, pc.if_else(pc.is_nan(values), nothing, values))
-    buffer = io.BytesIO()
-    pyarrow.csv.write_csv(table, buffer)
-    return buffer.getvalue()
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """`0.0612` -> `6.1 %`; an en dash for NaN."""
-    return "–" if math.isnan(share) else f"{100 * share:.{digits}f} %"
-
-
-def percent_interval(share: float, low: float, high: float) -> str:
-    """`6.1 % [5.0, 7.4]`."""
-    return "–" if math.isnan(share) else f"{percent(share)} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def number_interval(value: float, low: float, high: float, digits: int = 2) -> str:
-    """`0.71 [0.64, 0.77]`."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    """`+0.31`, `−0.20`; an en dash where there is none."""
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "+∞" if value > 0 else "−∞"
-    return f"{value:+.{digits}f}".replace("-", "−")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +14,13 @@ from bamkit.common.figures import COLOURS, EMOTION_COLOURS
 from bamkit.common.pages import FAINT, GRID, INK
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 GROUP_COLOURS = {"content": "#4c9f62", "emotion": "#e08a2e", "media": "#3b78b5", "others": GRID}
 """Colours of the three groups of attributes."""
-A, B = "#e08a2e", "#7a4fa3"
-"""Colours of the two sides of a comparison where they are not emotions."""
 
 
 def colour(name: str, index: int = 0) -> str:
@@ -77,8 +75,8 @@ def small_multiples(
 
 
 def _draw_each(draw: Sequence[Callable[[Axes], None]], axes: Sequence[Axes]) -> None:
-    for one, axis in zip(draw, axes, strict=False):
-        one(axis)
+    for draw_on, axis in zip(draw, axes, strict=False):
+        draw_on(axis)
     for axis in axes[len(draw) :]:
         axis.set_axis_off()
 
@@ -133,14 +131,13 @@ def thousands(value: float) -> str:
     return f"{value:.3g}"
 
 
-def label_bars(axes: Axes, top: pa.Table, title: str) -> None:
+def label_bars(axes: Axes, top: pd.DataFrame, title: str) -> None:
     """Horizontal bars of a balance.top_labels table, coloured by group, with interval whiskers."""
-    rows = top.to_pylist()[::-1]
+    rows = top[::-1]
     places = np.arange(len(rows))
-    tints = [_group_colour(row["pair"]) for row in rows]
-    axes.barh(places, [100 * row["share"] for row in rows], height=0.68, color=tints, alpha=0.9)
-    _whiskers(axes, places, [(100 * row["low"], 100 * row["high"]) for row in rows], INK, 1, capstyle="butt")
-    axes.set_yticks(range(len(rows)), [pair_words(row["pair"]) for row in rows])
+    axes.barh(places, 100 * rows["share"], height=0.68, color=rows["pair"].map(_group_colour), alpha=0.9)
+    _whiskers(axes, places, 100 * rows["low"], 100 * rows["high"], INK, 1, capstyle="butt")
+    axes.set_yticks(places, rows["pair"].map(pair_words))
     axes.set_ylim(len(rows) - 0.4 - max(len(rows), 8), len(rows) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -151,13 +148,18 @@ def label_bars(axes: Axes, top: pa.Table, title: str) -> None:
     _legend(axes, _groups("content", "emotion", "media"), loc="center right")
 
 
-def _legend(axes: Axes, entries: Sequence[tuple[str, str]], **where: Any) -> None:
-    """Patches with text, by default in a row above the axes, where they cover nothing."""
+def _legend(
+    axes: Axes, entries: Sequence[tuple[str, str]], more: Sequence[Any] = (), columns: int = 9, **where: Any
+) -> None:
+    """Patches with text, and `more` handles, by default in rows above the axes, where they cover nothing."""
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=colour, label=text) for colour, text in entries]
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "ncols": len(handles), "columnspacing": 1.2}
-    axes.legend(handles=handles, fontsize=8.5, handlelength=1, handleheight=1, **(where or place))
+    handles = [*(Patch(color=colour, label=text) for colour, text in entries), *more]
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "columnspacing": 1.2}
+    axes.legend(
+        handles=handles, fontsize=8.5, handlelength=1, handleheight=1,
+        **(where or {**place, "ncols": min(len(handles), columns)}),
+    )  # fmt: skip
 
 
 def _group_colour(pair: str) -> str:
@@ -167,60 +169,74 @@ def _group_colour(pair: str) -> str:
 
 def _whiskers(
     axes: Axes,
-    places: NDArray,
-    ends: Sequence[tuple[float, float]],
+    places: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
     tints: str | Sequence[str],
     width: float,
     **look: Any,
 ) -> None:
     """A horizontal line at each place, all of them one artist: matplotlib's time goes by the number of artists."""
-    low, high = zip(*ends, strict=True) if ends else ((), ())
     axes.hlines(places, low, high, colors=tints, linewidth=width, **{"zorder": 2, "capstyle": "projecting", **look})
 
 
-def _dots(axes: Axes, values: Sequence[float], places: NDArray, tints: str | Sequence[str], **look: Any) -> None:
+def _dots(axes: Axes, values: ArrayLike, places: ArrayLike, tints: str | Sequence[str], **look: Any) -> None:
     axes.scatter(values, places, s=5.5**2, c=tints, linewidths=1, **{"zorder": 2, **look})
+
+
+def _rows(axes: Axes, names: Iterable[str]) -> None:
+    """One row of the chart for each attribute, the first at the bottom."""
+    labels = [words(name) for name in names]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.7, len(labels) - 0.3)
 
 
 def _groups(*names: str) -> list[tuple[str, str]]:
     return [(GROUP_COLOURS[name], name) for name in names]
 
 
-def shifts(
-    axes: Axes, smd: Mapping[str, float], names: tuple[str, str], after: Mapping[str, float] | None = None
-) -> None:
-    """A Love plot: the standardised mean difference of each attribute's score, `after` matching as hollow dots."""
-    order = sorted(smd, key=lambda one: smd[one] if math.isfinite(smd[one]) else 0)
+def shifts(axes: Axes, smd: pd.Series, names: tuple[str, str], before: pd.Series | None = None) -> None:
+    """A Love plot: the standardised mean difference of each attribute's score (index: attribute).
+
+    With `before`, `smd` is that after matching, and `before` is shown as hollow dots.
+    """
+    smd = smd.sort_values(key=lambda values: values.where(np.isfinite(values), 0), kind="stable")
+    places, tints = np.arange(len(smd)), [_group_colour(name) for name in smd.index]
     axes.axvspan(-0.1, 0.1, color=GRID, alpha=0.6, linewidth=0)
     axes.axvline(0, color=FAINT, linewidth=0.8)
-    places, tints = np.arange(len(order)), [_group_colour(one) for one in order]
-    _whiskers(axes, places, [(0, smd[one]) for one in order], tints, 1.4, alpha=0.6)
-    _dots(axes, [smd[one] for one in order], places, tints)
-    if after:
-        _dots(axes, [after[one] for one in order], places, "none", edgecolors=INK)
-    axes.set_yticks(range(len(order)), [words(one) for one in order])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.7, len(order) - 0.3)
+    _whiskers(axes, places, np.zeros(len(smd)), smd, tints, 1.4, alpha=0.6)
+    if before is not None:
+        _dots(axes, before[smd.index], places, "none", edgecolors=FAINT)
+    _dots(axes, smd, places, tints)
+    _rows(axes, smd.index)
     axes.set_xlabel(f"standardised mean difference of scores   (← more {names[1]} · more {names[0]} →)")
     axes.grid(axis="x", linewidth=0.6)
-    _legend(axes, _groups("content", "media"))
+    _legend(axes, _groups("content", "media"), _dot_legend() if before is not None else ())
 
 
-def dumbbells(axes: Axes, rows: Sequence[Mapping[str, Any]], names: tuple[str, str]) -> None:
+def _dot_legend() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    look = {"marker": "o", "linestyle": "none", "markersize": 5.5}
+    return [
+        Line2D([], [], **look, color=INK, label="after matching"),
+        Line2D([], [], **look, markerfacecolor="none", markeredgecolor=FAINT, label="before"),
+    ]
+
+
+def dumbbells(axes: Axes, rows: pd.DataFrame, names: tuple[str, str]) -> None:
     """Prevalence of a label on both sides with intervals; `rows` are those of Balance.labels."""
     tints = [colour(name, index) for index, name in enumerate(names)]
     if tints[0] == tints[1]:
         tints[1] = COLOURS[0]
-    rows = list(rows)[::-1]
+    rows = rows[::-1]
     places = np.arange(len(rows))
-    _whiskers(axes, places, [(100 * row["share_a"], 100 * row["share_b"]) for row in rows], GRID, 2.5, zorder=1)
+    _whiskers(axes, places, 100 * rows["share_a"], 100 * rows["share_b"], GRID, 2.5, zorder=1)
     for side, tint, offset in (("a", tints[0], 0.13), ("b", tints[1], -0.13)):
-        ends = [(100 * row[f"low_{side}"], 100 * row[f"high_{side}"]) for row in rows]
-        _whiskers(axes, places + offset, ends, tint, 1.3)
-        _dots(axes, [100 * row[f"share_{side}"] for row in rows], places + offset, tint)
-    axes.set_yticks(range(len(rows)), [words(row["attribute"]) for row in rows])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.7, len(rows) - 0.3)
+        _whiskers(axes, places + offset, 100 * rows[f"low_{side}"], 100 * rows[f"high_{side}"], tint, 1.3)
+        _dots(axes, 100 * rows[f"share_{side}"], places + offset, tint)
+    _rows(axes, rows["attribute"])
     axes.set_xlim(-1, None)
     axes.set_xlabel("% of images labelled positive (95 % Wilson intervals)")
     axes.grid(axis="x", linewidth=0.6)
@@ -252,32 +268,28 @@ def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, 
     axes.text(len(names), 1, label, ha="right", va="top", fontsize=9, color=INK)
 
 
-def intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], value: str, label: str, base: str = "") -> None:
-    """Dots with intervals (`low`, `high`), one row an attribute; `base` names a column marked with a tick."""
-    rows = sorted(rows, key=lambda row: (not math.isnan(row[value]), row[value]))
-    places, tints = np.arange(len(rows)), [_group_colour(row["attribute"]) for row in rows]
-    _whiskers(axes, places, [(row["low"], row["high"]) for row in rows], tints, 1.6)
-    _dots(axes, [row[value] for row in rows], places, tints)
-    if base:
-        axes.plot([row[base] for row in rows], places, "|", color=FAINT, markersize=9)
-    axes.set_yticks(range(len(rows)), [words(row["attribute"]) for row in rows])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.7, len(rows) - 0.3)
+def intervals(axes: Axes, rows: pd.DataFrame, value: str, label: str, base: str) -> None:
+    """Dots with intervals (columns VALUE, VALUE_low, VALUE_high), one row an attribute; `base` names a marked column."""
+    rows = rows.sort_values(value, na_position="first", kind="stable")
+    places, tints = np.arange(len(rows)), [_group_colour(name) for name in rows["attribute"]]
+    _whiskers(axes, places, rows[f"{value}_low"], rows[f"{value}_high"], tints, 1.6)
+    _dots(axes, rows[value], places, tints)
+    axes.plot(rows[base], places, "|", color=FAINT, markersize=9)
+    _rows(axes, rows["attribute"])
     axes.set_xlim(0, 1.02)
     axes.set_xlabel(label)
     axes.grid(axis="x", linewidth=0.6)
     _legend(axes, _groups("content", "emotion", "media"))
 
 
-def reliability(axes: Axes, rows: Sequence[Mapping[str, Any]], title: str, tint: str) -> None:
+def reliability(axes: Axes, rows: pd.DataFrame, title: str, tint: str) -> None:
     """Share of positives in each score bin (dots with intervals) against exp(score), what the scores claim (dashed)."""
-    rows = [row for row in rows if row["n"]]
+    rows = rows[rows["n"] > 0]
     curve = np.linspace(-8, 0, 60)
     axes.plot(curve, np.exp(curve), color=FAINT, linewidth=0.9, linestyle=(0, (3, 2)))
-    places = [math.log(row["expected"]) for row in rows]
-    bounds = [row["low"] for row in rows], [row["high"] for row in rows]
-    axes.vlines(places, *bounds, colors=tint, linewidth=1.3, capstyle="projecting", zorder=2)
-    axes.plot(places, [row["observed"] for row in rows], "o-", color=tint, markersize=4, linewidth=1)
+    places = np.log(rows["expected"])
+    axes.vlines(places, rows["low"], rows["high"], colors=tint, linewidth=1.3, capstyle="projecting", zorder=2)
+    axes.plot(places, rows["observed"], "o-", color=tint, markersize=4, linewidth=1)
     axes.set_xlim(-8, 0.3)
     axes.set_ylim(-0.03, 1.03)
     axes.set_title(title)
@@ -286,23 +298,21 @@ def reliability(axes: Axes, rows: Sequence[Mapping[str, Any]], title: str, tint:
     axes.grid(linewidth=0.6)
 
 
-def stacked(axes: Axes, rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
-    """One horizontal bar of shares a row, the same parts in the same colours; `rows` are (name, part -> share)."""
-    parts = list(dict.fromkeys(part for _, shares in rows for part in shares))
-    tints = {part: COLOURS[i % len(COLOURS)] for i, part in enumerate(parts)} | {"none": GRID, "others": FAINT}
-    for y, (_, shares) in enumerate(reversed(rows)):
-        left = 0.0
-        for part in parts:
-            width = 100 * shares.get(part, 0.0)
-            axes.barh(y, width, left=left, height=0.62, color=tints[part], edgecolor="none")
-            if width > 7:
-                axes.text(left + width / 2, y, f"{width:.0f}", ha="center", va="center", fontsize=8, color="#ffffff")
-            left += width
-    axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
+def stacked(axes: Axes, shares: pd.DataFrame) -> None:
+    """One horizontal bar of shares a row, its parts (the columns) in the same colours everywhere."""
+    tints = {part: COLOURS[i % len(COLOURS)] for i, part in enumerate(shares.columns)} | {"none": GRID, "others": FAINT}
+    places = np.arange(len(shares))[::-1]
+    ends = 100 * shares.fillna(0).cumsum(axis=1)
+    for part in shares.columns:
+        width = 100 * shares[part].fillna(0)
+        axes.barh(places, width, left=ends[part] - width, height=0.62, color=tints[part], edgecolor="none")
+        for place, size, end in zip(places, width, ends[part], strict=True):
+            if size > 7:
+                axes.text(end - size / 2, place, f"{size:.0f}", ha="center", va="center", fontsize=8, color="#ffffff")
+    axes.set_yticks(places, shares.index)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of images")
-    axes.set_ylim(-0.6, len(rows) - 0.4)
-    entries = [(tints[part], part) for part in parts]
-    _legend(axes, entries, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=min(4, len(parts)), columnspacing=1.2)
+    axes.set_ylim(-0.6, len(shares) - 0.4)
+    _legend(axes, [(tints[part], part) for part in shares.columns], columns=4)
