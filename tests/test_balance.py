@@ -12,8 +12,9 @@ from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.balance import balance, prevalence, score_shift, top_labels
+from bamkit.curate.audit.balance import balance, prevalence, top_labels
 from bamkit.curate.audit.domain import read_domain, read_domains
+from bamkit.curate.select.matching.confounders import score_shift
 
 
 def row(table: pd.DataFrame, attribute: str, label: str | None = None) -> dict:

@@ -122,7 +122,7 @@ def test_a_repetition_inside_one_split_is_no_leak(tmp_path):
     found = check(workspace)
     assert found.clean
     assert [(cluster.kind, cluster.leak) for cluster in found.clusters] == [("file", False)]
-    assert found.rows()[0] == {
+    assert found.table().to_dict("records")[0] == {
         "what": "the same file", "between": "happy/train", "and": "itself", "clusters": 1, "images": 2, "leak": False,
     }  # fmt: skip
 

@@ -37,12 +37,14 @@ class Column(NamedTuple):
 
 
 def text_columns(table: Table, columns: Sequence[str] | None = None) -> list[Column]:
-    """The table's columns (or the named ones) with every value formatted by `cell`; None and NaN of a DataFrame are ""."""
+    """The table's columns (or the named ones) with every value formatted by `cell`; None and NaN are ""."""
     values: dict[str, list[Any]]
     if hasattr(table, "columns"):
         missing = {name: table[name].isna().tolist() for name in table.columns}
         values = {
-            str(name): [None if gone else value for value, gone in zip(table[name].tolist(), missing[name], strict=True)]
+            str(name): [
+                None if gone else value for value, gone in zip(table[name].tolist(), missing[name], strict=True)
+            ]
             for name in table.columns
         }
     else:
@@ -111,10 +113,12 @@ def _lines(columns: Sequence[Column], width: int) -> Iterator[str]:
 
 
 def cell(value: Any) -> str:
-    """One value as text: 1,234 for integers, four significant digits for reals, nothing for None."""
+    """One value as text: 1,234 for integers, four significant digits for reals, yes or no, nothing for None."""
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 

@@ -144,13 +144,15 @@ def _prose(text: str) -> Any:
     from markupsafe import Markup, escape
 
     parts = re.split(r"`([^`]+)`", text)
-    parts = [f"<code>{escape(part)}</code>" if code % 2 else str(escape(_signs(part))) for code, part in enumerate(parts)]
+    parts = [
+        f"<code>{escape(part)}</code>" if code % 2 else str(escape(_signs(part))) for code, part in enumerate(parts)
+    ]
     return Markup("".join(parts))
 
 
 def _signs(text: str) -> str:
     """Text in which the hyphen before a number is a minus sign."""
-    return re.sub(r"(?<![\w.)-])-(?=[\d.]|inf)", "−", text)
+    return re.sub(r"(?<![\w.)-])-(?=[\d.]|inf)|(?<=\de)-(?=\d)", "−", text)
 
 
 def other_pages(path: Path) -> list[tuple[str, str]]:

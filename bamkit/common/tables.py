@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def from_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """A table of dicts with the keys of the first one; no rows give a table without columns."""
-    return from_columns({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
-
-
 def from_columns(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
     """A table of columns of one length: strings, bools, ints (as int64) or floats (float64), with None for null.
 

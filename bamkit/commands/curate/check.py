@@ -56,7 +56,7 @@ def command(
         places = ", ".join(f"{place} {n:,}" for place, n in found.images.items())
         click.echo(f"checked {sum(found.images.values()):,} images ({found.hashed:,} with pictures): {places}")
         if found.clusters:
-            print_table([{**row, "leak": "yes" if row["leak"] else "no"} for row in found.rows()])
+            print_table(found.table())
         for cluster in found.leaks[:10]:
             members = ", ".join(f"{member.place} {member.mid} (rank {member.rank})" for member in cluster.members[:6])
             more = f" and {len(cluster.members) - 6} more" if len(cluster.members) > 6 else ""

@@ -15,7 +15,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.statistics import BALANCED
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import Balance, LabelCounts, balance
-from bamkit.curate.audit.domain import Domain, domains_of, read_domain
+from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
 from bamkit.curate.select.matching.confounders import features, separability
@@ -180,7 +180,7 @@ def compare(
     )
 
 
-def matched_with(domain: Domain, target: Domain) -> bool:
+def matched_with(domain: DomainTables, target: DomainTables) -> bool:
     """Whether `domain` was selected to match `target`."""
     return bool(domain.about.get("match")) and domain.about.get("query", {}).get("match") == target.name
 

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE, alike, linked_groups, near_pairs, parse_hashes
@@ -100,27 +101,21 @@ class Check:
         """Whether no two splits or domains share anything."""
         return not self.leaks
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One row for each kind and pair of places: kind, a, b, clusters, images, leak."""
-        found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-        leaks: set[tuple[str, str, str]] = set()
-        for cluster in self.clusters:
-            inside = [(cluster.places[0], cluster.places[-1])]
-            for a, b in cluster.borders or inside:
-                found[cluster.kind, a, b]["clusters"] += 1
-                found[cluster.kind, a, b]["images"] += sum(m.place in (a, b) for m in cluster.members)
-            leaks |= {(cluster.kind, a, b) for a, b in cluster.borders}
-        order = sorted(found, key=lambda key: (key not in leaks, list(KINDS).index(key[0]), key[1:]))
-        return [
-            {
-                "what": KINDS[kind],
-                "between": a,
-                "and": b if a != b else "itself",
-                **found[kind, a, b],
-                "leak": (kind, a, b) in leaks,
-            }
-            for kind, a, b in order
+    def table(self) -> pd.DataFrame:
+        """One row for each kind and pair of places, leaks first: what, between, and, clusters, images, leak."""
+        rows = [
+            (KINDS[cluster.kind], a, b if a != b else "itself", sum(m.place in (a, b) for m in cluster.members), leak)
+            for cluster in self.clusters
+            for a, b in cluster.borders or [(cluster.places[0], cluster.places[-1])]
+            for leak in [cluster.leak]
         ]
+        table = pd.DataFrame(rows, columns=["what", "between", "and", "images", "leak"])
+        table["what"] = pd.Categorical(table["what"], KINDS.values())
+        keys = ["what", "between", "and"]
+        table = table.groupby(keys, observed=True, as_index=False).agg(
+            clusters=("images", "size"), images=("images", "sum"), leak=("leak", "max")
+        )
+        return table.astype({"what": str}).sort_values("leak", ascending=False, kind="stable", ignore_index=True)
 
     def advice(self) -> list[str]:
         """What to type against the leaks, a command an entry."""
@@ -145,7 +140,7 @@ class Check:
         """Everything, ready for JSON."""
         clusters = [{**asdict(c), "leak": c.leak, "members": [_plain(m) for m in c.members]} for c in self.clusters]
         head = {"clean": self.clean, "images": self.images, "hashed": self.hashed, "by_project": self.by_project}
-        return {**head, "findings": self.rows(), "clusters": clusters}
+        return {**head, "findings": self.table().to_dict("records"), "clusters": clusters}
 
 
 def _domain(place: str) -> str:

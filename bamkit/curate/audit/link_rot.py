@@ -6,14 +6,14 @@ import pandas as pd
 
 from bamkit.common.contract import ATTRIBUTES
 from bamkit.curate.audit.balance import with_shares
-from bamkit.curate.audit.domain import Domain, of_split
+from bamkit.curate.audit.domain import DomainTables, of_split
 from bamkit.curate.select.matching.confounders import score_shift
 
 REFUSED = frozenset({"private-address", "opted-out", "too-many-bytes", "too-many-pixels", "too-small"})
 """Outcomes that say nothing against a link: bamkit did not ask for the address, or did not want the picture."""
 
 
-def outcomes(domain: Domain) -> pd.DataFrame:
+def outcomes(domain: DomainTables) -> pd.DataFrame:
     """What happened to the images that were asked for: outcome, count, n, share, low, high (Wilson).
 
     The first row is `obtained`; then the outcomes of missing.parquet by descending count. n counts the addresses that
@@ -31,7 +31,7 @@ def outcomes(domain: Domain) -> pd.DataFrame:
     return pd.concat([with_shares(tried), counted[refused].assign(n=tried["n"].iloc[0])], ignore_index=True)
 
 
-def changed(domain: Domain, split: str = "train") -> pd.DataFrame | None:
+def changed(domain: DomainTables, split: str = "train") -> pd.DataFrame | None:
     """How the obtained images of one split differ from the requested ones: attribute, requested, obtained, smd.
 
     `requested` and `obtained` are mean scores, `smd` is obtained minus requested. None unless both are here.
@@ -53,7 +53,7 @@ def changed(domain: Domain, split: str = "train") -> pd.DataFrame | None:
     )
 
 
-def replaced(domain: Domain) -> int:
+def replaced(domain: DomainTables) -> int:
     """How many obtained images stand in for another one."""
     assert domain.obtained is not None
     return domain.obtained.num_rows - domain.obtained["replaces"].null_count

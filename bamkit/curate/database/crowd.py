@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
-from bamkit.common import statistics, tables
+from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_about, read_table, write_table
@@ -22,7 +24,6 @@ from bamkit.curate.database.connection import Database, quote
 from bamkit.curate.database.counts import POSITIVE_ABOVE
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 CAVEAT = (
@@ -40,13 +41,13 @@ EDGES = (-24.0, -10.0, -7.0, -5.0, -4.0, -3.0, -2.0, -1.5, -1.0, -0.5, -0.25, 0.
 class Crowd:
     """What there is to say about the crowd and the scores; see `agreement` and `calibration`."""
 
-    agreement: pa.Table
-    calibration: pa.Table
+    agreement: pd.DataFrame
+    calibration: pd.DataFrame
 
     @property
     def n(self) -> int:
         """Crowd labels of images that have a score."""
-        return sum(self.agreement["n"].to_pylist())
+        return int(self.agreement["n"].sum())
 
 
 def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | None:
@@ -60,7 +61,7 @@ def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | 
     if paths and all(path.is_file() for path in paths):
         try:
             if all(read_about(path) == about for path in paths):
-                return Crowd(*map(read_table, paths))
+                return Crowd(*(read_table(path).to_pandas() for path in paths))
         except (BamkitError, ValueError):
             pass  # damaged: computed and written anew below
     images = scored_crowd_labels(database)
@@ -69,7 +70,7 @@ def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | 
     found = Crowd(agreement(images), calibration(images))
     if folder and folder.is_dir():
         for path, table in zip(paths, (found.agreement, found.calibration), strict=True):
-            write_table(table, path, about)
+            write_table(pa.Table.from_pandas(table, preserve_index=False), path, about)
     return found
 
 
@@ -116,7 +117,7 @@ def scored_crowd_labels(database: Database) -> list[ScoredCrowdLabels]:
     return found
 
 
-def agreement(images: list[ScoredCrowdLabels], threshold: float = POSITIVE_ABOVE) -> pa.Table:
+def agreement(images: list[ScoredCrowdLabels], threshold: float = POSITIVE_ABOVE) -> pd.DataFrame:
     """How well the scores rank the crowd's positives, one row an attribute, each estimate with its 95 % interval.
 
     Columns: attribute, n, positives, unsure, prevalence; precision and recall (Wilson) of `score > threshold`;
@@ -124,7 +125,7 @@ def agreement(images: list[ScoredCrowdLabels], threshold: float = POSITIVE_ABOVE
     and the observed share); precision_90_above: the lowest score from which on precision stays at 0.9, the level the
     authors state for their `positive` (NaN where it is never reached), and the recall there.
     """
-    return tables.from_rows([_agreement(one, threshold) for one in images])
+    return pd.DataFrame([_agreement(one, threshold) for one in images])
 
 
 def _agreement(one: ScoredCrowdLabels, threshold: float) -> dict[str, object]:
@@ -178,7 +179,7 @@ def _bins(one: ScoredCrowdLabels) -> list[statistics.Bin]:
     return statistics.calibration(one.positive, one.scores, EDGES, np.exp(np.minimum(one.scores, 0.0)))
 
 
-def calibration(images: list[ScoredCrowdLabels]) -> pa.Table:
+def calibration(images: list[ScoredCrowdLabels]) -> pd.DataFrame:
     """Share of crowd positives by score bin: attribute, low_score, high_score, expected, observed, low, high, n.
 
     `expected` is the mean of exp(score), the probability the scores claim if they are log-probabilities, as they seem
@@ -198,4 +199,4 @@ def calibration(images: list[ScoredCrowdLabels]) -> pa.Table:
         for one in images
         for each in _bins(one)
     ]
-    return tables.from_rows(rows)
+    return pd.DataFrame(rows)

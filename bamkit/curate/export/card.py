@@ -81,8 +81,9 @@ def _ranks(rows: list[dict[str, Any]]) -> str:
 
 def _labels(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The most common pairs but `negative`: their share of the images that are labelled for the attribute."""
-    shares = [row for row in prevalence(pa.Table.from_pylist(rows)).to_pylist() if row["label"] != "negative"]
-    shares.sort(key=lambda row: (-row["count"], row["attribute"], row["label"]))
+    shares = prevalence(pa.Table.from_pylist(rows))
+    shares = shares[(shares["label"] != "negative") & (shares["count"] > 0)]
+    shares = shares.sort_values(["count", "attribute", "label"], ascending=[False, True, True])[:COMMON]
     return [
         {
             "label": f"{row['attribute']}:{row['label']}",
@@ -90,8 +91,7 @@ def _labels(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
             "share": f"{100 * row['share']:.1f} %",
             "interval": f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %",
         }
-        for row in shares[:COMMON]
-        if row["count"]
+        for row in shares.to_dict("records")
     ]
 
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import bamkit
+from bamkit.common.console import percent, signed
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
 from bamkit.common.pages import Page
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance
+from bamkit.curate.audit.comparison import largest_first
 from bamkit.curate.audit.domain import DomainTables, domains_of, read_domains
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.link_rot import outcomes
@@ -20,7 +24,7 @@ from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import Counts, count
 from bamkit.curate.database.crowd import Crowd, crowd_of
 from bamkit.curate.report import database_sections, domain_sections, leakage, plots
-from bamkit.curate.report.builder import ReportBuilder, percent, signed
+from bamkit.curate.report.builder import ReportBuilder
 from bamkit.curate.report.contact_sheets import contact_sheets
 
 
@@ -50,20 +54,22 @@ def report(
     a path or URL; without one, that of the workspace if it has one. Raises BamkitError where there is nothing to report
     on, or an input is unreadable.
     """
-    found = read_domains(workspace, list(names) or domains_of(workspace))
+    domains = read_domains(workspace, list(names) or domains_of(workspace))
     counts, crowd, fingerprint = None, None, None
-    location = _location(workspace, database, required=not found) if with_database else None
+    location = _location(workspace, database, required=not domains) if with_database else None
     if location:
         with Database.open(location) as opened:
             counts, fingerprint = count(opened, workspace, progress), opened.fingerprint
             crowd = crowd_of(opened, workspace)
-    if not found and counts is None:
+    if not domains and counts is None:
         raise BamkitError(
             "there is nothing to report on: no selection, no split", "bamkit select --emotion happy --top 1000"
         )
-    builder = write(workspace, found, counts, crowd, fingerprint, names)
-    path = builder.write(workspace.reports, _about(found, fingerprint))
-    return Report(path, len(builder.figures), len(builder.tables), tuple(domain.name for domain in found), fingerprint)
+    builder = write(workspace, domains, counts, crowd, fingerprint, names)
+    path = builder.write(workspace.reports, _about(domains, fingerprint))
+    return Report(
+        path, len(builder.figures), len(builder.tables), tuple(domain.name for domain in domains), fingerprint
+    )
 
 
 def _location(workspace: Workspace, given: str | None, required: bool) -> str | None:
@@ -76,8 +82,8 @@ def _location(workspace: Workspace, given: str | None, required: bool) -> str | 
         return None
 
 
-def _about(found: Sequence[DomainTables], fingerprint: str | None) -> dict[str, Any]:
-    ids = {domain.name: domain.about.get("selection_id") for domain in found}
+def _about(domains: Sequence[DomainTables], fingerprint: str | None) -> dict[str, Any]:
+    ids = {domain.name: domain.about.get("selection_id") for domain in domains}
     return {"bamkit": bamkit.__version__, "database": {"fingerprint": fingerprint}, "selections": ids}
 
 
@@ -105,7 +111,7 @@ def write(
         domain_sections.balances(report, trained, labels)
     domain_sections.matched(report, trained)
     if domains:
-        domain_sections.link_rot(report, domains)
+        domain_sections.lost_links(report, domains)
     if domains:
         _leakage(report, workspace, [domain.name for domain in domains])
     mature = (counts.mature, counts.images) if counts else None
@@ -130,44 +136,33 @@ def _lead(domains: Sequence[DomainTables], counts: Counts | None) -> str:
 def _at_a_glance(report: ReportBuilder, domains: Sequence[DomainTables], counts: Counts | None) -> None:
     facts = []
     if counts:
-        facts.append(
-            ("Images in the database", f"{counts.images:,}", f"{counts.without_scores:,} of them without scores")
-        )
+        remark = f"{counts.without_scores:,} of them without scores"
+        facts.append(("Images in the database", f"{counts.images:,}", remark))
     for domain in domains:
         n = domain.counts.get("train", 0)
         others = ", ".join(f"{count:,} {name}" for name, count in domain.counts.items() if name != "train")
         facts.append((f"{domain.name}, training images", f"{n:,}", others))
     for domain in domains:
         if domain.fetched:
-            first = outcomes(domain).to_pylist()[0]
-            facts.append((f"{domain.name}, addresses alive", percent(first["share"]), f"of {first['n']:,} tried"))
+            had = outcomes(domain).iloc[0]
+            facts.append((f"{domain.name}, addresses alive", percent(had["share"]) or "–", f"of {had['n']:,} tried"))
     if len(domains) == 2 and all(domain.split("train").num_rows for domain in domains):
-        rows = balance(domains[0].split("train"), domains[1].split("train")).scores.to_pylist()
-        worst = max(
-            (r for r in rows if r["attribute"] in NOT_EMOTION and r["smd"] == r["smd"]),
-            key=lambda r: abs(r["smd"]),
-            default=None,
-        )
-        if worst:
-            more = domains[0 if worst["smd"] > 0 else 1].name
+        scores = balance(domains[0].split("train"), domains[1].split("train")).scores
+        worst = largest_first(scores[scores["attribute"].isin(NOT_EMOTION)].dropna(subset="smd"))[:1]
+        for row in worst.itertuples():
+            more = domains[0 if row.smd > 0 else 1].name
             facts.append(
-                (
-                    "Largest confounder",
-                    plots.words(worst["attribute"]),
-                    f"{signed(abs(worst['smd']))} SD, more in {more}",
-                )
+                ("Largest confounder", plots.words(row.attribute), f"{signed(abs(row.smd))} SD, more in {more}")
             )
     report.page.section("At a glance")
     report.page.facts(facts)
 
 
 def _leakage(report: ReportBuilder, workspace: Workspace, names: Sequence[str]) -> None:
-    import pyarrow as pa
-
-    found = check(workspace, names, strict=False)
-    leakage.add(report.page, workspace, found, leaks_only=True)
-    if found.clusters:
-        report.keep("leakage", pa.Table.from_pylist(found.rows()))
+    checked = check(workspace, names, strict=False)
+    leakage.add(report.page, workspace, checked, leaks_only=True)
+    if checked.clusters:
+        report.keep("leakage", checked.table())
 
 
 def _provenance(
@@ -175,20 +170,15 @@ def _provenance(
 ) -> None:
     report.page.section(
         "How this was made",
-        f"By bamkit {bamkit.__version__}. The figures lie beside this page as SVG and PNG in figures/, the tables as "
-        "CSV and Parquet in tables/. Intervals are 95 %: Wilson for proportions, Newcombe for their differences, "
+        f"By bamkit {bamkit.__version__}. The figures lie beside this page as SVG, PDF and PNG in figures/, the tables "
+        "as CSV and Parquet in tables/. Intervals are 95 %: Wilson for proportions, Newcombe for their differences, "
         "bootstrap for means, Wilson on the positives for average precision, Newcombe for AUC.",
     )
-    rows = [{"what": "database", "id": fingerprint, "made by": _source(counts)}] if counts else []
-    rows += [
-        {"what": domain.name, "id": domain.about.get("selection_id"), "made by": _query(domain.about.get("query"))}
-        for domain in domains
-    ]
-    report.page.table(rows)
-
-
-def _source(counts: Counts) -> str:
-    return f"{counts.scored:,} scored images, labels from {counts.label_source}"
+    rows = [(d.name, d.about.get("selection_id"), _query(d.about.get("query"))) for d in domains]
+    if counts:
+        source = f"{counts.scored:,} scored images, labels from {counts.label_source}"
+        rows.insert(0, ("database", str(fingerprint), source))
+    report.page.table(pd.DataFrame(rows, columns=["what", "id", "made by"]))
 
 
 def _query(query: Any) -> str:

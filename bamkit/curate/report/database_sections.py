@@ -13,7 +13,7 @@ from bamkit.common import statistics
 from bamkit.common.console import interval, percent
 from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, short
 from bamkit.common.figures import EMOTION_COLOURS
-from bamkit.curate.audit.domain import Domain
+from bamkit.curate.audit.domain import DomainTables
 from bamkit.curate.database.counts import HISTOGRAM_EDGES, Counts
 from bamkit.curate.database.crowd import CAVEAT, Crowd
 from bamkit.curate.report import plots
@@ -36,7 +36,7 @@ def histograms(counts: Counts) -> pd.DataFrame:
     )
 
 
-def scores(report: ReportBuilder, counts: Counts, domains: Sequence[Domain]) -> None:
+def scores(report: ReportBuilder, counts: Counts, domains: Sequence[DomainTables]) -> None:
     """The score distributions of the four emotions, with the place where each training set ends."""
     report.page.section(
         "Scores of the emotions",
@@ -165,7 +165,9 @@ def _agreement_texts(agreement: pd.DataFrame) -> pd.DataFrame:
 
     def shown(name: str, why: str) -> pd.Series:
         texts = map(interval, agreement[name], agreement[f"{name}_low"], agreement[f"{name}_high"])
-        return pd.Series(list(texts), index=agreement.index).where(agreement[name].notna(), why).mask(none, "no positives")
+        return (
+            pd.Series(list(texts), index=agreement.index).where(agreement[name].notna(), why).mask(none, "no positives")
+        )
 
     threshold = agreement["threshold"].iloc[0]
     reached = agreement["precision_90_above"].round(3).astype(object).where(agreement["precision_90_above"].notna())

@@ -40,8 +40,7 @@ def add(page: Page, workspace: Workspace, found: Check, leaks_only: bool = False
         n = len(found.leaks)
         page.note(f"{n:,} {'cluster reaches' if n == 1 else 'clusters reach'} over a border between splits or domains.")
     if found.clusters:
-        rows = [{**row, "leak": "yes" if row["leak"] else "no"} for row in found.rows()]
-        page.table(rows, caption="What is shared. Inside one split it is a repetition, not a leak.")
+        page.table(found.table(), caption="What is shared. Inside one split it is a repetition, not a leak.")
     shown = [c for c in found.clusters if (c.leak or not leaks_only) and _with_pictures(workspace, c)][:SHOWN]
     page.groups([(_caption(cluster), _pictures(workspace, cluster.members[:MEMBERS])) for cluster in shown])
 

@@ -269,7 +269,7 @@ def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, 
 
 
 def intervals(axes: Axes, rows: pd.DataFrame, value: str, label: str, base: str) -> None:
-    """Dots with intervals (columns VALUE, VALUE_low, VALUE_high), one row an attribute; `base` names a marked column."""
+    """Dots with intervals (columns VALUE, VALUE_low, VALUE_high), one row an attribute; a tick marks `base`."""
     rows = rows.sort_values(value, na_position="first", kind="stable")
     places, tints = np.arange(len(rows)), [_group_colour(name) for name in rows["attribute"]]
     _whiskers(axes, places, rows[f"{value}_low"], rows[f"{value}_high"], tints, 1.6)
