@@ -16,7 +16,7 @@ REFUSED = frozenset({"private-address", "opted-out", "too-many-bytes", "too-many
 def outcomes(domain: DomainTables) -> pd.DataFrame:
     """What happened to the images that were asked for: outcome, count, n, share, low, high (Wilson).
 
-    The first row is `obtained`; then the outcomes of missing.parquet by descending count. n counts the addresses that
+    The first row is `obtained`; then the outcomes of the missing ones by descending count. n counts the addresses that
     were tried: those in train, test and validation, and the reserve images tried in their stead, without those of the
     REFUSED outcomes, whose shares are NaN.
     """
