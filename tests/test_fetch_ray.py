@@ -11,9 +11,10 @@ from misbehaving import Server, file, first, slow, status
 from test_fetch import contents, ledger
 
 from bamkit.common.workspace import Workspace
+from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.cluster import ClusterRateLimiter
-from bamkit.curate.fetch.run import fetch
-from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings, Politeness
+from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.settings import Limits
 
 POLITENESS = Politeness(connections=4, backoff=0.05)
 LOCAL = FetchSettings(PictureSettings(size=48), politeness=POLITENESS, allow_private=True)
@@ -102,10 +103,10 @@ def test_the_gate_counts_requests_of_all_machines():
 def test_the_gate_keeps_to_retry_after_and_gives_up():
     limiter = ClusterRateLimiter(Politeness(connections=2, patience=100), Limits())
     limiter.acquire("host:80", "a")
-    limiter.release("host:80", "a", ("throttled", "", 30.0))
+    limiter.release("host:80", "a", Fault("throttled", retry_after=30.0))
     assert limiter.acquire("host:80", "a") == 1.0
     assert limiter.acquire("other:80", "a") == 0.0
-    limiter.release("other:80", "a", ("throttled", "", 3600.0))
+    limiter.release("other:80", "a", Fault("throttled", retry_after=3600.0))
     assert "3,600 s" in limiter.acquire("other:80", "b")
 
 

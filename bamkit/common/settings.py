@@ -174,11 +174,10 @@ def _check(setting: Setting, value: Any, hint: str) -> None:
         raise BamkitError(f"{setting.shown} must be one of {', '.join(setting.choices)}, not {value!r}", hint)
 
 
-def build(cls: Callable[..., T], given: Mapping[str, Any], **fixed: Any) -> T:
-    """A settings dataclass from the values of its options, by option, and from `fixed` ones, by field.
+def build(cls: Callable[..., T], given: Mapping[str, Any]) -> T:
+    """A settings dataclass from the values of its options: None is not given, other names are no business of it.
 
-    None means not given; options that are not its own are ignored. A field that is a settings dataclass itself is built
-    from the same options.
+    A field that is itself a settings dataclass is built from the same values.
     """
     values: dict[str, Any] = {}
     for setting in settings_of(cls):
@@ -187,7 +186,7 @@ def build(cls: Callable[..., T], given: Mapping[str, Any], **fixed: Any) -> T:
             values[setting.name] = build(setting.kind, given)
         elif value is not None and not (setting.multiple and not value):
             values[setting.name] = not value if setting.negated else value
-    return cls(**values, **fixed)
+    return cls(**values)
 
 
 @cache

@@ -33,7 +33,8 @@ from bamkit.curate.fetch.store import Result, Store
 RETRIES = 5
 BUSY = 0.05
 LONGEST_WAIT = 1.0
-Kept = tuple[Row, bytes | None, Picture | None]
+Arrived = tuple[Row, bytes | None, Picture | None]
+"""A row of the ledger, the original if it is to be kept, and the built picture if there is one."""
 
 
 class ClusterRateLimiter:
@@ -44,7 +45,7 @@ class ClusterRateLimiter:
 
     def __init__(self, politeness: Politeness, limits: Limits) -> None:
         self.politeness = politeness
-        self.longest = limits.seconds + 2 * limits.connect_timeout
+        self.longest = limits.seconds + 2 * limits.connect_seconds
         self.hosts: dict[str, HostLimiter] = {}
         self.leases: dict[str, dict[str, float]] = {}
 
@@ -55,25 +56,24 @@ class ClusterRateLimiter:
         leases = self.leases.setdefault(name, {})
         if host.given_up:
             return host.given_up
-        for lost in [token for token, since in leases.items() if since < now - self.longest]:
-            del leases[lost]
+        for expired in [holder for holder, since in leases.items() if since < now - self.longest]:
+            del leases[expired]
         host.active = len(leases)
         host.probes = sum(since >= host.changed_at for since in leases.values())
-        available = host.available_at()
-        if available is None:
+        available_at = host.available_at()
+        if available_at is None:
             return BUSY
-        if available > now:
-            return min(available - now, LONGEST_WAIT)
+        if available_at > now:
+            return min(available_at - now, LONGEST_WAIT)
         host.start(now)
         leases[token] = now
         return 0.0
 
-    def release(self, name: str, token: str, fault: tuple[str, str, float | None] | None) -> None:
-        """The request is over: with None, or with the fault's name, detail and Retry-After."""
+    def release(self, name: str, token: str, fault: Fault | None) -> None:
+        """The request is over, with the fault it ended in."""
         started = self.leases[name].pop(token, None)
         if started is not None:
-            what = Fault(fault[0], fault[1], retry_after=fault[2]) if fault else None
-            self.hosts[name].finish(time.monotonic(), started, what)
+            self.hosts[name].finish(time.monotonic(), started, fault)
 
 
 class _RemoteRateLimiter:
@@ -88,25 +88,25 @@ class _RemoteRateLimiter:
         return f"{self.name}-{threading.get_ident()}"
 
     def acquire(self, url: str) -> float | str:
-        return self.ray.get(self.limiter.acquire.remote(host_key(url), self._token()))
+        wait: float | str = self.ray.get(self.limiter.acquire.remote(host_key(url), self._token()))
+        return wait
 
     def release(self, url: str, fault: Fault | None) -> None:
-        said = (fault.name, fault.detail, fault.retry_after) if fault else None
-        self.limiter.release.remote(host_key(url), self._token(), said)
+        self.limiter.release.remote(host_key(url), self._token(), fault)
 
 
 def fetch_partition(
     config: FetchSettings, urls: list[str], placeholders: frozenset[str], known: frozenset[str], limiter: Any
-) -> tuple[list[Kept], dict[str, str]]:
+) -> tuple[list[Arrived], dict[str, str]]:
     """A task: fetch some URLs; gives rows, originals (if they are kept) and pictures, and what was not asked for."""
-    kept: list[Kept] = []
+    arrived: list[Arrived] = []
 
     def keep(results: list[Result]) -> None:
         for result in results:
             data = result.path.read_bytes() if result.path else None
             if result.path:
                 result.path.unlink()
-            kept.append((result.row, data, result.made))
+            arrived.append((result.row, data, result.picture))
 
     # The limiter sets the pace; what a worker sees of a host is too little to decide by.
     politeness = replace(config.politeness, rate=0.0, patience=float("inf"), breaker_after=10**9)
@@ -117,7 +117,7 @@ def fetch_partition(
             alone, keep, lambda: Path(folder, str(next(number))), placeholders, _RemoteRateLimiter(limiter), known
         )
         download.run(urls)
-    return kept, download.counts.skipped
+    return arrived, download.counts.skipped
 
 
 def build_partition(config: FetchSettings, originals: list[bytes]) -> list[Picture | Fault]:
@@ -159,9 +159,9 @@ class RayExecutor:
         bad, known = self.store.ledger.placeholders(), self.store.ledger.answered(urls)
         task = self.ray.remote(fetch_partition).options(num_cpus=1, max_retries=RETRIES)
         calls = (task.remote(self.config, part, bad, known, limiter) for part in batched(urls, self.config.partition))
-        for kept, skipped in self._results(calls, lambda: watch(counts)):
-            self.store.keep([self._result(*one) for one in kept])
-            counts.add(row for row, _, _ in kept)
+        for _, (arrived, skipped) in self._results(calls, lambda: watch(counts)):
+            self.store.keep([self._result(*each) for each in arrived])
+            counts.add(row for row, _, _ in arrived)
             counts.skipped |= skipped
             watch(counts)
 
@@ -181,26 +181,23 @@ class RayExecutor:
                     yield call
 
         def results() -> Iterator[tuple[Row, Picture | Fault]]:
-            for call, made in self._finished(calls(), lambda: None):
-                yield from zip(sent.pop(call), made, strict=True)
+            for call, pictures in self._results(calls(), lambda: None):
+                yield from zip(sent.pop(call), pictures, strict=True)
 
         also, failed = store_pictures(results(), self.config, self.store, step)
         return lost + also, failed
 
-    def _result(self, row: Row, data: bytes | None, made: Picture | None) -> Result:
+    def _result(self, row: Row, data: bytes | None, picture: Picture | None) -> Result:
         path = None
         if data is not None:
             path = self.store.originals.temporary()
             path.write_bytes(data)
-        return Result(row, path, made)
+        return Result(row, path, picture)
 
-    def _results(self, calls: Iterable[Any], idle: Callable[[], None]) -> Iterator[Any]:
-        for _, result in self._finished(calls, idle):
-            yield result
-
-    def _finished(self, calls: Iterable[Any], idle: Callable[[], None]) -> Iterator[tuple[Any, Any]]:
-        """Results as they come, with twice as many tasks under way as there are processors."""
-        waiting, calls = [], iter(calls)
+    def _results(self, calls: Iterable[Any], idle: Callable[[], None]) -> Iterator[tuple[Any, Any]]:
+        """Calls with their results as they come, with twice as many tasks under way as there are processors."""
+        calls = iter(calls)
+        waiting: list[Any] = []
         try:
             while True:
                 wide = max(2, 2 * int(self.ray.cluster_resources().get("CPU", 1)))

@@ -151,6 +151,7 @@ class Download:
         for thread in decoders:
             thread.join()
         for job in self._scheduler.failed if self._error is None else ():
+            assert job.fault is not None
             self._decoded.put(Result(_failed(job.url, job.fault, job.attempts, None)))
         self._decoded.put(None)
         recorder.join()
@@ -186,12 +187,11 @@ class Download:
         """Make one request and pass on what came of it."""
         path = self.temporary()
         downloaded: DownloadedFile | None = None
-        fault: Fault | None = None
         try:
             downloaded = self._client.get(job.url, path)
-            self._known_placeholder(downloaded)
-        except Fault as found:
-            fault = found
+            self._refuse_placeholder(downloaded)
+        except Fault as error:
+            fault = error
         except OSError:
             # This machine's disk: the whole download ends.
             self._scheduler.finish(job, Fault("unexpected"))
@@ -199,34 +199,39 @@ class Download:
         except Exception as error:
             # An answer nobody thought of must not take the other requests down; it is recorded and counted.
             fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
-        if self.limiter:
-            self.limiter.release(job.url, fault)
-        if fault is None and downloaded is not None:
+        else:
+            self._release(job, None)
             row = Row(job.url, "ok", None, downloaded.status, job.attempts + 1, time=now())
             self._arrived.put((_described(row, downloaded), downloaded))
             self._scheduler.finish(job, None)
             return
+        self._release(job, fault)
         path.unlink(missing_ok=True)
         again = self._scheduler.finish(job, fault)
         if not again and not (self._scheduler.stopped and fault.kind.repeat):
             self._decoded.put(Result(_failed(job.url, fault, job.attempts, downloaded)))
 
-    def _known_placeholder(self, downloaded: DownloadedFile) -> None:
+    def _refuse_placeholder(self, downloaded: DownloadedFile) -> None:
         if downloaded.sha256 in self.placeholders or downloaded.md5 in self.placeholders:
             raise Fault("placeholder", "on the list", downloaded.status)
+
+    def _release(self, job: Job, fault: Fault | None) -> None:
+        if self.limiter:
+            self.limiter.release(job.url, fault)
 
     def _decode(self) -> None:
         while item := self._arrived.get():
             row, downloaded = item
             try:
-                made, header = build(downloaded.read(), self.config.picture, self.config.limits)
+                picture, header = build(downloaded.read(), self.config.picture, self.config.limits)
             except Fault as fault:
                 downloaded.path.unlink(missing_ok=True)
                 self._decoded.put(Result(_failed(row.url, fault, row.attempts, downloaded)))
                 continue
+            measured = replace(row, format=header.format, width=header.width, height=header.height, time=now())
             if not self.config.originals:
                 downloaded.path.unlink(missing_ok=True)
-            self._decoded.put(Result(_measured(row, header), downloaded.path if self.config.originals else None, made))
+            self._decoded.put(Result(measured, downloaded.path if self.config.originals else None, picture))
 
     def _record(self) -> None:
         """Write down what was decoded, as much at a time as gathers in a moment: files first, then the ledger."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
@@ -73,8 +74,7 @@ class Ledger:
         try:
             # Used by one thread at a time: the one that downloads hands it back before the caller goes on.
             self.db = sqlite3.connect(path, check_same_thread=False, timeout=30)
-            found = self.db.execute("pragma user_version").fetchone()[0]
-            if found > VERSION:
+            if self.db.execute("pragma user_version").fetchone()[0] > VERSION:
                 raise BamkitError(f"{path} was written by a later version of bamkit", "upgrade bamkit")
             self.db.execute("pragma journal_mode=wal")
             self.db.execute("pragma synchronous=full")
@@ -116,21 +116,16 @@ class Ledger:
 
     def rows(self, urls: Iterable[str]) -> dict[str, Row]:
         """The rows of those of `urls` that were tried."""
-        found: dict[str, Row] = {}
-        for batch in batched(urls, 900):
-            marks = ", ".join("?" * len(batch))
-            for row in self.db.execute(f"select {COLUMNS} from ledger where url in ({marks})", batch):
-                found[row[0]] = Row(*row)
-        return found
+        return {values[0]: Row(*values) for values in self._select(COLUMNS, urls)}
 
     def outcomes(self, urls: Iterable[str]) -> dict[str, str]:
-        """The outcomes of those of `urls` that were tried: all that a plan needs, also for millions of them."""
-        found: dict[str, str] = {}
+        """The outcomes of those of `urls` that were tried: all that an assignment needs, also for millions of them."""
+        return {url: sys.intern(outcome) for url, outcome in self._select("url, outcome", urls)}
+
+    def _select(self, columns: str, urls: Iterable[str]) -> Iterator[Any]:
         for batch in batched(urls, 900):
             marks = ", ".join("?" * len(batch))
-            tried = dict(self.db.execute(f"select url, outcome from ledger where url in ({marks})", batch))
-            found |= {url: sys.intern(tried[url]) for url in batch if url in tried}
-        return found
+            yield from self.db.execute(f"select {columns} from ledger where url in ({marks})", batch)
 
     def forget(self, hashes: Iterable[str]) -> list[str]:
         """Take back the rows of files that were lost, so that they are asked for again; gives their URLs."""
@@ -145,22 +140,22 @@ class Ledger:
         """The hosts of `urls`, as `host:port`, that have answered anything so far."""
         starts = {url[: url.find("/", url.find("//") + 2) + 1] for url in urls} - {""}
         query = "select 1 from ledger where url >= ? and url < ? and http_status is not null limit 1"
-        found = (start for start in starts if self.db.execute(query, (start, start + "\U0010ffff")).fetchone())
-        return frozenset(map(host_key, found))
+        known = (start for start in starts if self.db.execute(query, (start, start + "\U0010ffff")).fetchone())
+        return frozenset(map(host_key, known))
 
     def placeholders(self) -> frozenset[str]:
         """The SHA-256 of all files recognised as placeholders so far."""
-        found = self.db.execute("select distinct sha256 from ledger where outcome = 'placeholder'")
-        return frozenset(row[0] for row in found if row[0])
+        rows = self.db.execute("select distinct sha256 from ledger where outcome = 'placeholder'")
+        return frozenset(sha256 for (sha256,) in rows if sha256)
 
     def without_md5(self) -> list[str]:
         """The SHA-256 of pictures whose MD5 was not needed so far."""
         return [row[0] for row in self.db.execute("select sha256 from ledger where outcome = 'ok' and md5 is null")]
 
-    def add_md5(self, found: Iterable[tuple[str, str]]) -> None:
-        """Note MD5s, given as (SHA-256, MD5)."""
+    def add_md5(self, hashes: Iterable[tuple[str, str]]) -> None:
+        """Note MD5s, given as (MD5, SHA-256)."""
         with self.db:
-            self.db.executemany("update ledger set md5 = ? where sha256 = ?", ((md5, sha) for sha, md5 in found))
+            self.db.executemany("update ledger set md5 = ? where sha256 = ?", hashes)
 
     def mark_repeated(self, times: int) -> set[str]:
         """Declare every file that answered at least `times` different URLs a placeholder; the SHA-256 of new ones."""
@@ -174,15 +169,15 @@ class Ledger:
 
     def mark_known(self, hashes: Iterable[str]) -> set[str]:
         """Declare files placeholders by SHA-256 or MD5 (the user's list may have grown); the SHA-256 of new ones."""
-        found = {
+        marked = {
             row[0]
             for text in hashes
             for row in self.db.execute(
                 "select distinct sha256 from ledger where outcome = 'ok' and (sha256 = ? or md5 = ?)", (text, text)
             )
         }
-        self._mark(dict.fromkeys(found, "on the list"))
-        return found
+        self._mark(dict.fromkeys(marked, "on the list"))
+        return marked
 
     def _mark(self, why: dict[str, str]) -> None:
         with self.db:

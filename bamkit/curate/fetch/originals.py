@@ -7,7 +7,7 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ class PictureCache:
         with self.db:
             self.db.executemany(
                 "insert or ignore into built values(?, ?, ?, ?, ?, ?)",
-                ((sha, self.recipe, made.data, made.width, made.height, made.phash) for sha, made in pictures),
+                ((sha256, self.recipe, *astuple(picture)) for sha256, picture in pictures),
             )
 
     def known(self) -> set[str]:

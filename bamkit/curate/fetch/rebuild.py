@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from typing import TypeVar
 
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.ledger import Row, now
@@ -12,6 +13,9 @@ from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Store
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def rebuild(
@@ -24,11 +28,11 @@ def rebuild(
     be built in this way is recorded in the ledger as a failure, so that the reserve takes its place.
     """
 
-    def one(row: Row) -> tuple[Row, Picture | Fault | None]:
+    def build_row(row: Row) -> tuple[Row, Picture | Fault | None]:
         data = store.originals.read_verified(row.sha256 or "")
         return row, data if data is None else build_or_fault(data, config)
 
-    return store_pictures(_unordered(one, rows, config.decode_threads), config, store, step)
+    return store_pictures(_unordered(build_row, rows, config.decode_threads), config, store, step)
 
 
 def build_or_fault(data: bytes, config: FetchSettings) -> Picture | Fault:
@@ -66,9 +70,9 @@ def store_pictures(
     return lost, failed
 
 
-def _unordered(work: Callable, items: list, threads: int) -> Iterator:
+def _unordered(work: Callable[[T], U], items: Iterable[T], threads: int) -> Iterator[U]:
     """Results of `work` over `items` as they come, with few in memory at a time."""
-    pending: set[Future] = set()
+    pending: set[Future[U]] = set()
     waiting = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="bamkit-build") as pool:
         try:

@@ -46,10 +46,10 @@ def fetch(
                 finally:
                     run.executor.close()
     except (OSError, sqlite3.Error) as error:
-        found = disk_full_error(error, workspace.root)
-        if found is error:
+        explained = disk_full_error(error, workspace.root)
+        if explained is error:
             raise
-        raise found from error
+        raise explained from error
 
 
 def selected_names(workspace: Workspace, names: Sequence[str]) -> list[str]:
@@ -104,7 +104,7 @@ class _FetchRun:
         return self.summary
 
     def state(self, url: str | None) -> bool | None:
-        """For plan.py: True for a picture that is here, False for one that cannot be had, None for one to ask for."""
+        """True for a picture that is here, False for one that cannot be had, None for one to ask for."""
         if url is None or url in self.summary.given_up:
             return False
         outcome = self.outcomes.get(url)
@@ -116,8 +116,8 @@ class _FetchRun:
         return None if outcome in self.retry and url not in self.asked else False
 
     def _publication(self, manifest: Manifest) -> Publication:
-        plan = assign(manifest, self.state, self.config.replace)
-        return Publication(self.workspace, manifest, plan, self.config, self.store, self.summary.given_up)
+        assignment = assign(manifest, self.state, self.config.replace)
+        return Publication(self.workspace, manifest, assignment, self.config, self.store, self.summary.given_up)
 
     def _refresh(self) -> None:
         """Recognise placeholders among what has arrived and read the ledger."""
@@ -173,8 +173,10 @@ class _FetchRun:
         """Take over pictures that earlier splits hold already, built in the same way, where there is no original."""
         bare = {row.sha256 or "" for row in needed if not self.store.originals.path(row.sha256 or "").exists()}
         for manifest in self.manifests if bare else ():
-            for sha256, made in built_pictures(self.workspace.split(manifest.name), self.config.picture.about(), bare):
-                self.store.cache.add([(sha256, made)])
+            for sha256, picture in built_pictures(
+                self.workspace.split(manifest.name), self.config.picture.about(), bare
+            ):
+                self.store.cache.add([(sha256, picture)])
                 bare.discard(sha256)
         here = self.store.cache.known()
         return [row for row in needed if row.sha256 not in here]

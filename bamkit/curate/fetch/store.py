@@ -20,8 +20,8 @@ class Result:
     row: Row
     path: Path | None = None
     """The file that arrived, under a temporary name, if it is to be kept."""
-    made: Picture | None = None
-    """Its picture, if it is one."""
+    picture: Picture | None = None
+    """Its built picture, if it is one."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Store:
     def keep(self, results: list[Result]) -> None:
         """Write results for good. The ledger comes last: what it says is there."""
         self.originals.keep((result.path, result.row.sha256 or "") for result in results if result.path)
-        self.cache.add((result.row.sha256 or "", result.made) for result in results if result.made)
+        self.cache.add((result.row.sha256 or "", result.picture) for result in results if result.picture)
         self.ledger.record(result.row for result in results)
 
     def recognise(self, hashes: Iterable[str], repeats: int) -> None:
@@ -43,7 +43,7 @@ class Store:
         hashes = list(hashes)
         if any(len(text) == 32 for text in hashes):
             kept = ((sha256, self.originals.read_verified(sha256)) for sha256 in self.ledger.without_md5())
-            self.ledger.add_md5((sha256, md5(data, usedforsecurity=False).hexdigest()) for sha256, data in kept if data)
+            self.ledger.add_md5((md5(data, usedforsecurity=False).hexdigest(), sha256) for sha256, data in kept if data)
         marked = self.ledger.mark_known(hashes)
         if repeats:
             marked |= self.ledger.mark_repeated(repeats)
@@ -60,10 +60,10 @@ def open_store(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[
     originals = Originals(folder)
     originals.prepare()
     with Ledger(folder / "ledger.sqlite") as ledger:
-        built = PictureCache(folder / "built.sqlite", recipe, durable)
+        cache = PictureCache(folder / "built.sqlite", recipe, durable)
         done = False
         try:
-            yield Store(ledger, originals, built)
+            yield Store(ledger, originals, cache)
             done = True
         finally:
-            built.close(remove=done)
+            cache.close(remove=done)

@@ -27,6 +27,27 @@ class SelectionResult:
     before: dict[str, Any] | None = None
     """How they were built before, if in another way."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "name": self.name,
+            "splits": {split: {"pictures": have, "wanted": want} for split, (have, want) in self.splits.items()},
+            "replaced": self.replaced,
+            "missing": dict(sorted(self.missing.items())),
+            "split_id": self.split_id,
+            "written": self.written,
+            "pictures": self.pictures,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """For a table."""
+        counts = {
+            split: f"{have:,}" if have == want else f"{have:,} of {want:,}"
+            for split, (have, want) in self.splits.items()
+        }
+        others = {"replaced": self.replaced, "missing": self.missing.total(), "pictures": self.pictures}
+        return {"selection": self.name, **counts, **others}
+
 
 @dataclass
 class Summary:
@@ -53,36 +74,18 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "failed": dict(sorted(self.failed.items())),
             "not_asked": len(self.given_up),
-            "selections": [
-                {
-                    "name": one.name,
-                    "splits": {split: {"pictures": have, "wanted": want} for split, (have, want) in one.splits.items()},
-                    "replaced": one.replaced,
-                    "missing": dict(sorted(one.missing.items())),
-                    "split_id": one.split_id,
-                    "written": one.written,
-                    "pictures": one.pictures,
-                }
-                for one in self.selections
-            ],
+            "selections": [selection.as_dict() for selection in self.selections],
         }
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a selection, for a table."""
-        rows = []
-        for one in self.selections:
-            row: dict[str, Any] = {"selection": one.name}
-            for split, (have, want) in one.splits.items():
-                row[split] = f"{have:,}" if have == want else f"{have:,} of {want:,}"
-            row |= {"replaced": one.replaced, "missing": one.missing.total(), "pictures": one.pictures}
-            rows.append(row)
-        return rows
+        return [selection.row() for selection in self.selections]
 
     def reasons(self) -> list[dict[str, Any]]:
         """One row a reason, over all selections, commonest first."""
         total: Counter[str] = Counter()
-        for one in self.selections:
-            total += one.missing
+        for selection in self.selections:
+            total += selection.missing
         return [
             {
                 "missing": count,

@@ -31,7 +31,7 @@ class Dialer:
     def __call__(self, host: str, port: int, is_proxy: bool) -> socket.socket:
         """A connected socket. The addresses of the host are tried one after another. Raises Fault(`unreachable`)."""
         resolver = self.proxy_resolver if is_proxy else self.resolver
-        said = f"the proxy {host}:{port}: " if is_proxy else ""
+        prefix = f"the proxy {host}:{port}: " if is_proxy else ""
         last: OSError | None = None
         for address in resolver(host, port):
             try:
@@ -42,8 +42,8 @@ class Dialer:
                 resolver.prefer(host, port, address)
                 return sock
         if isinstance(last, TimeoutError):
-            raise Fault("unreachable", f"{said}no connection within {self.seconds:g} s") from last
-        raise Fault("unreachable", said + (getattr(last, "strerror", None) or str(last))) from last
+            raise Fault("unreachable", f"{prefix}no connection within {self.seconds:g} s") from last
+        raise Fault("unreachable", prefix + (getattr(last, "strerror", None) or str(last))) from last
 
     def _connect(self, family: int, address: tuple[Any, ...]) -> socket.socket:
         # Also to make the socket may fail: a machine without IPv6 has no such family.

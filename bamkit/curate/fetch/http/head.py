@@ -60,11 +60,12 @@ class _Head:
             line = self._line(None)
         if not line:
             raise http.client.RemoteDisconnected("Remote end closed connection without response")
-        found = STATUS_LINE.match(line)
-        if not found:
+        match = STATUS_LINE.match(line)
+        if not match:
             raise http.client.BadStatusLine(repr(line[:60]))
-        version = 10 if (int(found[1] or 1), int(found[2] or 0)) < (1, 1) else 11
-        return version, int(found[3]), found[4].decode("latin-1").strip()
+        major, minor, status, reason = match.groups()
+        version = 10 if (int(major or 1), int(minor or 0)) < (1, 1) else 11
+        return version, int(status), reason.decode("latin-1").strip()
 
     def headers(self, status: int) -> http.client.HTTPMessage:
         """The headers up to the empty line. Continued lines are joined; what is no header is left out."""
@@ -133,10 +134,10 @@ def _timestamp(text: str) -> float | None:
 
 def partial(headers: Mapping[str, str]) -> bool:
     """Whether the Content-Range of a 206 says that it is not the whole file."""
-    found = CONTENT_RANGE.match(headers.get("Content-Range", ""))
-    if not found:
+    match = CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    if not match:
         return False
-    first, last, total = found.groups()
+    first, last, total = match.groups()
     return int(first) > 0 or (total != "*" and int(last) + 1 < int(total))
 
 

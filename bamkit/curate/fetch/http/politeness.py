@@ -109,9 +109,9 @@ class HostLimiter:
             return
         self.failed_probes += 1
         self.changed_at, self.probes = now, 0
-        how = self.politeness
+        settings = self.politeness
         # Nobody should wait for minutes to be told that a host is down or its name is wrong.
-        tries, pause = (how.breaker_tries, how.breaker_pause) if self.answered else (1, how.first_pause)
+        tries, pause = (settings.breaker_tries, settings.breaker_pause) if self.answered else (1, settings.first_pause)
         if self.failed_probes > tries:
             what = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
             self.given_up = f"{self.name} {what}, the last time: {fault}"

@@ -108,8 +108,8 @@ def follow(base: RequestUrl, location: str | None) -> RequestUrl:
 
 
 def _scheme(text: str) -> str:
-    found = SCHEME.match(text)
-    return found[1].lower() if found else ""
+    match = SCHEME.match(text)
+    return match[1].lower() if match else ""
 
 
 def _cleaned(text: str) -> str:
