@@ -95,6 +95,10 @@ class Root(click.Group):
             # What comes with it, if anything, is what to type to go on.
             click.echo(err=True)
             raise Interrupted(BamkitError("interrupted", *stop.args[:1])) from stop
+        except UnicodeEncodeError as error:
+            text = error.object[error.start : error.end].encode("utf-8", "backslashreplace").decode("utf-8")
+            said = f"this system's character encoding ({error.encoding}) cannot hold {text!r}"
+            raise Shown(BamkitError(said, "the same command after: export PYTHONUTF8=1")) from error
         except OSError as error:
             if os.environ.get("BAMKIT_DEBUG"):
                 raise

@@ -26,8 +26,8 @@ import requests
 import urllib3
 from PIL import Image
 
-from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.http.client import Client
+from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.splits.picture import build, encode, phash
 
 

@@ -34,11 +34,12 @@ from misbehaving import (
 from test_fetch import read, settings
 
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http import addresses
 from bamkit.curate.fetch.http.addresses import is_public
 from bamkit.curate.fetch.http.client import Client
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings, Politeness
 
 QUICK = Politeness(backoff=0.02, backoff_cap=0.1, breaker_after=1000, attempts=2)
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bamkit.common.images import quiet_decoders
-from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.faults import FAULTS, Fault
 from bamkit.curate.fetch.http.client import Client
+from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.splits.picture import build
 
 LIMITS = Limits(max_pixels=4_000_000, min_side=8, decoders=("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"))

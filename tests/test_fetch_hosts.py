@@ -14,11 +14,12 @@ from test_fetch import ledger, read, settings
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import FetchSettings, Limits, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.head import retry_after
 from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
 from bamkit.curate.fetch.http.scheduler import Scheduler
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings, Politeness
 
 GOOD = jpeg(7)
 

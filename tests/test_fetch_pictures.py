@@ -16,9 +16,9 @@ from PIL import Image, PngImagePlugin
 
 from bamkit.common.images import quiet_decoders
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import FetchSettings, fetch
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.settings import Limits, PictureSettings
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings
 from bamkit.curate.fetch.splits.picture import build, phash
 
 PNG = PictureSettings(size=64, format="png")

@@ -14,8 +14,9 @@ from test_fetch_faults import certificate, one
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Limits, Politeness, fetch
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import Limits, Politeness
 
 GOOD = jpeg(7)
 

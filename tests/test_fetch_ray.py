@@ -11,10 +11,10 @@ from misbehaving import Server, file, first, slow, status
 from test_fetch import contents, ledger
 
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch.cluster import ClusterRateLimiter
 from bamkit.curate.fetch.faults import Fault
-from bamkit.curate.fetch.settings import Limits
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings, Politeness
 
 POLITENESS = Politeness(connections=4, backoff=0.05)
 LOCAL = FetchSettings(PictureSettings(size=48), politeness=POLITENESS, allow_private=True)

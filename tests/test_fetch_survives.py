@@ -23,9 +23,10 @@ from test_fetch import contents, settings
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import FetchSettings, PictureSettings, Politeness, fetch
 from bamkit.curate.fetch import originals as originals_module
 from bamkit.curate.fetch.ledger import Ledger, locked
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import FetchSettings, PictureSettings, Politeness
 
 COMMAND = [sys.executable, "-m", "bamkit", "fetch", "--allow-private", "--size", "64", "--connections", "4"]
 

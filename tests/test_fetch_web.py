@@ -15,10 +15,11 @@ from test_fetch import ledger, read, settings
 from test_fetch_faults import one
 
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch import Limits, fetch
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http import addresses
 from bamkit.curate.fetch.http.urls import follow, parse_url
+from bamkit.curate.fetch.run import fetch
+from bamkit.curate.fetch.settings import Limits
 
 GOOD = jpeg(7)
 
@@ -308,6 +309,6 @@ def test_private_rows_are_named_with_the_way_to_allow_them(bamkit, monkeypatch, 
         server["/gone"] = status(404)
         urls = [server.url("/a"), server.url("/gone"), "http://10.0.0.1/x", "http://[::1]/y", "http://0x7f000002/z"]
         write_selection(tmp_path, "happy", urls, 5)
-        assert "--allow-private   (if the 3 pictures on" in bamkit("fetch", cwd=tmp_path).output
+        assert "--allow-private   # if the 3 pictures on" in bamkit("fetch", cwd=tmp_path).output
         write_selection(tmp_path, "happy", urls[:2], 2)
         assert "--allow-private" not in bamkit("fetch", cwd=tmp_path).output

@@ -1,5 +1,10 @@
 """Pictures of a domain: decoded, kept, cut."""
 
+import json
+import os
+import subprocess
+import sys
+
 import gan_parts
 import numpy as np
 import pytest
@@ -7,6 +12,8 @@ import torch
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.picture_folders import list_pictures
+from bamkit.common.workspace import Workspace
 from bamkit.gan.train.data import domains
 from bamkit.gan.train.data.loader import UnpairedLoader, cut, gather, unit
 from bamkit.gan.train.monitor.validation import Validator, describe, mmd2
@@ -63,7 +70,8 @@ def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
         "validation": 2,
         "test": 2,
     }
-    assert "empty.jpg (the file is empty)" in domain.notes[0]
+    assert domain.notes[0] == f"{root}: 9 pictures taken, 1 left out (1 unreadable)"
+    assert "empty.jpg (the file is empty)" in domain.notes[1]
     array = domains.decode(domain.train, 24)
     assert (array[[e.key for e in domain.train].index("train/clear.png")] == 255).all(), "transparent parts are white"
 
@@ -141,3 +149,98 @@ def test_validation_tells_a_translation_from_none():
     features = describe(noise * 2 - 1)
     assert features.shape == (9, 36)
     assert abs(mmd2(features[:5], features[4:])) < 2
+
+
+@pytest.fixture
+def photos(tmp_path):
+    gan_parts.make_folder(tmp_path / "photos", "happy", 4, side=40)
+    return tmp_path / "photos"
+
+
+def test_linked_folders_are_followed_and_loops_are_not(photos, tmp_path):
+    gan_parts.make_folder(tmp_path / "store" / "winter", "scary", 3, side=40)
+    gan_parts.make_folder(tmp_path / "store" / "summer", "scary", 2, side=40)
+    (photos / "winter").symlink_to(tmp_path / "store" / "winter")
+    (photos / "summer").symlink_to(tmp_path / "store" / "summer")
+    assert len(list_pictures(photos).pictures) == 9
+    (photos / "here").symlink_to(photos)
+    (photos / "up").symlink_to(tmp_path)
+    (photos / "again").symlink_to(tmp_path / "store" / "winter")
+    (tmp_path / "store" / "winter" / "back").symlink_to(tmp_path / "store" / "winter")
+    (photos / "gone").symlink_to(tmp_path / "nowhere")
+    (photos / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    next((tmp_path / "store" / "summer").iterdir()).rename(tmp_path / "moved.png")
+    (photos / "one.png").symlink_to(tmp_path / "moved.png")
+    listing = list_pictures(photos)
+    assert len({path.resolve() for path in listing.pictures}) == len(listing.pictures) == 9
+    assert str(listing) == f"{photos}: 9 pictures taken, 1 left out (1 links that lead nowhere)"
+    assert [e.key for e in domains.from_folder(tmp_path / "photos").train] == sorted(
+        str(path.relative_to(photos)) for path in listing.pictures
+    )
+
+
+def test_what_tools_leave_behind_is_no_data(photos):
+    tools = (".ipynb_checkpoints", ".Trash-1000/files", ".thumbnails", "@eaDir", "__MACOSX", "#recycle", "sub/.git/x")
+    for folder in tools:
+        gan_parts.make_folder(photos / folder, "scary", 1, side=40)
+    (photos / "._1.jpg").write_bytes(b"\0\5\26\7")
+    (photos / ".DS_Store").write_bytes(b"x")
+    listing = list_pictures(photos)
+    assert len(listing.pictures) == 4
+    assert listing.left_out == {"in hidden or tool folders": len(tools) + 1}
+    hidden = photos.rename(photos.with_name(".photos"))
+    assert len(list_pictures(hidden).pictures) == 4, "the folder itself may be called anything"
+
+
+def test_pictures_that_take_a_plugin_are_counted_with_the_package(photos, monkeypatch):
+    for name in ("a.HEIC", "b.heif", "c.jxl", "d.CR2", "notes.txt"):
+        (photos / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    monkeypatch.setattr("bamkit.common.picture_folders.has_plugin", lambda suffix: False)
+    assert str(list_pictures(photos)).partition(": ")[2] == (
+        "4 pictures taken, 4 left out (1 .cr2: export them as JPEG or TIFF, 1 .heic: pip install pillow-heif, "
+        "1 .heif: pip install pillow-heif, 1 .jxl: pip install pillow-jxl-plugin)"
+    )
+    (photos / "phone.jpg").write_bytes((photos / "a.HEIC").read_bytes())
+    assert (
+        "phone.jpg (a .heic picture, which takes a plugin: pip install pillow-heif)"
+        in domains.from_folder(photos).notes[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("été", "été"), ("冬", "冬"), ("день", "день"), ("हिन्दी", "हिन्दी"),
+        ("می‌خواهم", "می‌خواهم"), ("e\u0301te\u0301", "été"),
+        ("[a] 100% #1 'x'", "a--100---1--x"), ("...", "folder"), ("x" * 150, "x" * 60), ("冬" * 80, "冬" * 30),
+    ],
+)  # fmt: skip
+def test_folders_of_any_name_are_domains(tmp_path, folder, name):
+    gan_parts.make_folder(tmp_path / folder, "happy", 2, side=40)
+    domain = domains.from_folder(tmp_path / folder)
+    assert domain.name == name
+    assert Workspace(tmp_path).run(f"{domain.name}-{domain.name}").name == f"{name}-{name}"
+
+
+def test_names_follow_the_systems_encoding(tmp_path):
+    """LC_ALL=C without UTF-8 mode: Python hands the bytes of a name over as surrogates, and cannot write others."""
+    gan_parts.make_folder(tmp_path / "été", "happy", 2, side=40)
+    (tmp_path / "été" / "0.png").rename(tmp_path / "été" / "été.png")
+    script = """if True:
+        import pathlib, sys
+        from bamkit.common.workspace import write_text
+        from bamkit.gan.train.data import domains
+        from bamkit.gan.train.monitor.run_folder import RunFolder
+        from bamkit.gan.translate.sources import from_paths
+        domain = domains.from_folder(pathlib.Path(sys.argv[1]))
+        RunFolder(pathlib.Path("run")).describe({"from": domain.record()})
+        for source in from_paths([pathlib.Path(sys.argv[1])])[0]:
+            write_text(pathlib.Path(source.target), domain.name)
+    """
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, "été"], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["from"]["pictures"] == 2
+    assert len(list(tmp_path.glob("*.png"))) == 2

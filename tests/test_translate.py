@@ -574,7 +574,7 @@ def test_undecodable_file_names_are_taken(tmp_path):
     odd = os.fsencode(str(tmp_path)) + b"/caf\xe9.png"
     with open(odd, "wb") as file:
         file.write(encoded(picture(8, 8)))
-    (source,) = from_paths([tmp_path])
+    ((source,), _) = from_paths([tmp_path])
     assert source.name.endswith("caf\ufffd.png")
     assert source.read()
 

@@ -13,7 +13,10 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-flag", "a\0b", "x" * 200, "å"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "../up", "a/b", ".hidden", "-flag", "a\0b", "x" * 200, "冬" * 70, "a b", "e\u200b", "a\u202eb", "\ud800"],
+)
 def test_names_that_could_escape_are_refused(name):
     with pytest.raises(BamkitError):
         checked_name(name)

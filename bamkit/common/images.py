@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import threading
 import warnings
@@ -17,8 +18,40 @@ from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
 from bamkit.common import image_metadata
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jfif", ".avif", ".ppm"})
+SUFFIXES = frozenset(
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+    }
+)
 """File names taken from a folder (any case). A file named one by one may be called anything."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A package that teaches Pillow another format."""
+
+    package: str
+    """What pip installs."""
+    module: str
+    """Importing it, and calling its `register_heif_opener` if it has one, registers the format."""
+
+
+_HEIF, _JXL = Plugin("pillow-heif", "pillow_heif"), Plugin("pillow-jxl-plugin", "pillow_jxl")
+PLUGINS = {".heic": _HEIF, ".heif": _HEIF, ".hif": _HEIF, ".jxl": _JXL}
+"""By suffix, formats that Pillow reads with a plugin only."""
 MAX_PIXELS = 178_956_970
 """Most pixels of a picture unless told otherwise, a guard against decompression bombs."""
 SIGNATURES = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8", "GIF": b"GIF8"}
@@ -79,6 +112,24 @@ def open_picture(source: bytes | Path) -> Opened:
         image, alpha = file.decode()
         rgb = to_srgb(upright(image, file.orientation), file.profile)
         return Opened(np.asarray(rgb), None if alpha is None else np.asarray(upright(alpha, file.orientation)))
+
+
+def has_plugin(suffix: str) -> bool:
+    """Whether the plugin for files of this suffix is installed; if so it is registered."""
+    try:
+        module = importlib.import_module(PLUGINS[suffix].module)
+    except ImportError:
+        return False
+    if hasattr(module, "register_heif_opener"):
+        module.register_heif_opener()
+    return True
+
+
+def _suffix_by_content(data: bytes) -> str | None:
+    """The suffix of PLUGINS that a file's first bytes speak of, whatever it is called."""
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        return ".heic"
+    return ".jxl" if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")) else None
 
 
 def resized(opened: Opened, shorter: int) -> Opened:
@@ -154,6 +205,8 @@ class PictureFile:
         if not data:
             raise BadPictureError("not-a-picture", "the file is empty")
         try:
+            if self._formats is None and (suffix := _suffix_by_content(data)):
+                has_plugin(suffix)
             return Image.open(io.BytesIO(data), formats=self._formats)
         except Image.DecompressionBombError as error:
             raise BadPictureError("too-many-pixels", str(error)[:120], "more than 178 million pixels") from error
@@ -161,7 +214,10 @@ class PictureFile:
             kinds = [kind for kind, start in SIGNATURES.items() if data.startswith(start)]
             if isinstance(error, UnidentifiedImageError):
                 if not kinds or (self._formats is not None and kinds[0] not in self._formats):
+                    suffix = _suffix_by_content(data)
                     text = "not a picture of a kind that Pillow reads"
+                    if suffix:
+                        text = f"a {suffix} picture, which takes a plugin: pip install {PLUGINS[suffix].package}"
                     raise BadPictureError("not-a-picture", f"begins with {data[:16]!r}", text) from error
                 raise _broken(f"the header of the {kinds[0]} file cannot be read") from error
             raise _broken(error) from error

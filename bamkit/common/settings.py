@@ -174,10 +174,11 @@ def _check(setting: Setting, value: Any, hint: str) -> None:
         raise BamkitError(f"{setting.shown} must be one of {', '.join(setting.choices)}, not {value!r}", hint)
 
 
-def build(cls: Callable[..., T], given: Mapping[str, Any]) -> T:
-    """A settings dataclass from the values of its options: None is not given, other names are no business of it.
+def build(cls: Callable[..., T], given: Mapping[str, Any], **fixed: Any) -> T:
+    """A settings dataclass from the values of its options, by option, and from `fixed` ones, by field.
 
-    A field that is itself a settings dataclass is built from the same values.
+    None means not given; options that are not its own are ignored. A field that is a settings dataclass itself is built
+    from the same options.
     """
     values: dict[str, Any] = {}
     for setting in settings_of(cls):
@@ -186,7 +187,7 @@ def build(cls: Callable[..., T], given: Mapping[str, Any]) -> T:
             values[setting.name] = build(setting.kind, given)
         elif value is not None and not (setting.multiple and not value):
             values[setting.name] = not value if setting.negated else value
-    return cls(**values)
+    return cls(**values, **fixed)
 
 
 @cache

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tomllib
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,12 @@ from bamkit.common.errors import BamkitError
 
 DATABASE = "bam.sqlite"
 CONFIG = "bamkit.toml"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+# A letter or digit of any script, then also . _ - and what is neither ASCII nor white space nor a control character.
+NAME = re.compile(
+    r"[^\W_](?:[A-Za-z0-9._-]|[^\x00-\x9f\s\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd\ud800-\udfff])*"
+)
+LONGEST_NAME, LONGEST_ENCODED = 128, 200
+"""Of a name, in characters and in bytes of UTF-8: file systems hold 255 bytes, and suffixes come behind it."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class Workspace:
         return self.runs / checked_name(name)
 
     def selection_names(self) -> list[str]:
-        return sorted(path.stem for path in self.selections.glob("*.parquet") if NAME.fullmatch(path.stem))
+        return sorted(path.stem for path in self.selections.glob("*.parquet") if is_name(path.stem))
 
     def split_names(self) -> list[str]:
         """Names under splits/ that hold at least one shard."""
@@ -130,11 +137,38 @@ def shard_paths(folder: Path, split: str = "*") -> list[Path]:
     return sorted(folder.glob(f"{split}-*-of-*.parquet"))
 
 
+def is_name(text: str) -> bool:
+    """Whether selections, splits and runs can be called this: a safe file name everywhere, in any script."""
+    return bool(NAME.fullmatch(text)) and len(text) <= LONGEST_NAME and len(text.encode()) <= LONGEST_ENCODED
+
+
 def checked_name(name: str) -> str:
-    """`name` itself, if it can safely be a file name everywhere. Raises BamkitError otherwise."""
-    if not NAME.fullmatch(name):
-        raise BamkitError(f"{name!r} cannot be a name here: use letters, digits, '.', '_' and '-', at most 128")
+    """`name` itself if `is_name`. Raises BamkitError otherwise, with a name that would do."""
+    if not is_name(name):
+        rule = f"letters and digits of any script, '.', '_' and '-', at most {LONGEST_NAME}; a letter or digit first"
+        raise BamkitError(f"{readable(name)!r} cannot be a name here", f"a name is {rule}: such as {safe_name(name)}")
     return name
+
+
+def safe_name(text: str, longest: int = 60) -> str:
+    """The nearest name to `text`: other characters as hyphens, at most `longest` characters and 1.5 times the bytes.
+
+    Where the system's file names hold ASCII only (LC_ALL=C without UTF-8 mode), other letters are hyphens too.
+    """
+    text = unicodedata.normalize("NFC", readable(text))
+    ascii_only = not sys.getfilesystemencoding().startswith("utf")
+    kept = "".join(c if is_name(f"a{c}") and (c.isascii() or not ascii_only) else "-" for c in text)
+    name = kept.strip("-._")[:longest]
+    while len(name.encode()) > longest * 3 // 2:
+        name = name[:-1]
+    name = name.strip("-._")
+    return name if is_name(name) else "folder"
+
+
+def readable(path: Path | str) -> str:
+    """A path as text that any file can hold: undecodable bytes become question marks."""
+    text = re.sub("[\ud800-\udc7f\udd00-\udfff]", "\ufffd", str(path))
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def is_judges(name: str) -> bool:

@@ -144,6 +144,8 @@ def command(
         skipped = [row for one in result.directions for row in one.skipped]
         print_json({"table": str(result.table), "directions": rows, "skipped": skipped, "notes": result.notes})
         return
+    for line in result.folders:
+        click.echo(line)
     print_table(rows)
     for one in result.directions:
         for row in one.skipped[:5]:

@@ -45,7 +45,7 @@ class ClusterRateLimiter:
 
     def __init__(self, politeness: Politeness, limits: Limits) -> None:
         self.politeness = politeness
-        self.longest = limits.seconds + 2 * limits.connect_seconds
+        self.longest = limits.seconds + 2 * limits.connect_timeout
         self.hosts: dict[str, HostLimiter] = {}
         self.leases: dict[str, dict[str, float]] = {}
 

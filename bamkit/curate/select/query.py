@@ -10,68 +10,82 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, attribute, emotion, short
 from bamkit.common.errors import BamkitError
+from bamkit.common.settings import Choice, Option, Range, check
 from bamkit.common.workspace import checked_name
-
-SAMPLES = ("top", "random", "stratified")
-SOURCES = ("automatic", "crowd", "threshold")
-GROUPS = ("", "project")
 
 
 @dataclass(frozen=True)
 class Query:
     """A question to a BAM database. Raises BamkitError where it contradicts itself or names what is not there."""
 
-    attribute: str = ""
-    """The attribute that makes the domain, e.g. `emotion_happy`; short forms (`happy`) are understood."""
     emotion: InitVar[str] = ""
-    """The same for the four emotions only: `happy`."""
-    rank_by: str = ""
-    """Rank by this attribute's score instead; then the domain's attribute becomes the filter `ATTRIBUTE:positive`."""
-    top: int = 1000
+    """The domain: gloomy, happy, peaceful or scary."""
+    attribute: Annotated[str, Option(complete="attributes")] = ""
+    """The domain, if it is another attribute: media_watercolor, cat ..."""
+    top: Annotated[int, Range(1)] = 1000
     """Images of the train split: the first ranks."""
-    test: int = 200
+    test: Annotated[int, Range(0)] = 200
     """Images of the test split: the next ranks."""
-    validation: int = 50
-    """Images of the validation split (it chooses checkpoints): the ranks after the test split."""
-    reserve: int | None = None
-    """Ranks behind those that replace dead links; None for 15 % of the rest, at least 20, or as many as there are."""
-    having: tuple[str, ...] = ()
-    """Label filters an image must pass, `ATTRIBUTE[:LABEL[,LABEL]]`, positive if no label is given."""
-    without: tuple[str, ...] = ()
-    """Label filters no image may pass, in the same form. An image without a label passes."""
-    min_score: tuple[str, ...] = ()
-    """`ATTRIBUTE=VALUE`: the least score of an attribute."""
-    max_score: tuple[str, ...] = ()
-    """`ATTRIBUTE=VALUE`: the greatest score of an attribute."""
-    labels: str = "automatic"
-    """Whose labels: "automatic", "crowd", or "threshold" (from the scores, see `positive_above`)."""
+    validation: Annotated[int, Range(0)] = 50
+    """Images of the validation split: the ranks after.
+
+    It chooses checkpoints.
+    """
+    reserve: Annotated[int | None, Range(0), Option(default="15 % of the rest, at least 20")] = None
+    """Ranks behind those, for dead links.
+
+    None also takes as many as there are, where there are fewer.
+    """
+    having: Annotated[tuple[str, ...], Option("--with", metavar="ATTR[:LABEL]", complete="attributes")] = ()
+    """Only images with this label; repeatable.
+
+    `ATTRIBUTE[:LABEL[,LABEL]]`, positive if no label is given.
+    """
+    without: Annotated[tuple[str, ...], Option(metavar="ATTR[:LABEL]", complete="attributes")] = ()
+    """No images with this label; repeatable.
+
+    An image without a label passes.
+    """
+    min_score: Annotated[tuple[str, ...], Option(metavar="ATTR=VALUE", complete="attributes")] = ()
+    """The least score of an attribute; repeatable."""
+    max_score: Annotated[tuple[str, ...], Option(metavar="ATTR=VALUE", complete="attributes")] = ()
+    """The greatest score; repeatable."""
+    labels: Annotated[str, Choice("automatic", "crowd", "threshold")] = "automatic"
+    """Whose labels --with and --without read; threshold: from the scores."""
     positive_above: float = -1.0
-    """With threshold labels: scores above it are positive."""
+    """For threshold labels: scores above it are positive."""
     negative_below: float = -7.0
-    """With threshold labels: scores below it are negative."""
-    license: tuple[str, ...] = ()
-    """Licence patterns with `*` and `?`, case ignored; an image needs to match one. () for any licence."""
+    """For threshold labels: scores below it are negative."""
+    license: Annotated[tuple[str, ...], Option(metavar="PATTERN")] = ()
+    """A licence, with * and ?; repeatable, one must match."""
     mature: bool = True
-    """Whether images marked as mature may be chosen."""
-    sample: str = "top"
-    """"top" ranks; "random" draws evenly; "stratified" draws evenly from ten equal-width bands of the score."""
+    """No images marked as mature."""
+    rank_by: Annotated[str, Option(metavar="ATTR", complete="attributes")] = ""
+    """Rank by another attribute; the domain's must then be positive."""
+    sample: Annotated[str, Choice("top", "random", "stratified")] = "top"
+    """Top ranks, a random draw, or an even draw over ten bands of the score.
+
+    The bands are of equal width.
+    """
     seed: int = 0
-    """Decides what is drawn with `sample` other than "top", and ties of `match`."""
-    limit_per_project: int | None = None
-    """At most so many images of one project; None for any number."""
-    group_by: str = ""
-    """"project": no project is in two splits (nor in a selection named by `disjoint_from`)."""
-    disjoint_from: tuple[str, ...] = ()
-    """Names of selections of the workspace whose images (mid or src) are left out."""
-    match: str = ""
-    """Name of a selection to match on content and media attributes."""
-    pool: int | None = None
-    """With `match`: how many of the best-ranked candidates to choose from; None for five times the images asked for,
-    and twice as many as often as it takes until content and media are balanced."""
+    """For --sample and --match."""
+    limit_per_project: Annotated[int | None, Range(1), Option(metavar="K")] = None
+    """At most K images of one project."""
+    group_by: Annotated[str, Choice("project")] = ""
+    """Keep each project within one split.
+
+    Nor is it in a selection named by `disjoint_from`.
+    """
+    disjoint_from: Annotated[tuple[str, ...], Option(metavar="NAME", complete="selections")] = ()
+    """Leave out the images of this selection; repeatable."""
+    match: Annotated[str, Option(metavar="NAME", complete="selections")] = ""
+    """Match this selection on content and media attributes."""
+    pool: Annotated[int | None, Range(1), Option(default="5 times the images, then ever more until balanced")] = None
+    """With --match: candidates to choose from."""
 
     def __post_init__(self, emotion: str) -> None:
         set_ = _setter(self)
@@ -94,16 +108,11 @@ class Query:
         set_("max_score", _sorted(map(str, map(Bound.parse, _texts(self.max_score)))))
         set_("license", _sorted(text.strip().lower() for text in _texts(self.license)))
         set_("disjoint_from", _sorted(map(checked_name, _texts(self.disjoint_from))))
-        self._check_numbers()
-        self._check_words()
+        check(self)
+        self._check_combinations()
         self._check_filters()
 
-    def _check_numbers(self) -> None:
-        for name, least in (("top", 1), ("test", 0), ("validation", 0)):
-            _at_least(name, getattr(self, name), least)
-        for name, least in (("reserve", 0), ("limit_per_project", 1), ("pool", 1)):
-            if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), least)
+    def _check_combinations(self) -> None:
         if self.pool is not None and not self.match:
             raise BamkitError("--pool has no effect without --match NAME")
         if self.pool is not None and self.pool < self.wanted:
@@ -112,13 +121,6 @@ class Query:
             raise BamkitError(
                 f"--positive-above {self.positive_above:g} lies below --negative-below {self.negative_below:g}"
             )
-
-    def _check_words(self) -> None:
-        for name, known in (("sample", SAMPLES), ("labels", SOURCES), ("group_by", GROUPS)):
-            if getattr(self, name) not in known:
-                raise BamkitError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)!r}: it is one of {', '.join(filter(None, known))}"
-                )
         if self.seed and self.sample == "top" and not self.match:
             raise BamkitError("--seed has no effect on top ranks", "add --sample random, or leave --seed out")
         if self.match and self.sample != "top":
@@ -281,11 +283,6 @@ def _texts(values: Iterable[str] | str) -> Iterable[str]:
 
 def _sorted(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(values)))
-
-
-def _at_least(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BamkitError(f"--{name.replace('_', '-')} {value} is not a whole number of at least {least}")
 
 
 def _setter(query: Query) -> Any:

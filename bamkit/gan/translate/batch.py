@@ -93,6 +93,8 @@ class Result:
     directions: list[Outcome]
     seconds: float
     notes: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    """A line for each folder of pictures: how many were taken and how many left out."""
 
     @property
     def pictures(self) -> int:

@@ -92,8 +92,9 @@ def translate_run(
     made = checkpoint.load_generators(workspace.run(name), config.checkpoint, "cpu")
     chosen = _directions(made.directions(), made.names, direction)
     notes, about = list(made.notes), {"split": "files"}
+    folders: list[str] = []
     if inputs or listed is not None:
-        given = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
+        given, folders = (sources.from_list(listed), []) if listed is not None else sources.from_paths(inputs)
         parts = dict.fromkeys(chosen, given)
         counts = dict.fromkeys(chosen, len(given))
     else:
@@ -125,7 +126,7 @@ def translate_run(
         force=force,
         ours=output is None and about["split"] != "files",
     )
-    result.notes = notes
+    result.notes, result.folders = notes, folders
     return result
 
 
@@ -147,13 +148,15 @@ def translate_weights(
     network = public_layout.read(weights)
     if not isinstance(network, public_layout.Generator):
         raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
-    found = sources.from_list(listed) if listed is not None else sources.from_paths(inputs)
+    found, folders = (sources.from_list(listed), []) if listed is not None else sources.from_paths(inputs)
     translator = config.translator(network)
     _, _, second = checked_name(direction).partition("-to-")
     size = config.shorter_side(0, split=False)
     job = Job(direction, ("picture", second or "result"), translator, lambda: found, len(found), size)
     maker = Maker(weights.name, translator.id, weights.stem, {"split": "files"})
-    return translate([job], maker, output, batch=config.batch_size, force=force)
+    result = translate([job], maker, output, batch=config.batch_size, force=force)
+    result.folders = folders
+    return result
 
 
 def newest_run(workspace: Workspace) -> str:
@@ -213,7 +216,7 @@ def _splits(
         shards = workspace.shards(source, split)
         folder = _folder(trained[source], split)
         if folder is not None:
-            found = sources.from_paths([folder])[: limit or None]
+            found = sources.from_paths([folder])[0][: limit or None]
             parts[direction], counts[direction] = [replace(one, split=split) for one in found], len(found)
             continue
         if not shards:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import SUFFIXES, BadPictureError
+from bamkit.common.picture_folders import list_pictures
 from bamkit.common.shards import stream_rows
+from bamkit.common.workspace import readable
 
 LARGEST_FILE = 2_000_000_000
 
@@ -68,14 +71,11 @@ class Targets:
 
 def _safe(part: str) -> str:
     text = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]', "_", part).strip(". ") or "_"
+    # Where file names hold ASCII only (LC_ALL=C without UTF-8 mode), other letters are left out.
+    text = text.encode(sys.getfilesystemencoding(), "replace").decode(sys.getfilesystemencoding()).replace("?", "_")
     while len(text.encode()) > 200:
         text = text[:-1]
     return text
-
-
-def readable(path: Path | str) -> str:
-    """A path as text that any file can hold: undecodable bytes become question marks."""
-    return os.fsencode(str(path)).decode("utf-8", "replace")
 
 
 def from_split(shards: Iterable[Path], limit: int = 0) -> Iterator[Source]:
@@ -89,20 +89,25 @@ def from_split(shards: Iterable[Path], limit: int = 0) -> Iterator[Source]:
         yield Source(name, targets.name(f"{row['mid']}.png"), content, row["mid"], row["rank"], row["split"])
 
 
-def from_paths(paths: Iterable[Path]) -> list[Source]:
-    """Files as they are, folders with all pictures below them (sorted). Raises BamkitError for a path not there."""
-    targets, found = Targets(), []
+def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
+    """Files as they are, folders with all pictures below them (sorted); and a line for each folder on what was taken.
+
+    Raises BamkitError for a path not there, and for a folder without pictures.
+    """
+    targets, found, lines = Targets(), [], []
     for path in paths:
         if path.is_dir():
-            below = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not below:
-                raise BamkitError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-            found += [Source(readable(p), targets.name(readable(p.relative_to(path))), p) for p in below]
+            listing = list_pictures(path)
+            if not listing.pictures:
+                kinds = ", ".join(sorted(SUFFIXES))
+                raise BamkitError(f"{readable(path)} holds no pictures ({kinds}): {listing.what_is_left_out}")
+            lines.append(str(listing))
+            found += [Source(readable(p), targets.name(readable(p.relative_to(path))), p) for p in listing.pictures]
         elif path.exists():
             found.append(Source(readable(path), targets.name(readable(path.name)), path))
         else:
             raise BamkitError(f"there is no picture or folder {readable(path)}")
-    return found
+    return found, lines
 
 
 def from_list(lines: Iterable[str]) -> list[Source]:

@@ -64,7 +64,7 @@ class Client:
         self.deadlines = Deadlines()
         self.resolver = Resolver(config.allow_private)
         # A proxy is named by the user, not by the data: it may lie in a private network.
-        dialer = Dialer(self.resolver, Resolver(allow_private=True), self.deadlines, limits.connect_seconds)
+        dialer = Dialer(self.resolver, Resolver(allow_private=True), self.deadlines, limits.connect_timeout)
         self.adapter = CheckedAdapter(dialer, tls_context(config.ca_file), config.politeness.connections)
         self.session = requests.Session()
         self.session.mount("http://", self.adapter)
@@ -76,7 +76,7 @@ class Client:
                 "Accept-Encoding": "identity",
             }
         )
-        self.timeout = urllib3.Timeout(connect=limits.connect_seconds, read=limits.silence)
+        self.timeout = urllib3.Timeout(connect=limits.connect_timeout, read=limits.silence)
         self.proxies = functools.lru_cache(maxsize=4096)(self._environment_proxies)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 
 from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import SUFFIXES, BadPictureError, open_picture
+from bamkit.common.images import BadPictureError, open_picture
+from bamkit.common.picture_folders import PictureFolder, count_of, list_pictures
 from bamkit.common.shards import read_about, read_table, stream_rows
-from bamkit.common.workspace import NAME, Workspace, atomic_path, shard_paths
+from bamkit.common.workspace import Workspace, atomic_path, is_name, readable, safe_name, shard_paths
 
 PARTS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 """Sub-folders that a plain folder may have, by the split they hold."""
@@ -98,7 +99,7 @@ def find_pair(
 
 def find(workspace: Workspace, text: str) -> TrainingDomain:
     """A fetched split by name, a split folder, or a plain folder of pictures. Raises BamkitError."""
-    if NAME.fullmatch(text) and workspace.shards(text, "train"):
+    if is_name(text) and workspace.shards(text, "train"):
         return from_split(workspace.split(text), text)
     folder = Path(text).expanduser()
     if folder.is_dir():
@@ -106,7 +107,7 @@ def find(workspace: Workspace, text: str) -> TrainingDomain:
             return from_split(folder, folder.name)
         return from_folder(folder)
     known = workspace.split_names()
-    if workspace.selection(text).is_file() if NAME.fullmatch(text) else False:
+    if workspace.selection(text).is_file() if is_name(text) else False:
         raise BamkitError(f"{text} is selected but not fetched yet", f"bamkit fetch {text}")
     if known:
         here = f"the fetched splits are {', '.join(known)}"
@@ -161,31 +162,49 @@ def from_split(folder: Path, name: str) -> TrainingDomain:
 def from_folder(folder: Path) -> TrainingDomain:
     """The domain in a plain folder: its pictures, or those of its sub-folders train/, validation/ and test/.
 
-    Files that are no readable picture are left out and named in `notes`.
+    The first of its `notes` says how many pictures were taken and how many left out; files that are no readable picture
+    are named in another.
     """
-    notes: list[str] = []
     entries: dict[str, list[Entry]] = {split: [] for split in PARTS}
     sides: list[int] = []
-    parts = {split: _first_folder(folder, names) for split, names in PARTS.items()}
-    if parts["train"] is None:
-        parts = {"train": folder, "validation": None, "test": None}
-    for split, part in parts.items():
-        bad = []
-        for path in _files(part) if part else []:
+    bad: list[str] = []
+    whole = PictureFolder(folder)
+    for split, part in folder_parts(folder).items():
+        listing = list_pictures(part)
+        whole.left_out += listing.left_out
+        for path in listing.pictures:
             try:
                 data = path.read_bytes()
                 sides.append(min(open_picture(data).size))
             except (OSError, BadPictureError) as error:
-                bad.append(f"{path.name} ({error})")
+                bad.append(f"{readable(path.name)} ({error})")
                 continue
-            entries[split].append(Entry(str(path.relative_to(folder)), path, -1, hashlib.sha256(data).hexdigest()))
-        if bad:
-            notes.append(f"{part}: {len(bad)} files are no readable pictures and are left out: {', '.join(bad[:3])}")
-    name = "".join(c if c.isalnum() or c in "._" else "-" for c in folder.resolve().name).strip("-._") or "folder"
-    files = {split: [[e.key, e.sha256] for e in found] for split, found in entries.items()}
-    about = {"kind": "folder", "name": name, "files_id": provenance.digest(files)}
+            whole.pictures.append(path)
+            key = readable(path.relative_to(folder))
+            entries[split].append(Entry(key, path, -1, hashlib.sha256(data).hexdigest()))
+    if bad:
+        whole.left_out["unreadable"] = len(bad)
+    notes = [str(whole)]
+    if bad:
+        files = count_of(len(bad), "file") + (
+            " is no readable picture" if len(bad) == 1 else " are no readable pictures"
+        )
+        notes.append(f"{readable(folder)}: {files}: {', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}")
+    name = safe_name(folder.resolve().name)
+    files_id = provenance.digest({split: [[e.key, e.sha256] for e in listed] for split, listed in entries.items()})
     side = int(np.median(sides)) if sides else 0
+    about = {"kind": "folder", "name": name, "files_id": files_id}
     return _checked(TrainingDomain(name, folder, about, entries, side, notes))
+
+
+def folder_parts(folder: Path) -> dict[str, Path]:
+    """The sub-folder of each split in a plain folder; one without train/ is all training pictures."""
+    parts = {
+        split: next((folder / name for name in names if (folder / name).is_dir()), None)
+        for split, names in PARTS.items()
+    }
+    found = {split: part for split, part in parts.items() if part is not None}
+    return found if "train" in found else {"train": folder}
 
 
 def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
@@ -304,18 +323,6 @@ def _which_domains(workspace: Workspace, known: list[str]) -> BamkitError:
     return BamkitError(
         f"training needs two fetched splits, and there is {have}",
         "bamkit select --emotion happy --top 1000, the same for scary, then bamkit fetch; or --from DIR --to DIR",
-    )
-
-
-def _first_folder(folder: Path, names: Iterable[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.workspace import write_text
+from bamkit.common.workspace import readable, write_text
 from bamkit.gan.train.checkpoint import FOLDER
 from bamkit.gan.train.step import LOSSES
 
@@ -62,7 +62,10 @@ class RunFolder:
 
     def describe(self, about: Mapping[str, Any]) -> None:
         """Write run.json."""
-        write_text(self.path / "run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(about, indent=2, ensure_ascii=False)
+        if readable(text) != text:  # a folder whose name is not UTF-8
+            text = json.dumps(about, indent=2)
+        write_text(self.path / "run.json", text + "\n")
 
     def add_row(self, values: Mapping[str, float]) -> None:
         """Append a row to metrics.csv and to TensorBoard."""

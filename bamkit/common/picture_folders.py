@@ -1,0 +1,103 @@
+"""The pictures in a folder of the user's own: which are taken, and what is left out and why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bamkit.common.images import PLUGINS, SUFFIXES, has_plugin
+from bamkit.common.workspace import readable
+
+TOOL_FOLDERS = frozenset(
+    {"@eadir", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+)
+"""Folders that other programs leave behind (lower case), beside all whose names begin with a full stop."""
+RAW = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"})
+"""Raw files of cameras, which no plugin of Pillow develops."""
+HIDDEN = "in hidden or tool folders"
+BROKEN_LINK = "links that lead nowhere"
+
+
+@dataclass
+class PictureFolder:
+    """What lies below a folder."""
+
+    folder: Path
+    pictures: list[Path] = field(default_factory=list)
+    """The files taken, sorted."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many files that look like pictures were not taken, by reason."""
+
+    def __str__(self) -> str:
+        """`photos: 12 pictures taken, 3 left out (2 .heic: pip install pillow-heif, 1 in hidden or tool folders)`."""
+        return f"{readable(self.folder)}: {count_of(len(self.pictures), 'picture')} taken, {self.what_is_left_out}"
+
+    @property
+    def what_is_left_out(self) -> str:
+        """`3 left out (...)`, or `0 left out`."""
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(self.left_out.items()))
+        return f"{self.left_out.total():,} left out ({reasons})" if reasons else "0 left out"
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def list_pictures(folder: Path) -> PictureFolder:
+    """All pictures below `folder`, those in linked sub-folders too, each folder once.
+
+    Hidden files, and the folders of tools, are left out and counted; so are links that lead nowhere and pictures that
+    Pillow does not read. The folder itself may be called anything.
+    """
+    listing = PictureFolder(folder)
+    for path, hidden in _walk(folder):
+        suffix = path.suffix.lower()
+        plugin = PLUGINS.get(suffix)
+        if suffix not in SUFFIXES and suffix not in RAW and plugin is None:
+            continue
+        if hidden:
+            listing.left_out[HIDDEN] += 1
+        elif not path.exists():
+            listing.left_out[BROKEN_LINK] += 1
+        elif not path.is_file():
+            continue
+        elif suffix in RAW:
+            listing.left_out[f"{suffix}: export them as JPEG or TIFF"] += 1
+        elif plugin is not None and not has_plugin(suffix):
+            listing.left_out[f"{suffix}: pip install {plugin.package}"] += 1
+        else:
+            listing.pictures.append(path)
+    listing.pictures.sort()
+    return listing
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """All files below, and whether they are hidden or in the folder of a tool. Sorted; a folder is entered once.
+
+    A link back to the folder, or to a folder around it, leads to what is not meant, or into a loop.
+    """
+    seen = {_identity(above) for above in (folder.resolve(), *folder.resolve().parents)}
+    waiting = [(folder, False)]
+    while waiting:
+        current, hidden = waiting.pop()
+        with os.scandir(current) as entries:
+            ordered = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
+        below = []
+        for entry in ordered:
+            path = current / entry.name
+            aside = hidden or entry.name.startswith(".") or entry.name.lower() in TOOL_FOLDERS
+            if not entry.is_dir():
+                yield path, aside
+            elif (identity := _identity(path)) not in seen:
+                seen.add(identity)
+                below.append((path, aside))
+        waiting += reversed(below)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
