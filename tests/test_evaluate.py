@@ -15,8 +15,9 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate.features import Colours
 from bamkit.gan.evaluate.inputs import open_run
-from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, Probe, measure, see
-from bamkit.gan.evaluate.run import EvaluateOptions, evaluate, evaluate_and_write
+from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, Networks, extract, measure
+from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
+from bamkit.gan.evaluate.settings import EvaluateOptions
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def found(prepared):
 
 def test_pairs_every_translation_with_its_source(found, prepared):
     evaluation, _, _ = found
-    first = evaluation.outcomes[0].direction
+    first = evaluation.results[0].direction
     assert first.name == "happy-to-scary"
     assert first.mids().tolist() == [row["mid"] for row in prepared[1]["happy"] if row["split"] == "test"]
     assert first.target.attribute == "emotion_scary"
@@ -84,7 +85,7 @@ def test_writes_every_figure_with_its_n_and_hashes(found):
     pictures = list(csv.DictReader((folder / "pictures.csv").open()))
     assert len(pictures) == 48
     assert float(pictures[0]["translation ssim"]) == pytest.approx(
-        evaluation.outcomes[0].measured.columns["translation ssim"][0]
+        evaluation.results[0].measured.column("translation ssim")[0]
     )
 
 
@@ -164,7 +165,7 @@ def test_memorised_outputs_are_found(tmp_path):
     found = evaluate(workspace)
     assert found.find("near a training picture", "happy-to-scary").value > 0.9
     assert found.find("near a training picture", "happy-to-scary", IDENTITY).value < 0.2
-    assert found.outcomes[0].failures.memorised[0][1] in range(24)
+    assert found.results[0].failures.memorised[0][1] in range(24)
 
 
 def test_collapse_shows_in_diversity(tmp_path):
@@ -183,11 +184,11 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     def peak(n):
         workspace, _ = w.world(tmp_path / str(n), train=n, test=n)
         direction = open_run(workspace, "happy-scary").directions[0]
-        probe = Probe(Colours())
-        seen = see(direction.target.shards("train"), probe)
+        networks = Networks(Colours())
+        images = extract(direction.target.shards("train"), networks)
         tracemalloc.start()
-        seen = see(direction.target.shards("train"), probe)
-        assert len(measure(direction, seen.colours, probe)) == n
+        images = extract(direction.target.shards("train"), networks)
+        assert len(measure(direction, images.colours, networks)) == n
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -203,11 +204,11 @@ def test_undirected_names_are_refused(tmp_path):
 
 
 def test_uncurated_grid_depends_on_the_seed_alone():
-    from bamkit.gan.evaluate.failures import grid
+    from bamkit.gan.evaluate.page import draw
 
-    assert grid(100, 5, 1) == grid(100, 5, 1) != grid(100, 5, 2)
-    assert grid(3, 5) == [0, 1, 2]
-    assert np.all(np.diff(grid(1000, 50)) > 0)
+    assert draw(100, 5, 1) == draw(100, 5, 1) != draw(100, 5, 2)
+    assert draw(3, 5) == [0, 1, 2]
+    assert np.all(np.diff(draw(1000, 50)) > 0)
 
 
 def test_real_pictures_are_seen_at_the_translations_size(tmp_path):
@@ -217,10 +218,10 @@ def test_real_pictures_are_seen_at_the_translations_size(tmp_path):
     run = open_run(workspace, "happy-scary")
     assert run.size == (w.SIZE // 2, w.SIZE // 2)
     shards = run.directions[0].target.shards("test")
-    seen = see(shards, Probe(Colours()), size=run.size)
+    images = extract(shards, Networks(Colours()), size=run.size)
     small = [
         np.asarray(w.Image.fromarray(shards.picture(i)).resize(run.size, w.Image.Resampling.LANCZOS)) for i in range(4)
     ]
-    np.testing.assert_array_equal(seen.store[:], Colours()(small))
+    np.testing.assert_array_equal(images.features[:], Colours()(small))
     found = evaluate(workspace)
-    assert found.outcomes[0].measured.columns["width"][0] == w.SIZE // 2
+    assert found.results[0].measured.column("width")[0] == w.SIZE // 2

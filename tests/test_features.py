@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.evaluate.features import Colours, Inception, Scaled, Store, inception_weights, unit_scale
+from bamkit.gan.evaluate.features import Colours, FeatureStore, Inception, ScaledFeatures, inception_weights, unit_scale
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
 from bamkit.gan.vision import torchvision
 
@@ -39,7 +39,7 @@ def test_colours_separate_moods_and_take_any_size(pictures):
 
 
 def test_store_gives_back_what_was_appended():
-    store = Store(3)
+    store = FeatureStore(3)
     assert (len(store), store.shape, store[0:5].shape) == (0, (0, 3), (0, 3))
     data = np.arange(21, dtype=np.float32).reshape(7, 3)
     store.append(data[:2])
@@ -51,7 +51,7 @@ def test_store_gives_back_what_was_appended():
     np.testing.assert_array_equal(store[6:8], data[[6, 0]])
     with pytest.raises(ValueError, match="3 numbers"):
         store.append(np.zeros((2, 4)))
-    scaled = Scaled(store, unit_scale(store))
+    scaled = ScaledFeatures(store, unit_scale(store))
     assert (len(scaled), scaled.shape) == (8, (8, 3))
     assert np.mean(scaled[np.arange(8)] ** 2) == pytest.approx(1)
     np.testing.assert_allclose(scaled[2:4] / scaled[2:4][0, 0], data[2:4] / data[2, 0])
@@ -147,7 +147,8 @@ def test_missing_packages_are_named(tmp_path, monkeypatch):
 def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, monkeypatch):
     """The whole way: `evaluate` with both weight files, against calculate_metrics on folders of the same pictures."""
     from bamkit.gan.evaluate.metrics.distribution import polynomial_mmd
-    from bamkit.gan.evaluate.run import EvaluateOptions, evaluate
+    from bamkit.gan.evaluate.run import evaluate
+    from bamkit.gan.evaluate.settings import EvaluateOptions
 
     torchvision()
     fidelity = pytest.importorskip("torch_fidelity")
@@ -177,7 +178,7 @@ def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, 
         )  # fmt: skip
         fid = found.find("fid", "happy-to-scary", method).value
         assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)
-        features = [found.outcomes[0].measured.seen[method].store[:], found.seen["scary", "test"].store[:]]
+        features = [found.results[0].measured.images[method].features[:], found.real["scary", "test"].features[:]]
         expected = theirs["kernel_inception_distance_mean"]
         assert polynomial_mmd(*features) == pytest.approx(expected, rel=1e-4, abs=1e-9)
 

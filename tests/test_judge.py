@@ -5,6 +5,7 @@ import math
 
 import evaluation_world as w
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
@@ -14,10 +15,10 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE
 from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
-from bamkit.gan.evaluate import figures as findings
-from bamkit.gan.evaluate.features import Store
+from bamkit.gan.evaluate import estimates
+from bamkit.gan.evaluate.features import FeatureStore
 from bamkit.gan.evaluate.inputs import open_run
-from bamkit.gan.evaluate.measures import Measured, Seen
+from bamkit.gan.evaluate.measures import ImageSet, Measured
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
 from bamkit.gan.judge import fit
 from bamkit.gan.judge.backbones import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
@@ -177,7 +178,7 @@ def test_learns_the_moods_and_says_how_well(judged):
     assert 0 < happy["prevalence"] < 1
     assert happy["calibration_error"] < 0.3
     assert sum(row["n"] for row in happy["reliability"]) == happy["n"]
-    features, probabilities = judge.examine([w.paint(77, "happy", False), w.paint(78, "scary", False, 96)])
+    features, probabilities = judge.predict([w.paint(77, "happy", False), w.paint(78, "scary", False, 96)])
     assert features.shape == (2, judge.dimensions)
     happy = judge.attributes.index("emotion_happy")
     assert probabilities[0, happy] > 0.5 > probabilities[1, happy]
@@ -281,15 +282,15 @@ def test_evaluation_with_a_judge(judged):
     before, after, real = (found.find("reached", name, m) for m in ("identity", "translation", "real"))
     assert before.value < 0.2 < 0.5 < after.value <= 1
     assert real.value > 0.8
-    assert (after.n, after.interval, after.attribute) == (24, "wilson", "emotion_scary")
+    assert (after.n, after.method) == (24, "wilson")
     change = found.find("probability change", name)
     assert 0 < change.low < change.value < change.high < 1
-    by_content = [f for f in found.figures if f.metric == "reached with content" and f.direction == name]
+    by_content = found.figures.query("metric == 'reached with content' and direction == @name")
     flowers = sum(row["content_flower"] == "positive" for row in rows["happy"] if row["split"] == "test")
-    assert [(f.attribute, f.n) for f in by_content] == [("content_flower", flowers)]
+    assert list(zip(by_content["attribute"], by_content["n"], strict=True)) == [("content_flower", flowers)]
     # 30 held-out pictures do not show that it tells flowers: then it says so instead of counting them.
-    assert judge.tells("emotion_scary")
-    assert not judge.tells("content_flower")
+    assert judge.is_reliable("emotion_scary")
+    assert not judge.is_reliable("content_flower")
     assert found.find("content survives", name) is None
     assert any("hardly tells: flower" in text for text in found.warnings)
     about = json.loads((folder / "metrics.json").read_text())
@@ -304,34 +305,33 @@ def test_content_figures_count_pictures_and_attributes(judged):
     direction = open_run(workspace, "happy-scary").directions[0]
     direction.pairs = direction.pairs[:4]
 
-    def seen(rows):
-        one = Seen(Store(2))
-        one.add(np.zeros((4, 2), np.float32), np.array(rows))
+    def judged_as(rows):
+        one = ImageSet(FeatureStore(2))
+        one.append(np.zeros((4, 2), np.float32), np.array(rows))
         return one
 
     before = [[0.9, 0.9, 0.1], [0.9, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1]]
     after = [[0.9, 0.9, 0.9], [0.1, 0.1, 0.9], [0.6, 0.1, 0.9], [0.4, 0.1, 0.1]]
-    measured = Measured(
-        direction, {"identity": seen(before), "translation": seen(after), "colour transfer": seen(before)}, {}
-    )
+    images = {"identity": judged_as(before), "translation": judged_as(after), "colour transfer": judged_as(before)}
+    measured = Measured(direction, images, pd.DataFrame())
     attributes = ("content_flower", "content_cat", "emotion_scary")
-    figures = findings.content_survives(measured, attributes, ["content_flower", "content_cat"])
-    own = {(f.metric, f.attribute): (f.value, f.n) for f in figures if f.method == "translation"}
+    figures = estimates.content_survives(measured, attributes, ["content_flower", "content_cat"])
+    own = {(f["metric"], f["attribute"]): (f["value"], f["n"]) for f in figures if f["method"] == "translation"}
     assert own["content survives", "content_flower"] == (0.5, 2)
     assert own["painted in", "content_flower"] == (0.5, 2)
     assert own["content survives", "content_cat"] == (1.0, 1)
     assert own["painted in", "content_cat"] == (0.0, 3)
     assert own["content survives", ""] == (pytest.approx(2 / 3), 3)
     assert own["painted in", ""] == (pytest.approx(1 / 5), 5)
-    same = {(f.metric, f.value) for f in figures if f.method == "colour transfer"}
+    same = {(f["metric"], f["value"]) for f in figures if f["method"] == "colour transfer"}
     assert same == {("content survives", 1.0), ("painted in", 0.0)}
-    assert findings.content_survives(measured, attributes, []) == []
+    assert estimates.content_survives(measured, attributes, []) == []
 
     shows = {f"content_{c}": np.zeros(4, bool) for c in CONTENT} | {
         "content_flower": np.array([True, False, False, True])
     }
-    reached = findings.emotion_reached(measured, seen(after), attributes, shows)
-    shares = {(f.metric, f.method, f.attribute): (f.value, f.n) for f in reached}
+    reached = estimates.emotion_reached(measured, judged_as(after), attributes, shows)
+    shares = {(f["metric"], f["method"], f["attribute"]): (f["value"], f["n"]) for f in reached}
     assert shares["reached", "identity", "emotion_scary"] == (0.0, 4)
     assert shares["reached", "translation", "emotion_scary"] == (0.75, 4)
     assert shares["reached with content", "translation", "content_flower"] == (0.5, 2)
@@ -431,7 +431,7 @@ def test_finetuning_trains_the_whole_network(tmp_path, judged, kind):
         assert judge.card["held_out"]["emotion_scary"]["average_precision"]["value"] > 0.9
     again = load_judge(tmp_path / "judge")
     picture = [w.paint(5, "scary", False)]
-    np.testing.assert_array_equal(again.examine(picture)[1], judge.examine(picture)[1])
+    np.testing.assert_array_equal(again.predict(picture)[1], judge.predict(picture)[1])
 
 
 def test_finetuning_takes_a_tenth_of_the_rate(monkeypatch):

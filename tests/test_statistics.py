@@ -233,7 +233,25 @@ def test_calibration_by_tenths_of_known_cases():
     assert s.expected_calibration_error(bins) == pytest.approx(0.025)
 
 
-def test_estimates_are_told_with_n_and_become_json():
-    assert str(s.wilson(71, 100)) == "0.71 [0.6146, 0.7899], n = 100"
-    assert str(s.bootstrap_mean([2.0])) == "2, n = 1"
-    assert s.bootstrap_mean([2.0]).as_dict()["low"] is None
+@pytest.mark.parametrize(
+    ("estimate", "expected"),
+    [
+        (s.wilson(71, 100), "0.71 [0.61, 0.79]"),
+        (s.Estimate(17.63, 17.63 - 0.006684, 17.63 + 0.006684, 2, s.DEVIATION), "17.630 ± 0.007"),
+        (s.Estimate(0.012345, 0.012345 - 0.0024, 0.012345 + 0.0024, 9, s.DEVIATION), "0.0123 ± 0.0024"),
+        (s.Estimate(636.2, 540.1, 700.9, 9), "636 [540, 701]"),
+        (s.Estimate(-0.0312, -0.04, 0.0012, 9), "\N{MINUS SIGN}0.031 [\N{MINUS SIGN}0.040, 0.001]"),
+        (s.Estimate(0.5, 0.5, 0.5, 2, s.DEVIATION), "0.5 ± 0"),
+        (s.Estimate(1336.4, math.nan, math.nan, 9), "1,336"),
+        (s.Estimate(0.0123456, math.nan, math.nan, 9), "0.0123"),
+        (s.Estimate(1.0, 1.0, 1.0, 9), "1 [1, 1]"),
+        (s.Estimate(math.nan, 0, 1, 0), ""),
+    ],
+)
+def test_estimates_have_the_digits_that_their_error_leaves(estimate, expected):
+    assert str(estimate) == expected
+
+
+def test_estimates_become_json():
+    found = s.bootstrap_mean([2.0]).as_dict()
+    assert (found["value"], found["low"], found["n"]) == (2.0, None, 1)

@@ -186,11 +186,11 @@ def test_commands(studied, tmp_path, bamkit):
     save(tmp_path / "a.csv", simulate(study, "a", lambda trial, rng: True))
     output = bamkit(f"evaluate --answers {tmp_path / 'a.csv'}", cwd=workspace.root).output
     assert "chose translation over source" in output
-    assert "1 [0.6756, 1]" in output
+    assert "1.00 [0.68, 1.00]" in output
     bamkit("evaluate", cwd=workspace.root)
     html = (study.page.parent.parent / "index.html").read_text()
     assert "What people chose" in html
-    assert "translation over source: 1 [0.6756, 1], n = 8" in html
+    assert "translation over source: 1.00 [0.68, 1.00], n = 8" in html
     bamkit("evaluate --user-study --answers x.csv", cwd=workspace.root, code=2)
 
 

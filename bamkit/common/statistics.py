@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.common.console import cell
-
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
 BALANCED = 0.1
 """|SMD| below this is customarily called balanced (Austin 2009, Statistics in Medicine 28:3083)."""
+
+DEVIATION = "deviation"
+"""The method of an Estimate whose bounds are one standard deviation away."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,38 @@ class Estimate:
     """Coverage the interval aims at, in (0, 1)."""
 
     def __str__(self) -> str:
-        """`0.71 [0.64, 0.77], n = 200`."""
-        if math.isnan(self.low):
-            return f"{cell(self.value)}, n = {self.n:,}"
-        return f"{cell(self.value)} [{cell(self.low)}, {cell(self.high)}], n = {self.n:,}"
+        """`0.71 [0.61, 0.79]`, `17.630 ± 0.007` for a deviation, the bare value without an interval, "" for NaN."""
+        if math.isnan(self.value):
+            return ""
+        error = (self.high - self.low) / 2
+        value = number_text(self.value, error)
+        if math.isnan(error):
+            return value
+        if self.method == DEVIATION:
+            return f"{value} ± {number_text(error, error)}"
+        return f"{value} [{number_text(self.low, error)}, {number_text(self.high, error)}]"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values; NaN and infinities become None."""
         plain = asdict(self)
         return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in plain.items()}
+
+
+def number_text(value: float, error: float) -> str:
+    """`value` with the digits that its error leaves: the error's first one, two where that is 1 or 2.
+
+    Three significant digits, and all before the point, where the error is NaN or 0.
+    """
+    if error > 0:
+        places = max(0, -math.floor(math.log10(error / 3)))
+    elif value:
+        places = max(0, 2 - math.floor(math.log10(abs(value))))
+    else:
+        places = 0
+    text = f"{value:,.{places}f}"
+    if not error > 0 and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def normal_quantile(confidence: float) -> float:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bamkit.common.pages import Page
 from bamkit.common.workspace import Workspace
@@ -70,36 +67,18 @@ def _figure(page: Page, path: Path, title: str, text: str) -> None:
 
 def _figures_of_merit(page: Page, folder: Path) -> None:
     """The main figures of the evaluation, one row a metric, as in a paper's table."""
+    from bamkit.gan.evaluate import estimates
+
     found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     page.section("Figures", "Each beside its floors: no translation, a plain colour transfer, and real pictures.")
     if found["warnings"]:
         page.note(*found["warnings"])
     if found["missing"]:
         page.text(" ".join(found["missing"]))
+    figures = estimates.table(found["figures"])
     for direction in found["n"]:
-        rows = [row for row in found["figures"] if row["direction"] == direction and not row.get("attribute")]
-        rows += [row for row in found["figures"] if row["direction"] == direction and _pooled(row)]
-        page.table(list(_pivoted(rows)), caption=f"{direction}, n = {found['n'][direction]}")
-
-
-def _pooled(row: dict[str, Any]) -> bool:
-    return str(row.get("attribute", "")).startswith("emotion_")
-
-
-def _pivoted(rows: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
-    """The evaluation's own table: one row a metric, one column a method."""
-    from bamkit.gan.evaluate.run import COLUMNS, NAMES
-
-    for metric, label in COLUMNS.items():
-        line = {row["method"]: _text(row) for row in rows if row["metric"] == metric}
-        if line:
-            yield {"": label, **{told: line.get(method, "") for method, told in NAMES.items()}}
-
-
-def _text(row: dict[str, Any]) -> str:
-    from bamkit.gan.evaluate.figures import Figure
-
-    return str(Figure(**{name: math.nan if value is None else value for name, value in row.items()}))
+        rows = estimates.records(estimates.summary(figures, direction))
+        page.table(rows, caption=f"{direction}, n = {found['n'][direction]}")
 
 
 def _cases(page: Page, pairs: list[Pair], folder: Path, direction: str) -> None:

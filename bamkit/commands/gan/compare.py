@@ -21,19 +21,22 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
     Every figure with its interval beside the floors; the mean and the spread over runs that differ only in their seed;
     and differences to the first run, picture by picture. Writes reports/compare/.
     """
-    from bamkit.gan.evaluate.compare import compare_and_write, transposed
+    from bamkit.gan.evaluate.compare import compare_and_write
+    from bamkit.gan.evaluate.estimates import records
 
-    found, folder = compare_and_write(workspace, runs)
+    comparison, written = compare_and_write(workspace, runs)
     if as_json:
-        print_json(found.about())
+        print_json(comparison.about())
         return
-    for direction in dict.fromkeys(row["direction"] for row in found.rows):
+    for direction in comparison.directions:
         click.echo(f"{direction}:")
-        print_table(transposed([row for row in found.rows if row["direction"] == direction]))
-    for told, rows in (("over seeds (mean ± deviation)", found.seeds), ("picture by picture", found.differences)):
-        if rows:
-            click.echo(f"\n{told}:")
-            print_table(rows)
-    for text in found.warnings:
+        print_table(records(comparison.side_by_side(direction)))
+        tables = (("over seeds (mean ± deviation)", comparison.spread), ("picture by picture", comparison.paired))
+        for title, of in tables:
+            if not of(direction).empty:
+                click.echo(f"\n{title}:")
+                print_table(records(of(direction)))
+        click.echo()
+    for text in comparison.warnings:
         click.echo(f"note: {text}")
-    click.echo(f"-> {folder / 'compare.json'}")
+    click.echo(f"-> {written}")

@@ -105,18 +105,20 @@ def command(
     if answers:
         _analyse(workspace, run, answers, as_json)
         return
-    from bamkit.gan.evaluate.run import EvaluateOptions, evaluate_and_write
+    from bamkit.gan.evaluate.estimates import records
+    from bamkit.gan.evaluate.run import evaluate_and_write
+    from bamkit.gan.evaluate.settings import EvaluateOptions
 
     options = EvaluateOptions(split, judge, features, inception, alexnet, device, seed, pictures)
-    found, folder, notes = evaluate_and_write(workspace, run, options)
+    evaluation, folder, notes = evaluate_and_write(workspace, run, options)
     if as_json:
-        print_json(found.about())
+        print_json(evaluation.about())
         return
-    for outcome in found.outcomes:
-        click.echo(f"{outcome.direction.name}: {len(outcome.direction)} pictures")
-        print_table(found.summary(outcome.direction.name))
+    for result in evaluation.results:
+        click.echo(f"{result.direction.name}: {len(result.direction)} pictures")
+        print_table(records(evaluation.summary(result.direction.name)))
         click.echo()
-    for text in [*found.missing, *found.warnings, *notes]:
+    for text in [*evaluation.missing, *evaluation.warnings, *notes]:
         click.echo(f"note: {text}")
     click.echo(f"-> {folder / 'index.html' if (folder / 'index.html').is_file() else folder / 'metrics.json'}")
 

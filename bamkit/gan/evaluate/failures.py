@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bamkit.gan.evaluate.figures import Figure, Space, mean_of, share_of
+from bamkit.gan.evaluate.estimates import FeatureSpace, Row, mean_row, share_row
 from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured
 from bamkit.gan.evaluate.metrics.neighbours import nearest
 
@@ -18,9 +18,9 @@ NEIGHBOURS = 5
 
 @dataclass
 class Failures:
-    """The failure figures of a direction, and which pictures they are about (indices of pairs)."""
+    """The failure estimates of a direction, and which pictures they are about (indices of pairs)."""
 
-    figures: list[Figure] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     inverted: list[int] = field(default_factory=list)
     memorised: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
     """(n, 2): the pair, and the row of the target's training picture nearest to its output; nearest first."""
@@ -29,54 +29,54 @@ class Failures:
     warnings: list[str] = field(default_factory=list)
 
 
-def find(measured: Measured, space: Space, change: np.ndarray | None) -> Failures:
+def failure_modes(measured: Measured, space: FeatureSpace, change: np.ndarray | None) -> Failures:
     """All failure modes of one direction. `change`: each picture's change of the target's probability, with a judge."""
-    found = Failures()
-    _inverted(measured, found)
-    _memorised(measured.direction.name, space, found)
-    _far(measured.direction.name, space, change, found)
-    return found
+    failures = Failures()
+    _inverted(measured, failures)
+    _memorised(measured.direction.name, space, failures)
+    _far(measured.direction.name, space, change, failures)
+    return failures
 
 
-def _inverted(measured: Measured, found: Failures) -> None:
+def _inverted(measured: Measured, failures: Failures) -> None:
     """Light became dark: correlation of luma with the source below INVERTED."""
     for method in (TRANSFER, TRANSLATION):
-        light = measured.columns[f"{method} light"]
+        light = measured.column(f"{method} light")
         known = ~np.isnan(light)
-        found.figures.append(share_of(light[known] < INVERTED, "inverted", measured.direction.name, method))
+        failures.rows.append(share_row(light[known] < INVERTED, "inverted", measured.direction.name, method))
         if method == TRANSLATION:
             order = np.argsort(np.where(known, light, np.inf), kind="stable")
-            found.inverted = [int(i) for i in order if known[i] and light[i] < INVERTED]
+            failures.inverted = [int(i) for i in order if known[i] and light[i] < INVERTED]
 
 
-def _memorised(direction: str, space: Space, found: Failures) -> None:
+def _memorised(direction: str, space: FeatureSpace, failures: Failures) -> None:
     """Outputs nearer to a training picture of the target than 95 % of the target's real test pictures are.
 
     A model that does not memorise has about 5 % of them; identity and colour transfer are given beside it.
     """
     if len(space.target_train) < 1 or len(space.target_test) < 20:
-        found.warnings.append(
-            "memorisation is not judged: it takes 20 real test pictures of the target and some training ones."
+        failures.warnings.append(
+            "memorisation is not measured: it takes 20 real test pictures of the target and some training ones."
         )
         return
     usual = float(np.quantile(nearest(space.target_test, space.target_train)[0], 0.05))
     note = f"nearer than {usual:.4g}, the 5 % quantile of real test pictures"
     for method in METHODS:
         distance, row = nearest(space.methods[method], space.target_train)
-        found.figures.append(share_of(distance[:, 0] < usual, "near a training picture", direction, method, note=note))
+        failures.rows.append(share_row(distance[:, 0] < usual, "near a training picture", direction, method, note=note))
         if method == TRANSLATION:
             order = np.argsort(distance[:, 0], kind="stable")
-            found.memorised = np.stack([order, row[order, 0]], axis=1)
+            failures.memorised = np.stack([order, row[order, 0]], axis=1)
 
 
-def _far(direction: str, space: Space, change: np.ndarray | None, found: Failures) -> None:
+def _far(direction: str, space: FeatureSpace, change: np.ndarray | None, failures: Failures) -> None:
     """Sources unlike either domain: mean distance to the NEIGHBOURS nearest training pictures, for both domains,
     beyond 95 % of that domain's own pictures (each measured against the others).
     """
     domains = (space.source_train, space.target_train)
     if min(map(len, domains)) <= NEIGHBOURS:
-        found.warnings.append(
-            f"far from both domains is not judged: it takes more than {NEIGHBOURS} training pictures a side."
+        failures.warnings.append(
+            f"far from both domains is not measured: it takes more than {NEIGHBOURS} training pictures a side."
         )
         return
     excess = []
@@ -86,11 +86,11 @@ def _far(direction: str, space: Space, change: np.ndarray | None, found: Failure
         excess.append(nearest(space.methods[IDENTITY], train, NEIGHBOURS)[0].mean(axis=1) / max(limit, 1e-12))
     least = np.minimum(*excess)
     far = least > 1
-    found.far = [int(i) for i in np.argsort(-least, kind="stable") if far[i]]
-    found.figures.append(share_of(far, "far from both domains", direction, IDENTITY))
+    failures.far = [int(i) for i in np.argsort(-least, kind="stable") if far[i]]
+    failures.rows.append(share_row(far, "far from both domains", direction, IDENTITY))
     if change is not None and far.any() and (~far).any():
-        found.figures.append(mean_of(change[far], "probability change of far pictures", direction, TRANSLATION))
-        found.figures.append(mean_of(change[~far], "probability change of near pictures", direction, TRANSLATION))
+        failures.rows.append(mean_row(change[far], "probability change of far pictures", direction, TRANSLATION))
+        failures.rows.append(mean_row(change[~far], "probability change of near pictures", direction, TRANSLATION))
 
 
 def grid(n: int, count: int, seed: int = 0) -> list[int]:
@@ -98,7 +98,7 @@ def grid(n: int, count: int, seed: int = 0) -> list[int]:
     return sorted(int(i) for i in np.random.default_rng(seed).choice(n, min(count, n), replace=False))
 
 
-def progress_made(measured: Measured, space: Space, change: np.ndarray | None) -> tuple[np.ndarray, str]:
+def improvement(measured: Measured, space: FeatureSpace, change: np.ndarray | None) -> tuple[np.ndarray, str]:
     """One number a picture that says how well it went, and what it is.
 
     With a judge: the change of the target's probability. Without: how much nearer the picture came to its NEIGHBOURS

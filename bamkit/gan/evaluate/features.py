@@ -16,6 +16,8 @@ from PIL import Image
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import digest, sha256_file
 from bamkit.gan.evaluate.metrics.colour import lab
+from bamkit.gan.evaluate.metrics.vectors import Vectors
+from bamkit.gan.vision import torchvision
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 """The file torch-fidelity uses: TensorFlow's Inception of 2015-12-05, which published FIDs are made with."""
@@ -49,9 +51,9 @@ class Colours:
     dimensions = 128
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack([self._one(picture) for picture in pictures]).astype(np.float32)
+        return np.stack([self._describe(picture) for picture in pictures]).astype(np.float32)
 
-    def _one(self, picture: np.ndarray) -> np.ndarray:
+    def _describe(self, picture: np.ndarray) -> np.ndarray:
         small = np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BOX))
         values = lab(small).astype(np.float64) / 100
         cells = values.reshape(4, 16, 4, 16, 3).swapaxes(1, 2).reshape(16, 256, 3)
@@ -73,8 +75,6 @@ class Inception:
 
     def __init__(self, weights: Path, device: torch.device | str = "cpu") -> None:
         """`weights`: the file INCEPTION_FILE. Raises BamkitError if it is not that or torch-fidelity is missing."""
-        from bamkit.gan.vision import torchvision
-
         torchvision()
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -96,12 +96,12 @@ class Inception:
         self._network, self._device = network.to(device).eval(), device
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        found = []
+        vectors = []
         with torch.inference_mode():
             for picture in pictures:
-                one = torch.tensor(picture).permute(2, 0, 1)[None].to(self._device)
-                found.append(self._network(one)[0].cpu().numpy())
-        return np.concatenate(found)
+                batch = torch.tensor(picture).permute(2, 0, 1)[None].to(self._device)
+                vectors.append(self._network(batch)[0].cpu().numpy())
+        return np.concatenate(vectors)
 
 
 def inception_weights() -> Path | None:
@@ -110,26 +110,14 @@ def inception_weights() -> Path | None:
     return path if path.is_file() else None
 
 
-class Vectors(Protocol):
-    """(n, d) vectors of which some rows are taken at a time: an array, a Store, or a Scaled."""
-
-    shape: tuple[int, int]
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """The rows of a slice of step 1, or of an array of row numbers, as an array."""
-        ...
-
-
-class Store:
+class FeatureStore:
     """Feature vectors on disk, in a temporary file that vanishes with the object: memory does not grow with n.
 
     Rows are read, not mapped: mapped pages would count as this process's memory as long as there is room for them.
     """
 
     def __init__(self, dimensions: int) -> None:
-        self.shape = (0, dimensions)
+        self.shape: tuple[int, ...] = (0, dimensions)
         self._file = tempfile.TemporaryFile(prefix="bamkit-features-")  # noqa: SIM115  (lives as long as the object)
 
     def append(self, batch: np.ndarray) -> None:
@@ -149,20 +137,20 @@ class Store:
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
             return self._read(start, max(0, stop - start))
-        found = np.empty((len(rows), self.shape[1]), np.float32)
+        vectors = np.empty((len(rows), self.shape[1]), np.float32)
         for place, row in enumerate(rows):
-            found[place] = self._read(int(row), 1)
-        return found
+            vectors[place] = self._read(int(row), 1)
+        return vectors
 
     def _read(self, first: int, count: int) -> np.ndarray:
-        found = np.empty((count, self.shape[1]), np.float32)
-        self._file.seek(first * self.shape[1] * found.itemsize)
-        if self._file.readinto(found.data) != found.nbytes:
+        vectors = np.empty((count, self.shape[1]), np.float32)
+        self._file.seek(first * self.shape[1] * vectors.itemsize)
+        if self._file.readinto(vectors.data) != vectors.nbytes:
             raise OSError("the temporary file of the features was cut short")
-        return found
+        return vectors
 
 
-class Scaled:
+class ScaledFeatures:
     """(n, d) vectors read through `row * factor`: rows are scaled when taken, so what lies on disk stays there."""
 
     def __init__(self, vectors: Vectors, factor: float) -> None:

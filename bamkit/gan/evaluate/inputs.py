@@ -42,7 +42,7 @@ class Direction:
         """(n,) int64: the mid of every pair."""
         return np.array(self.before.column("mid"))[self.pairs[:, 0]]
 
-    def shows(self, attribute: str) -> np.ndarray:
+    def labelled(self, attribute: str) -> np.ndarray:
         """(n,) bool: whether BAM labels the source picture `positive` for the attribute."""
         return np.array([label == "positive" for label in self.before.column(attribute)])[self.pairs[:, 0]]
 

@@ -9,6 +9,7 @@ import torch
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import sha256_file
+from bamkit.gan.vision import torchvision
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 """torchvision's ImageNet AlexNet, which LPIPS (alex) is defined on."""
@@ -22,8 +23,6 @@ class Lpips:
 
     def __init__(self, weights: Path, device: torch.device | str = "cpu") -> None:
         """`weights`: torchvision's AlexNet state dict. Raises BamkitError if it is not that, or lpips is missing."""
-        from bamkit.gan.vision import torchvision
-
         torchvision()
         try:
             import lpips

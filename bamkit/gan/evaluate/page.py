@@ -3,245 +3,274 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from bamkit.common.console import cell
 from bamkit.common.contract import short
-from bamkit.common.figures import COLOURS, inline, new, style
 from bamkit.common.pages import Page, Picture
-from bamkit.common.statistics import Estimate
-from bamkit.gan.evaluate.failures import grid
-from bamkit.gan.evaluate.figures import REAL
+from bamkit.common.workspace import Workspace
+from bamkit.gan.evaluate.charts import Panel, panels
+from bamkit.gan.evaluate.estimates import (
+    METHOD_NAMES,
+    METRIC_NAMES,
+    NOT_MEASURED,
+    REAL,
+    estimate_of,
+    find,
+    records,
+    table,
+)
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, pictures_of
-from bamkit.gan.evaluate.run import COLUMNS, NAMES, Evaluation, Outcome
+from bamkit.gan.evaluate.result import DirectionResult, Evaluation
 
 THUMB = 120
+"""Side of a picture on the page, in CSS pixels."""
+STUDY_RESULTS = ("user-study-key/results.json", "user-study/results.json")
+"""Where the results of a user study lie beside the page: now, and in studies made by earlier versions."""
+CONTENT_NAMES = {
+    "reached with content": "emotion reached",
+    "probability change with content": "change of probability",
+    "content survives": "still there",
+    "painted in": "painted in",
+}
 
 
-def write_page(found: Evaluation, path: Path) -> None:
-    """Draw the page. Raises BamkitError where jinja2 or matplotlib is not installed."""
-    build(found, path.parent).write(path)
+def write_page(evaluation: Evaluation, workspace: Workspace, path: Path) -> None:
+    """Draw the page, with what people said where a user study has results.
 
-
-def build(found: Evaluation, folder: Path) -> Page:
-    """The page, not yet rendered; with what people said, if `folder` holds the results of a user study."""
-    page = Page(f"Evaluation of {found.run.name}", lead(found))
-    facts = [fact for outcome in found.outcomes for fact in _facts(found, outcome)]
+    Raises BamkitError where jinja2 or matplotlib is not installed.
+    """
+    page = Page(f"Evaluation of {evaluation.run.name}", lead(evaluation))
+    page.links(links(workspace, evaluation.run.name))
+    facts = [fact for result in evaluation.results for fact in _facts(evaluation, result)]
     if facts:
         page.facts(facts)
-    page.note(*found.warnings)
-    if found.missing:
-        page.text(" ".join(found.missing))
-    for outcome in found.outcomes:
-        _direction(page, found, outcome)
-    _people(page, folder / "user-study" / "results.json")
-    _basis(page, found)
-    return page
+    page.note(*evaluation.warnings)
+    for text in evaluation.missing:
+        page.text(text)
+    for result in evaluation.results:
+        _direction(page, evaluation, result)
+    _people(page, path.parent)
+    _basis(page, evaluation)
+    page.write(path)
 
 
-def lead(found: Evaluation) -> str:
+def lead(evaluation: Evaluation) -> str:
     """What was evaluated, in one sentence."""
-    parts = ", ".join(f"{len(o.direction)} {o.direction.name}" for o in found.outcomes)
-    checkpoints = ", ".join(sorted({o.direction.checkpoint for o in found.outcomes if o.direction.checkpoint}))
+    directions = [result.direction for result in evaluation.results]
+    parts = ", ".join(f"{len(direction)} {direction.name}" for direction in directions)
+    checkpoints = ", ".join(sorted({direction.checkpoint for direction in directions if direction.checkpoint}))
     chosen = f" Checkpoint: {checkpoints}." if checkpoints else ""
-    return f"Translations of the {found.run.split} split: {parts}.{chosen} Intervals are 95 %."
+    return f"Translations of the {evaluation.run.split} split: {parts}.{chosen} Intervals are 95 %."
 
 
-def _facts(found: Evaluation, outcome: Outcome) -> list[tuple[str, str, str]]:
-    name = outcome.direction.name
-    after, before = found.find("reached", name), found.find("reached", name, IDENTITY)
+def links(workspace: Workspace, run: str) -> list[tuple[str, str]]:
+    """The pages beside reports/evaluate-RUN/ that are there: (relative address, what it is) each."""
+    places = [
+        (workspace.run(run) / "index.html", f"../../runs/{run}/index.html", f"training run {run}"),
+        (workspace.root / "judge" / "index.html", "../../judge/index.html", "judge"),
+        (workspace.reports / "compare" / "index.html", "../compare/index.html", "runs side by side"),
+        (workspace.reports / "index.html", "../index.html", "report on the data"),
+    ]
+    return [(address, text) for path, address, text in places if path.is_file()]
+
+
+def _facts(evaluation: Evaluation, result: DirectionResult) -> list[tuple[str, str, str]]:
+    name, target = result.direction.name, result.direction.target.attribute
+    after, before = evaluation.find("reached", name), evaluation.find("reached", name, IDENTITY)
     facts = []
-    if after is not None and before is not None:
+    if after is not None and before is not None and target is not None:
         remark = f"{before.value:.0%} before; [{after.low:.0%}, {after.high:.0%}], n = {after.n}"
-        facts.append((f"{name}: judged {short(after.attribute)}", f"{after.value:.0%}", remark))
-    kid, floor = found.find("kid", name), found.find("kid", name, REAL)
+        facts.append((f"{name}: judged {short(target)}", f"{after.value:.0%}", remark))
+    kid, floor = evaluation.find("kid", name), evaluation.find("kid", name, REAL)
     if kid is not None:
         facts.append((f"{name}: KID", str(kid), f"real against real {floor}" if floor else ""))
-    kept = found.find("ssim", name)
+    kept = evaluation.find("ssim", name)
     if after is None and kept is not None:
         facts.append((f"{name}: SSIM with the source", f"{kept.value:.2f}", f"[{kept.low:.2f}, {kept.high:.2f}]"))
     return facts
 
 
-def _direction(page: Page, found: Evaluation, outcome: Outcome) -> None:
-    direction = outcome.direction
+def _direction(page: Page, evaluation: Evaluation, result: DirectionResult) -> None:
+    direction = result.direction
     page.section(direction.name, f"{len(direction)} pictures, each beside its own source.")
     page.table(
-        found.summary(direction.name),
+        records(evaluation.summary(direction.name)),
         caption="Real pictures show what a perfect model would reach; no translation and colour transfer are what a "
-        "model has to beat. LPIPS, KID and FID: lower is better.",
+        f"model has to beat. LPIPS, KID and FID: lower is better. {NOT_MEASURED}: has no meaning or was not measured.",
     )
-    chart = _chart(found, outcome)
-    if chart:
-        caption = (
-            "Dots are estimates, bars their intervals (for KID one deviation of its subsets). The model is orange."
-        )
-        page.figure(*chart, caption, wide=True)
-    _content(page, outcome)
+    page.figures(
+        panels(_chart(evaluation.figures, direction.name)),
+        "Dots are estimates, bars their intervals (for KID one deviation of its subsets). The model is orange.",
+    )
+    _content(page, evaluation.figures, direction.name)
+    chosen = draw(len(direction), evaluation.options.pictures, evaluation.options.seed)
     page.heading("Uncurated")
-    chosen = grid(len(direction), found.options.pictures, found.options.seed)
     page.pictures(
-        _triples(found, outcome, chosen),
-        f"{len(chosen)} pictures drawn by seed {found.options.seed}, before, after colour transfer, after the model. "
-        "Nobody chose them.",
+        _triples(evaluation, result, chosen),
+        f"{len(chosen)} pictures drawn by seed {evaluation.options.seed}, before, after colour transfer, after the "
+        "model. Nobody chose them.",
         THUMB,
         together=3,
     )
-    _cases(page, found, outcome)
-    _failures(page, found, outcome)
+    _cases(page, evaluation, result)
+    _failures(page, evaluation, result)
 
 
-def _chart(found: Evaluation, outcome: Outcome) -> tuple[bytes, str] | None:
-    """Dot-and-bar panels of the main figures by method, and the same in words."""
-    name = outcome.direction.name
+def draw(n: int, count: int, seed: int = 0) -> list[int]:
+    """`count` of `n` pairs, uncurated: drawn by `seed` alone, in order."""
+    return sorted(int(i) for i in np.random.default_rng(seed).choice(n, min(count, n), replace=False))
+
+
+def _chart(figures: pd.DataFrame, direction: str) -> list[Panel]:
+    """The main figures by method, a panel a metric."""
     # Untranslated pictures lie so far from the target that KID's other differences would vanish beside them.
-    shown = {"reached": list(NAMES), "edges": list(NAMES), "kid": [m for m in NAMES if m != IDENTITY]}
-    figures = {metric: {m: found.find(metric, name, m) for m in methods} for metric, methods in shown.items()}
-    figures = {metric: {m: f for m, f in row.items() if f is not None} for metric, row in figures.items()}
-    metrics = [metric for metric, row in figures.items() if row]
-    if not metrics:
-        return None
-    order = list(reversed(NAMES))
-    figure = new(8.6, 1.9)
-    with style():
-        for axes, metric in zip(np.ravel(figure.subplots(1, len(metrics), sharey=True)), metrics, strict=True):
-            for method, one in figures[metric].items():
-                row, colour = order.index(method), COLOURS[1] if method == TRANSLATION else COLOURS[0]
-                if not math.isnan(one.low):
-                    axes.plot([one.low, one.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
-                axes.plot([one.value], [row], "o", color=colour, markersize=5)
-            axes.set_yticks(range(len(order)), [NAMES[method] for method in order])
-            axes.set_ylim(-0.6, len(order) - 0.4)
-            axes.set_title(COLUMNS[metric])
-            axes.grid(axis="x")
-            if metric != "kid":
-                axes.set_xlim(-0.03, 1.03)
-    told = [
-        f"{COLUMNS[metric]}: " + ", ".join(f"{NAMES[m]} {cell(f.value)}" for m, f in figures[metric].items())
-        for metric in metrics
+    shown = {"reached": list(METHOD_NAMES), "edges": list(METHOD_NAMES), "kid": [TRANSLATION, TRANSFER, REAL]}
+    charts = []
+    for metric, methods in shown.items():
+        estimates = {METHOD_NAMES[method]: find(figures, metric, direction, method) for method in methods}
+        rows = {name: estimate for name, estimate in estimates.items() if estimate is not None}
+        if rows:
+            limits = None if metric == "kid" else (0.0, 1.0)
+            charts.append(Panel(METRIC_NAMES[metric], rows, {METHOD_NAMES[TRANSLATION]}, limits))
+    return charts
+
+
+def _content(page: Page, figures: pd.DataFrame, direction: str) -> None:
+    """The figures by content attribute, one row an attribute."""
+    own = figures[
+        (figures["direction"] == direction)
+        & (figures["method"] == TRANSLATION)
+        & figures["metric"].isin(list(CONTENT_NAMES))
+        & figures["attribute"].str.startswith("content_")
     ]
-    return inline(figure), "; ".join(told)
-
-
-def _content(page: Page, outcome: Outcome) -> None:
-    rows: dict[str, dict[str, Any]] = {}
-    names = {
-        "reached with content": "emotion reached",
-        "probability change with content": "change of probability",
-        "content survives": "still there",
-        "painted in": "painted in",
-    }
-    for figure in outcome.figures:
-        if figure.metric in names and figure.method == TRANSLATION and figure.attribute.startswith("content_"):
-            row = rows.setdefault(figure.attribute, {"content": short(figure.attribute), "n": None})
-            of = f", n = {figure.n}" if figure.metric in ("content survives", "painted in") else ""
-            row[names[figure.metric]] = f"{figure}{of}"
-            if figure.metric == "reached with content":
-                row["n"] = figure.n
+    rows: list[dict[str, Any]] = []
+    for attribute, part in own.groupby("attribute", sort=False):
+        by_metric = {row["metric"]: row for row in records(part)}
+        row: dict[str, Any] = {"content": short(str(attribute)), "n": NOT_MEASURED}
+        if "reached with content" in by_metric:
+            row["n"] = by_metric["reached with content"]["n"]
+        for metric, name in CONTENT_NAMES.items():
+            estimate = estimate_of(by_metric[metric]) if metric in by_metric else None
+            of = f", n = {estimate.n}" if estimate and metric in ("content survives", "painted in") else ""
+            row[name] = f"{estimate}{of}" if estimate else NOT_MEASURED
+        rows.append(row)
     if rows:
         page.heading("By content")
         page.table(
-            [{"content": r["content"], "n": r["n"], **{v: r.get(v) for v in names.values()}} for r in rows.values()],
+            rows,
             caption="n counts the pictures whose label in BAM is positive. Still there: of the pictures in which the "
-            "judge saw it before, those in which it still does. Painted in: of those in which it did not.",
+            "judge saw it before, those in which it still does. Painted in: of those in which it did not. "
+            f"{NOT_MEASURED}: no such picture, or the judge hardly tells it.",
         )
 
 
-def _cases(page: Page, found: Evaluation, outcome: Outcome) -> None:
-    count = max(1, found.options.pictures // 3)
-    order = list(outcome.progress.argsort(kind="stable"))
+def _cases(page: Page, evaluation: Evaluation, result: DirectionResult) -> None:
+    count = max(1, evaluation.options.pictures // 3)
+    order = result.improvement.argsort(kind="stable").tolist()
     for title, chosen in (("Best cases", order[::-1][:count]), ("Worst cases", order[:count])):
         page.heading(title)
-        caption = f"Ranked by {outcome.progress_name}."
-        page.pictures(_triples(found, outcome, [int(i) for i in chosen], progress=True), caption, THUMB, together=3)
+        caption = f"Ranked by {result.improvement_name}."
+        page.pictures(_triples(evaluation, result, chosen, ranked=True), caption, THUMB, together=3)
 
 
-def _failures(page: Page, found: Evaluation, outcome: Outcome) -> None:
-    count = max(1, found.options.pictures // 3)
-    failures, name = outcome.failures, outcome.direction.name
+def _failures(page: Page, evaluation: Evaluation, result: DirectionResult) -> None:
+    count = max(1, evaluation.options.pictures // 3)
+    failures, name = result.failures, result.direction.name
     page.heading("Failure modes")
     rows = [
-        {"": figure.metric, "method": NAMES[figure.method], "value": str(figure), "n": figure.n, "note": figure.note}
-        for figure in failures.figures
+        {
+            "": row["metric"],
+            "method": METHOD_NAMES[row["method"]],
+            "value": str(estimate_of(row)) or NOT_MEASURED,
+            "n": row["n"],
+            "note": row["note"],
+        }
+        for row in records(table(failures.rows))
     ]
+    if not any(row["note"] for row in rows):
+        rows = [{key: value for key, value in row.items() if key != "note"} for row in rows]
     page.table(rows)
     if failures.inverted:
-        page.pictures(
-            _triples(found, outcome, failures.inverted[:count]), "Inverted: light became dark.", THUMB, together=3
-        )
+        chosen = _triples(evaluation, result, failures.inverted[:count])
+        page.pictures(chosen, "Inverted: light became dark.", THUMB, together=3)
     if failures.far:
         text = "Far from both domains: sources unlike the training pictures of either, farthest first."
-        page.pictures(_triples(found, outcome, failures.far[:count], progress=True), text, THUMB, together=3)
+        page.pictures(_triples(evaluation, result, failures.far[:count], ranked=True), text, THUMB, together=3)
     if len(failures.memorised):
-        train = outcome.direction.target.shards("train", ["mid"])
+        train = result.direction.target.shards("train", ["mid"])
         shown: list[Picture] = []
-        for index, row in failures.memorised[:count].tolist():
-            pair, mid = _pictures(found, outcome, index), train.value(row, "mid")
+        for index, nearest in failures.memorised[:count].tolist():
+            pair, mid = _pictures(evaluation, result, index), train.value(nearest, "mid")
             shown.append(Picture(_thumb(pair[TRANSLATION]), f"{name} translation", "translation"))
-            shown.append(Picture(_thumb(train.picture(row)), "nearest training picture", f"training, mid {mid}"))
+            shown.append(Picture(_thumb(train.picture(nearest)), "nearest training picture", f"training, mid {mid}"))
         page.pictures(
             shown, "The outputs nearest to a training picture of the target, nearest first.", THUMB, together=2
         )
 
 
-def _pictures(found: Evaluation, outcome: Outcome, index: int) -> dict[str, Any]:
-    target = outcome.direction.target.name
-    train, test = found.seen[target, "train"].colours, found.seen[target, found.options.split].colours
-    return pictures_of(outcome.direction, index, train if train.n else test)
+def _pictures(evaluation: Evaluation, result: DirectionResult, index: int) -> dict[str, np.ndarray]:
+    target = result.direction.target.name
+    train, test = (evaluation.real[target, split].colours for split in ("train", evaluation.options.split))
+    return pictures_of(result.direction, index, train if train.n else test)
 
 
-def _triples(found: Evaluation, outcome: Outcome, chosen: list[int], progress: bool = False) -> list[Picture]:
+def _triples(evaluation: Evaluation, result: DirectionResult, chosen: list[int], ranked: bool = False) -> list[Picture]:
     """Before, colour transfer, after; with the judge's probability of the target where there is one."""
     shown = []
+    mids = result.measured.column("mid")
     for index in chosen:
-        pictures = _pictures(found, outcome, index)
-        mid = outcome.measured.columns["mid"][index]
+        pictures = _pictures(evaluation, result, index)
         for method in (IDENTITY, TRANSFER, TRANSLATION):
-            caption = f"mid {mid}" if method == IDENTITY else NAMES[method]
-            if method in outcome.probabilities:
-                caption += f" · {outcome.probabilities[method][index]:.2f}"
-            elif progress and method == TRANSLATION:
-                caption += f" · {cell(float(outcome.progress[index]))}"
-            shown.append(Picture(_thumb(pictures[method]), f"mid {mid}: {NAMES[method]}", caption))
+            caption = f"mid {mids[index]}" if method == IDENTITY else METHOD_NAMES[method]
+            if method in result.probabilities:
+                caption += f" · {result.probabilities[method][index]:.2f}"
+            elif ranked and method == TRANSLATION:
+                caption += f" · {result.improvement[index]:.3g}".replace("-", "\N{MINUS SIGN}")
+            shown.append(Picture(_thumb(pictures[method]), f"mid {mids[index]}: {METHOD_NAMES[method]}", caption))
     return shown
 
 
-def _thumb(picture: Any) -> Image.Image:
+def _thumb(picture: np.ndarray) -> Image.Image:
     image = Image.fromarray(picture)
     image.thumbnail((2 * THUMB, 2 * THUMB), Image.Resampling.LANCZOS)
     return image
 
 
-def _people(page: Page, results: Path) -> None:
+def _people(page: Page, folder: Path) -> None:
     """What raters chose, from the last `bamkit evaluate --answers`."""
-    if not results.is_file():
+    found = [folder / name for name in STUDY_RESULTS if (folder / name).is_file()]
+    if not found:
         return
-    about = json.loads(results.read_text(encoding="utf-8"))
+    about = json.loads(found[0].read_text(encoding="utf-8"))
     page.section("What people chose", f"Study {about['study']}, {about['answers']} answers, blind, sides at random.")
     rows = []
-    for one in about["results"]:
-        share = Estimate(**{k: math.nan if v is None else v for k, v in one["answers"].items()})
+    for result in about["results"]:
+        share = estimate_of({**result["answers"], "interval": result["answers"]["method"]})
         rows.append(
             {
-                "question": one["question"],
-                "raters": one["raters"],
-                "pictures": one["pictures"],
-                "chose": f"{one['method']} over {one['against']}: {share}",
-                "p": float(f"{one['p_value']:.3g}"),
-                "Krippendorff's alpha": one["alpha"],
-                "steady": one["steady"]["value"] if one["steady"] else None,
+                "question": result["question"],
+                "raters": result["raters"],
+                "pictures": result["pictures"],
+                "chose": f"{result['method']} over {result['against']}: {share}, n = {share.n}",
+                "p": float(f"{result['p_value']:.3g}"),
+                "Krippendorff's alpha": NOT_MEASURED if result["alpha"] is None else result["alpha"],
+                "steady": result["steady"]["value"] if result["steady"] else NOT_MEASURED,
             }
         )
-    page.table(rows, caption="p: exact binomial test against a coin. Answers of one rater are not independent.")
+    page.table(
+        rows,
+        caption="p: exact binomial test against a coin. Answers of one rater are not independent. Steady: share of "
+        f"repeated pairs answered as before. {NOT_MEASURED}: it takes two raters, or repeated pairs.",
+    )
 
 
-def _basis(page: Page, found: Evaluation) -> None:
-    about = found.about()
+def _basis(page: Page, evaluation: Evaluation) -> None:
+    about = evaluation.about()
     page.section("What this rests on", f"Distances and KID: {about['features']['description']}")
     judge = about["judge"]
     if judge:
@@ -258,4 +287,4 @@ def _basis(page: Page, found: Evaluation) -> None:
         rows.append({"": "LPIPS (alex)", "value": about["lpips"]["sha256"]})
     rows += [{"": name, "value": version} for name, version in about["versions"].items()]
     page.table(rows)
-    page.details("Every figure", [figure.as_dict() for figure in found.figures])
+    page.details("Every figure", about["figures"])

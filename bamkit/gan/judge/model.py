@@ -24,7 +24,7 @@ from bamkit.gan.judge.identity import shared
 
 JUDGE = "judge"
 """The folder of a workspace's judge, and the name of the split it is trained on by default."""
-TELLS = 0.6
+RELIABLE_AUC = 0.6
 """An attribute whose held-out AUC cannot be told from this or less is not reported on."""
 WEIGHTS, CARD, KNOWN = "judge.pt", "card.json", "known.parquet"
 
@@ -107,7 +107,7 @@ class Judge:
         )
         self._device = torch.device(device)
 
-    def examine(self, pictures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, pictures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) uint8 pictures of any sizes -> (n, d) features, (n, k) probabilities at even odds; float32."""
         with torch.inference_mode():
             features, logits = self.network(stacked(pictures, self.network.shape.size).to(self._device))
@@ -116,12 +116,12 @@ class Judge:
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """The features alone."""
-        return self.examine(pictures)[0]
+        return self.predict(pictures)[0]
 
-    def tells(self, attribute: str) -> bool:
-        """Whether it tells pictures with the attribute from those without: its AUC's interval lies above TELLS."""
+    def is_reliable(self, attribute: str) -> bool:
+        """Whether its AUC for the attribute lies above RELIABLE_AUC, interval and all."""
         low = self.card["held_out"].get(attribute, {}).get("auc", {}).get("low")
-        return low is not None and low > TELLS
+        return low is not None and low > RELIABLE_AUC
 
     def refuse_known(self, rows: pa.Table, name: str) -> None:
         """Raises BamkitError if images of `rows` (columns data.IDENTITY) were among those the judge was trained on.

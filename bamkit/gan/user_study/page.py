@@ -142,12 +142,12 @@ def _pairs(direction: Direction, other: Run | None, options: StudyOptions) -> li
         indices = [index for index in indices if mids[index] in theirs]
     count = min(options.trials, len(indices))
     drawn = sorted(np.random.default_rng(options.seed).choice(len(indices), count, replace=False)) if count else []
-    colours = _colours(direction) if options.against == TRANSFER else ColourStatistics.empty()
+    colours = _colours(direction) if options.against == TRANSFER else None
     found = []
     for index in (indices[int(i)] for i in drawn):
         pictures = pictures_of(direction, index, colours)
         if rival is not None:
-            second = pictures_of(rival, theirs[mids[index]], colours)[TRANSLATION]
+            second = pictures_of(rival, theirs[mids[index]])[TRANSLATION]
             size = (pictures[TRANSLATION].shape[1], pictures[TRANSLATION].shape[0])
             pair = {direction.run: pictures[TRANSLATION], rival.run: fitted(second, size)}
         else:

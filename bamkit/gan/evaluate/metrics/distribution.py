@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bamkit.gan.evaluate.metrics.vectors import Vectors
+
 BLOCK = 512
 
 
@@ -23,7 +25,7 @@ class Moments:
         self._root: np.ndarray | None = None
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Moments:
+    def of(cls, features: Vectors) -> Moments:
         """The moments of an (n, d) array, read in blocks (so that it may be a memory map)."""
         moments = cls(features.shape[1])
         for start in range(0, len(features), BLOCK):
@@ -113,7 +115,7 @@ def _kernel_trace(x: np.ndarray) -> float:
     return float((((x * x).sum(axis=1) / x.shape[1] + 1) ** 3).sum())
 
 
-def kid(x: np.ndarray, y: np.ndarray, subsets: int = 100, subset_size: int | None = None, seed: int = 0) -> Kid:
+def kid(x: Vectors, y: Vectors, subsets: int = 100, subset_size: int | None = None, seed: int = 0) -> Kid:
     """Kernel inception distance (Binkowski et al. 2018): mean and deviation of `polynomial_mmd` over random subsets.
 
     x, y: (n, d) and (m, d) float arrays or memory maps; only a subset of each is in memory at a time. `subset_size` is

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from bamkit.common.statistics import Estimate, normal_quantile
+from bamkit.gan.evaluate.metrics.vectors import Vectors
 
 BLOCK = 256
 
@@ -18,7 +19,7 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(squared, 0, None))
 
 
-def nearest(queries: np.ndarray, references: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: Vectors, references: Vectors, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The `k` nearest references of every query: (n, k) distances, ascending, and (n, k) indices.
 
     Memory is O(BLOCK^2) plus the result: both sides may be memory maps. Ties go to the lower index.
@@ -39,9 +40,7 @@ def nearest(queries: np.ndarray, references: np.ndarray, k: int = 1) -> tuple[np
     return best, index
 
 
-def mean_pairwise_distance(
-    features: np.ndarray, limit: int = 4000, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
+def mean_pairwise_distance(features: Vectors, limit: int = 4000, confidence: float = 0.95, seed: int = 0) -> Estimate:
     """Diversity: the mean Euclidean distance between two different vectors of an (n, d) set.
 
     It is a U-statistic of order 2, so its variance is about 4 Var(h) / n where h is each vector's mean distance to the
@@ -54,9 +53,9 @@ def mean_pairwise_distance(
     rows = np.sort(np.random.default_rng(seed).choice(len(features), n, replace=False))
     totals = np.zeros(n)
     for start in range(0, n, BLOCK):
-        one = features[rows[start : start + BLOCK]]
+        part = features[rows[start : start + BLOCK]]
         for first in range(0, n, BLOCK):
-            block = distances(one, features[rows[first : first + BLOCK]])
+            block = distances(part, features[rows[first : first + BLOCK]])
             if start == first:
                 np.fill_diagonal(block, 0)
             totals[start : start + BLOCK] += block.sum(axis=1)

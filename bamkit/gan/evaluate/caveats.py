@@ -1,0 +1,60 @@
+"""What a reader has to know before believing a figure of an evaluation."""
+
+from __future__ import annotations
+
+from bamkit.common.contract import short
+from bamkit.gan.evaluate.estimates import REAL
+from bamkit.gan.evaluate.measures import TRANSLATION
+from bamkit.gan.evaluate.result import DirectionResult, Evaluation
+
+SMALL = 50
+"""Below this many pictures a figure gets a warning."""
+
+
+def warnings_of(evaluation: Evaluation) -> list[str]:
+    """One sentence or two each; what holds of several directions is said once."""
+    directions: dict[str, list[str]] = {}
+    for result in evaluation.results:
+        for text in _direction_warnings(evaluation, result):
+            directions.setdefault(text, []).append(result.direction.name)
+    texts = [f"{' and '.join(names)}: {text}" for text, names in directions.items()]
+    judge = evaluation.networks.judge
+    if judge is not None:
+        blind = [a for a in judge.attributes if a.startswith("content_") and not judge.is_reliable(a)]
+        if blind:
+            names = ", ".join(short(attribute) for attribute in blind)
+            texts.append(f"Whether content survived is not reported for what the judge hardly tells: {names}.")
+    if evaluation.run.split != "test":
+        texts.append(f"These figures are from the {evaluation.run.split} split: report those of test.")
+    return texts
+
+
+def _direction_warnings(evaluation: Evaluation, result: DirectionResult) -> list[str]:
+    direction, texts = result.direction, []
+    real = len(evaluation.real[direction.target.name, evaluation.options.split].features)
+    if min(len(direction), real) < SMALL:
+        texts.append(
+            f"{len(direction)} translations against {real} real pictures is few; read the intervals, not the figures."
+        )
+    for row in result.rows:
+        if (row["metric"], row["method"]) == ("fid", TRANSLATION) and row["note"]:
+            texts.append(f"FID is {row['note']}; KID is the figure to read.")
+    if direction.left_out:
+        texts.append(
+            f"{direction.left_out} translations were left out, as their sources are not among the "
+            f"{evaluation.run.split} pictures here."
+        )
+    if direction.checkpoint and "best" not in direction.checkpoint:
+        texts.append(f"checkpoint {direction.checkpoint} was not chosen on the validation split.")
+    target, judge = direction.target.attribute, evaluation.networks.judge
+    if judge is not None and target not in judge.attributes:
+        texts.append(f"the judge does not know {target or direction.target.name}: emotion is not judged.")
+    elif judge is not None and not judge.is_reliable(str(target)):
+        texts.append(f"the judge hardly tells {target}: do not believe what it says of the emotion.")
+    reached = evaluation.find("reached", direction.name, REAL)
+    if reached is not None and reached.value < 0.5:
+        texts.append(
+            f"the judge finds the target in {reached.value:.0%} of its real pictures; compare with that, not with "
+            "100 %."
+        )
+    return texts + result.failures.warnings

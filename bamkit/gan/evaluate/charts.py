@@ -1,0 +1,53 @@
+"""Estimates as dots with bars, a small chart a metric: side by side on a page, one below the other on a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from bamkit.common.figures import COLOURS, inline, new, style
+from bamkit.common.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart: rows from top to bottom."""
+
+    title: str
+    rows: Mapping[str, Estimate]
+    highlighted: Collection[str] = ()
+    """The rows drawn in the second colour."""
+    limits: tuple[float, float] | None = None
+    """The range of the axis, where the metric has one."""
+
+
+def panels(charts: Sequence[Panel]) -> list[tuple[bytes, str]]:
+    """Each chart as (SVG, the same in words)."""
+    return [(_draw(chart), _words(chart)) for chart in charts]
+
+
+def _draw(chart: Panel) -> bytes:
+    names = list(reversed(list(chart.rows)))
+    figure = new(3.5, 0.75 + 0.3 * len(names))
+    with style():
+        axes = figure.subplots()
+        for place, name in enumerate(names):
+            estimate = chart.rows[name]
+            colour = COLOURS[1] if name in chart.highlighted else COLOURS[0]
+            if not math.isnan(estimate.low):
+                axes.plot([estimate.low, estimate.high], [place] * 2, color=colour, linewidth=2, solid_capstyle="butt")
+            axes.plot([estimate.value], [place], "o", color=colour, markersize=5)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_title(chart.title)
+        axes.grid(axis="x")
+        axes.locator_params(axis="x", nbins=5)
+        if chart.limits is not None:
+            low, high = chart.limits
+            axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+    return inline(figure)
+
+
+def _words(chart: Panel) -> str:
+    return f"{chart.title}: " + ", ".join(f"{name} {estimate}" for name, estimate in chart.rows.items())

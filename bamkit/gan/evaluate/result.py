@@ -1,0 +1,143 @@
+"""The result of an evaluation, and the files it is written to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bamkit.common.provenance import sha256_file, versions
+from bamkit.common.statistics import Estimate
+from bamkit.common.workspace import Workspace, atomic_path, write_text
+from bamkit.gan.evaluate import estimates
+from bamkit.gan.evaluate.failures import Failures
+from bamkit.gan.evaluate.features import Extractor, Inception
+from bamkit.gan.evaluate.inputs import Direction, Run
+from bamkit.gan.evaluate.measures import TRANSLATION, ImageSet, Measured, Networks
+from bamkit.gan.evaluate.settings import EvaluateOptions
+
+METRICS, METRICS_TABLE, PICTURES, PAGE = "metrics.json", "metrics.csv", "pictures.csv", "index.html"
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "torch-fidelity", "lpips")
+
+
+@dataclass
+class DirectionResult:
+    """One direction, evaluated: all that the page shows."""
+
+    measured: Measured
+    rows: list[estimates.Row]
+    failures: Failures
+    improvement: np.ndarray
+    """(n,) one number a picture: how well it went."""
+    improvement_name: str
+    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    """(n,) the target's probability by method, with a judge that knows the target."""
+
+    @property
+    def direction(self) -> Direction:
+        return self.measured.direction
+
+    @property
+    def pictures(self) -> pd.DataFrame:
+        """One row a picture: what was measured and judged of it."""
+        judged = {f"{method} probability": values.astype(float) for method, values in self.probabilities.items()}
+        pictures = self.measured.pictures.assign(**judged)
+        pictures.insert(0, "direction", self.direction.name)
+        return pictures
+
+
+@dataclass
+class Evaluation:
+    """A run, evaluated."""
+
+    run: Run
+    options: EvaluateOptions
+    networks: Networks
+    real: dict[tuple[str, str], ImageSet]
+    """The real pictures, by domain and split."""
+    results: list[DirectionResult]
+    missing: list[str]
+    """What could not be measured, and what would make it possible."""
+    warnings: list[str] = field(default_factory=list)
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """Every figure: a table with the columns estimates.COLUMNS."""
+        return estimates.table(row for result in self.results for row in result.rows)
+
+    @property
+    def pictures(self) -> pd.DataFrame:
+        """What was measured of every picture, the directions one below the other."""
+        return pd.concat([result.pictures for result in self.results], ignore_index=True)
+
+    def find(self, metric: str, direction: str, method: str = TRANSLATION) -> Estimate | None:
+        """The estimate of that metric, pooled over contents; None if it was not measured."""
+        return estimates.find(self.figures, metric, direction, method)
+
+    def summary(self, direction: str) -> pd.DataFrame:
+        """One row a metric, one column a method, as text with intervals; what was not measured is left out."""
+        return estimates.summary(self.figures, direction)
+
+    def about(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        extractor, judge, lpips = self.networks.extractor, self.networks.judge, self.networks.lpips
+        return {
+            "kind": "evaluation",
+            "run": self.run.name,
+            "run_id": self.run.run_id,
+            "split": self.run.split,
+            "checkpoints": {r.direction.name: r.direction.checkpoint for r in self.results},
+            "n": {r.direction.name: len(r.direction) for r in self.results},
+            "left_out": {r.direction.name: r.direction.left_out for r in self.results},
+            "split_ids": {domain.name: domain.split_id for domain in self.run.domains},
+            "translations_sha256": sha256_file(self.run.directions[0].after.paths[0]),
+            "features": {
+                "name": extractor.name,
+                "description": extractor.description,
+                "sha256": extractor.sha256,
+                "dimensions": extractor.dimensions,
+                "scaled_to_unit": not published(extractor),
+            },
+            "judge": judge.summary() if judge else None,
+            "lpips": {"network": "alex", "version": "0.1", "sha256": lpips.sha256} if lpips else None,
+            "seed": self.options.seed,
+            "warnings": self.warnings,
+            "missing": self.missing,
+            "figures": [_without_empty(row) for row in estimates.records(self.figures)],
+            "versions": versions(PACKAGES),
+        }
+
+
+def _without_empty(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value != ""}
+
+
+def published(extractor: Extractor) -> bool:
+    """Whether figures in papers are made with these features as they are."""
+    return isinstance(extractor, Inception)
+
+
+def folder_of(workspace: Workspace, run: str) -> Path:
+    """Where the evaluation of a run is written."""
+    return workspace.reports / f"evaluate-{run}"
+
+
+def write_tables(evaluation: Evaluation, folder: Path) -> None:
+    """Write metrics.json, metrics.csv and pictures.csv, in place of those of an earlier evaluation."""
+    text = json.dumps(evaluation.about(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder / METRICS, text + "\n")
+    columns = ["direction", "metric", "method", "attribute", "value", "low", "high", "n", "interval", "note"]
+    write_csv(folder / METRICS_TABLE, evaluation.figures[columns])
+    write_csv(folder / PICTURES, evaluation.pictures)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically; NaN and None become empty cells."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
