@@ -1,5 +1,6 @@
 """One training step: agreement with the public implementation, with numbers of our own, and with itself."""
 
+import ast
 import json
 import os
 import re
@@ -13,16 +14,19 @@ import torch
 
 from bamkit.gan.train import losses
 from bamkit.gan.train.augment import augment
+from bamkit.gan.train.data.loader import unit
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.image_pool import ImagePool
-from bamkit.gan.train.networks import cyclegan
+from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.train.networks.normalisation import normalise
 from bamkit.gan.train.random_draws import RandomDraws, Sampler
 from bamkit.gan.train.schedule import Schedule, rate_factor
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.step import LOSSES, Networks, Step
+from bamkit.gan.translate.generator import Translator
+from bamkit.gan.translate.tiling import to_uint8
 
-PARITY = Path(os.environ.get("BAMKIT_PARITY", gan_parts.ROOT.parent / "shared" / "parity"))
+PARITY = Path(os.environ.get("BAMKIT_PARITY", Path(__file__).parent / "data"))
 NUMBERS = Path(__file__).parent / "data" / "gan_steps.json"
 NO_DRAWS = RandomDraws(*[None] * 11)
 NAMES = ("G_A", "G_B", "D_A", "D_B")
@@ -37,36 +41,61 @@ def fill(network, arrays):
                 conv.bias.copy_(torch.from_numpy(bias)) if bias is not None else conv.bias.zero_()
 
 
+FLAT = np.full((200, 200, 3), (245, 240, 230), np.uint8)
+FLAT[10:16, 8:30] = (230, 225, 215)
+"""A picture as flat as posters are: one light colour, and a small patch of a slightly darker one."""
+
+
 def double_step(arrays, acceleration=None, **settings):
     config = gan_parts.tiny(**{"pool": 0, **settings})
     nets = Networks(config).double()
-    for name in NAMES:
+    for name in NAMES if arrays else ():
         fill(getattr(nets, name), arrays[name])
     (acceleration or Acceleration()).prepare(nets)
     return Step(nets, config, acceleration or Acceleration())
 
 
-@pytest.mark.parametrize("name", ["cyclegan_9blocks_lsgan", "cyclegan_6blocks_lsgan_batch2"])
-def test_agrees_with_the_public_implementation(name):
-    path = PARITY / f"{name}.npz"
-    if not path.is_file():
-        pytest.skip(f"no {path}")
+CASES = sorted(PARITY.glob("*.npz"))
+OPTIONS = {
+    "ngf": "width", "ndf": "discriminator_width", "lambda_A": "lambda_a", "lambda_B": "lambda_b", "lr": "learning_rate",
+    "lambda_identity": "lambda_identity", "beta1": "beta1",
+}  # fmt: skip
+"""Options of the public code, and what they are called here."""
+
+
+def parity_settings(options, batch):
+    """The settings of TrainConfig for a case's `settings`. Fails for an option that is not known."""
+    settings = {"width": 64, "discriminator_width": 64, "blocks": 9, "batch": batch}
+    for name, value in options.items():
+        if name == "netG":
+            kind, number = re.fullmatch(r"(resnet|unet)_(\d+)(?:blocks)?", value).groups()
+            unet = {"generator": "unet", "halvings": int(number).bit_length() - 1, "crop": 0, "size": 0}
+            settings |= unet if kind == "unet" else {"blocks": int(number)}
+        elif name == "gan_mode":
+            settings["objective"] = {"lsgan": "lsgan", "vanilla": "log-likelihood"}[value]
+        elif name in OPTIONS:
+            settings[OPTIONS[name]] = value
+        elif name not in ("mode", "size", "batch", "pool_size"):  # the first steps pass through a pool
+            pytest.fail(f"no setting for the option {name}")
+    return settings
+
+
+@pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
+def test_agrees_with_the_public_implementation(path):
+    """Three steps in float64 of every case in a folder, BAMKIT_PARITY, with the options in the case's `settings`."""
     known = np.load(path)
-
-    def arrays(network):
-        keys = [key for key in known.files if key.startswith(f"{network}/") and key.endswith("weight")]
-        keys.sort(key=lambda key: [int(number) for number in re.findall(r"\d+", key)])
-        return [(known[key], known[key.replace("weight", "bias")]) for key in keys]
-
-    step = double_step(
-        {n: arrays(n) for n in NAMES},
-        width=known["G_A/model.1.weight"].shape[0],
-        discriminator_width=8,
-        blocks=9 if "9blocks" in name else 6,
-        batch=len(known["step0/real_A"]),
-    )
+    options = ast.literal_eval(str(known["settings"]))
+    if options.get("mode", "cyclegan") not in ("cyclegan", "cycle_gan"):
+        pytest.skip(f"the trainer has no method {options['mode']}")
+    step = double_step(None, **parity_settings(options, len(known["step0/real_A"])))
+    for name in NAMES:
+        network = getattr(step.nets, name)
+        public = dict(public_layout.names(network))
+        keys = [f"{name}/{public[ours]}" for ours, _ in cyclegan.convolutions(network)]
+        fill(network, [(known[f"{key}.weight"], known[f"{key}.bias"]) for key in keys])
     order = [LOSSES.index(n) for n in known["loss_names"]]
-    for i, tolerance in enumerate((1e-9, 1e-7, 1e-6)):
+    for i in range(len(known["losses"])):
+        tolerance = (1e-9, 1e-7, 1e-6)[min(i, 2)]
         real_a, real_b = (torch.from_numpy(known[f"step{i}/real_{d}"]).double() for d in "AB")
         with torch.no_grad():
             fake_b = step.nets.G_A(real_a)
@@ -179,6 +208,78 @@ def test_normalise_is_instance_norm_with_right_gradients_in_every_memory_format(
     expected.backward(gradient.contiguous())
     torch.testing.assert_close(y.contiguous(), expected)
     torch.testing.assert_close(x.grad.contiguous(), z.grad)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("gradient_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (1.0, 1e-3), (10.0, 1e-2)])
+def test_normalise_is_right_in_float32_where_a_channel_hardly_varies(memory_format, gradient_format, mean, deviation):
+    generator = torch.Generator().manual_seed(0)
+    value = mean + deviation * torch.randn(2, 4, 48, 40, generator=generator)
+    gradient = torch.randn(value.shape, generator=generator)
+    x = value.clone(memory_format=memory_format).requires_grad_()
+    y = normalise(x)
+    y.backward(gradient.clone(memory_format=gradient_format))
+    z = value.double().requires_grad_()
+    expected = (z - z.mean((2, 3), keepdim=True)) / (z.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    expected.backward(gradient.double())
+    assert (y.double() - expected).abs().max() < 4e-6
+    assert (x.grad.double() - z.grad).norm() < 1e-6 * z.grad.norm()
+
+
+def test_flat_art_is_translated_as_in_float64_whole_and_in_tiles():
+    network = cyclegan.ResnetGenerator(8, 3)
+    cyclegan.initialise(network, 0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)
+    translator = Translator(network, torch.device("cpu"), tile=96)
+    whole, tiled = translator.whole([FLAT])[0], translator.tiled(FLAT)
+    pixels = torch.from_numpy(FLAT).permute(2, 0, 1)[None].double() / 127.5 - 1
+    exact = to_uint8(network.double()(pixels))[0].permute(1, 2, 0).numpy().astype(int)
+    assert np.ptp(exact) > 50
+    assert abs(whole - exact).max() <= 1
+    assert abs(tiled - exact).max() <= 1
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_on_flat_art_are_those_of_float64(channels_last):
+    def gradients(dtype):
+        nets = Networks(gan_parts.tiny(blocks=2)).to(dtype)
+        acceleration = Acceleration(merged=True, channels_last=channels_last)
+        acceleration.prepare(nets)
+        step = Step(nets, gan_parts.tiny(blocks=2, pool=0), acceleration)
+        pictures = torch.from_numpy(np.stack([FLAT, FLAT[::-1].copy()]))[:, :64, :64]
+        real_a, real_b = (unit(x[None], dtype, channels_last=channels_last) for x in pictures)
+        step(real_a, real_b, NO_DRAWS)
+        return torch.cat([p.grad.double().flatten() for p in nets.parameters()])
+
+    exact = gradients(torch.float64)
+    assert (gradients(torch.float32) - exact).norm() < 1e-3 * exact.norm()
+
+
+def test_black_and_white_keep_a_gradient_in_bfloat16():
+    """tanh(3.5) is 1 in bfloat16, which would leave no gradient; in float32 it is 0.0036."""
+    for network in (cyclegan.ResnetGenerator(2, 1), cyclegan.UnetGenerator(2, 2)):
+        last = network.head if isinstance(network, cyclegan.ResnetGenerator) else network.up[0]
+        with torch.no_grad():
+            last.weight.zero_()
+            last.bias.fill_(3.5)
+        with torch.autocast("cpu", torch.bfloat16):
+            network(torch.zeros(1, 3, 8, 8)).mean().backward()
+        assert last.bias.grad.tolist() == pytest.approx([0.00364 / 3] * 3, rel=0.05)
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_gradients_are_not_computed_under_autocast(low_memory, monkeypatch):
+    seen = []
+    original = torch.Tensor.backward
+    monkeypatch.setattr(
+        torch.Tensor, "backward", lambda x: (seen.append(torch.is_autocast_enabled("cpu")), original(x))[1]
+    )
+    config = gan_parts.tiny(pool=0, low_memory=low_memory)
+    Step(Networks(config), config, Acceleration(bf16=True))(*[torch.zeros(1, 3, 28, 28) for _ in "AB"], NO_DRAWS)
+    assert seen == [False] * (6 if low_memory else 3)
 
 
 def test_bfloat16_normalisation_keeps_float32_statistics():

@@ -1,6 +1,6 @@
-"""The terms of CycleGAN's objective (Zhu et al. 2017, equations 1 to 3 and section 5.2), each a mean over all elements.
+"""The terms of CycleGAN's objective (Zhu et al. 2017, arXiv:1703.10593), each a mean E over all elements.
 
-All take and return at least float32, whatever the networks compute in.
+All take and return at least float32, whatever the networks compute in. Pictures are [N, 3, H, W] in [-1, 1].
 """
 
 from __future__ import annotations
@@ -9,39 +9,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bamkit.gan.train.networks.normalisation import at_least_float32
+
 
 def adversarial(scores: Tensor, real: bool, objective: str = "lsgan") -> Tensor:
-    """How far the discriminator's patch `scores` are from saying `real` (or fake).
+    """How far a discriminator's patch scores D(x) are from the target t, 1 for real and 0 for fake.
 
-    lsgan: E[(D(x) - t)^2] with t = 1 for real, 0 for fake (section 4, after Mao et al. 2017).
-    log-likelihood: -E[log s(D(x))] for real, -E[log(1 - s(D(x)))] for fake, s the logistic function (equation 1).
+    lsgan:           E[(D(x) - t)^2]                                            (section 4, after Mao et al. 2017)
+    log-likelihood: -E[t log s(D(x)) + (1 - t) log(1 - s(D(x)))], s logistic    (equation 1)
+
     The generator minimises it with `real=True` on its own fakes (the non-saturating form).
     """
-    scores = wide(scores)
+    scores = at_least_float32(scores)
     target = torch.ones_like(scores) if real else torch.zeros_like(scores)
     if objective == "lsgan":
         return F.mse_loss(scores, target)
     return F.binary_cross_entropy_with_logits(scores, target)
 
 
+def discriminator(on_real: Tensor, on_fake: Tensor, objective: str = "lsgan") -> Tensor:
+    """E[(D(y) - 1)^2] / 2 + E[D(G(x))^2] / 2 (section 7.1: the objective is halved, which slows D down)."""
+    return (adversarial(on_real, True, objective) + adversarial(on_fake, False, objective)) / 2
+
+
 def cycle(restored: Tensor, real: Tensor) -> Tensor:
-    """E[|F(G(x)) - x|] (equation 2). Pictures in [-1, 1], so the value lies in [0, 2]."""
-    return F.l1_loss(wide(restored), wide(real))
+    """E|F(G(x)) - x| (equation 2), in [0, 2]."""
+    return F.l1_loss(at_least_float32(restored), at_least_float32(real))
 
 
 def identity(same: Tensor, real: Tensor) -> Tensor:
-    """E[|G(y) - y|]: a generator shown a picture of its target domain should leave it alone (section 5.2)."""
-    return F.l1_loss(wide(same), wide(real))
+    """E|G(y) - y|: a generator shown a picture of its target domain should leave it alone (section 5.2)."""
+    return F.l1_loss(at_least_float32(same), at_least_float32(real))
 
 
 @torch.no_grad()
-def accuracy(real_scores: Tensor, fake_scores: Tensor, objective: str = "lsgan") -> Tensor:
-    """The share of patches that the discriminator puts on the right side, in [0, 1]; 0.5 is guessing."""
+def accuracy(on_real: Tensor, on_fake: Tensor, objective: str = "lsgan") -> Tensor:
+    """(P[D(y) > b] + P[D(G(x)) < b]) / 2, the share of patches told apart, in [0, 1]; 0.5 is guessing.
+
+    The boundary b lies half-way between the targets: 0.5, or 0 for logits.
+    """
     boundary = 0.5 if objective == "lsgan" else 0.0
-    right = (real_scores > boundary).float().mean() + (fake_scores < boundary).float().mean()
+    right = (on_real > boundary).float().mean() + (on_fake < boundary).float().mean()
     return right / 2
-
-
-def wide(x: Tensor) -> Tensor:
-    """x itself in float64 or float32, else as float32."""
-    return x if x.dtype == torch.float64 else x.float()

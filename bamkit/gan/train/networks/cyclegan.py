@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bamkit.gan.train.networks.normalisation import normalise, reflect
+from bamkit.gan.train.networks.normalisation import at_least_float32, normalise, reflect
 from bamkit.gan.train.settings import TrainConfig
 
 INITIAL_DEVIATION = 0.02
@@ -49,7 +49,7 @@ class ResnetGenerator(nn.Module):
             h = block(h)
         h = normalise(self.up[0](h), "relu")
         h = normalise(self.up[1](h), "relu", pad=3)
-        return torch.tanh(self.head(h))
+        return _picture(self.head(h))
 
 
 class ResidualBlock(nn.Module):
@@ -101,11 +101,16 @@ class UnetGenerator(nn.Module):
                 h = normalise(h)
         for level in range(innermost, 0, -1):
             h = torch.cat([skips.pop(), normalise(self.up[level](F.relu(h)))], dim=1)
-        return torch.tanh(self.up[0](F.relu(h)))
+        return _picture(self.up[0](F.relu(h)))
+
+
+def _picture(x: Tensor) -> Tensor:
+    """tanh(x) in at least float32: in bfloat16 it rounds to 1 from 3.5 on, where its gradient would be 0."""
+    return torch.tanh(at_least_float32(x))
 
 
 class PatchDiscriminator(nn.Module):
-    """[N, 3, H, W] in [-1, 1] -> [N, 1, H/8 - 2, W/8 - 2] scores, each judging a 70 x 70 patch (C64-C128-C256-C512)."""
+    """[N, 3, H, W] in [-1, 1] -> [N, 1, H/8 - 2, W/8 - 2] scores, each of a 70 x 70 patch (C64-C128-C256-C512)."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -119,7 +124,8 @@ class PatchDiscriminator(nn.Module):
         h = F.leaky_relu(self.first(x), 0.2)
         for conv in self.middle:
             h = normalise(conv(h), "leaky")
-        return self.last(h)
+        scores: Tensor = self.last(h)
+        return scores
 
 
 def generator(config: TrainConfig) -> ResnetGenerator | UnetGenerator:
