@@ -424,20 +424,14 @@ def test_a_gpu_that_is_full_gets_tiles(monkeypatch):
     assert translator.in_tiles == 2
 
 
-def test_tiles_are_nearer_to_float64_than_one_large_pass():
-    """On flat artwork, where torch's float32 group norm on a CPU loses digits; large pictures go to tiles for it."""
+def test_tiles_and_one_large_pass_are_near_float64_on_flat_artwork():
     pixels = np.full((400, 400, 3), 255, np.uint8)
     pixels[150:250, 150:250] = picture(100, 100)
     translator = Translator(network(), torch.device("cpu"), tile=128)
     weights = public_layout.weights(translator.network)
     exact = tiling.run_resnet(pixels, weights, tiling.Store(dtype=torch.float64), 128).astype(int)
-    off = [
-        np.abs(made.astype(int) - exact).mean() for made in (translator.tiled(pixels), translator.whole([pixels])[0])
-    ]
-    assert off[0] < 0.01
-    assert off[0] <= off[1]
-    assert translator.fits(700, 700) > 0
-    assert translator.fits(1000, 1000) == 0
+    for made in (translator.tiled(pixels), translator.whole([pixels])[0]):
+        assert np.abs(made.astype(int) - exact).mean() < 0.001
 
 
 def test_store_counts_what_it_holds():

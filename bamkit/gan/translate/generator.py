@@ -13,10 +13,6 @@ from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import ResnetGenerator
 from bamkit.gan.translate.tiling import Store, run_resnet, run_unet, to_uint8, untiled_bytes
 
-LARGEST_ON_CPU = 500_000
-"""Pixels. torch's float32 group norm on a CPU loses digits as pictures grow: on flat artwork one pass is off by 0.06 of
-1/255 on average at 286 px, by 2 at 1,536 x 1,152. Tiles merge their statistics in float64 and stay exact."""
-
 
 @dataclass
 class Translator:
@@ -24,8 +20,7 @@ class Translator:
 
     A picture whose sides the network does not take is padded at the right and at the bottom by reflection, and the
     result is cropped back, so that it has the picture's own size. A picture that would need more than `memory` bytes
-    is translated in tiles of `tile` pixels, with the same result (see tiling.py); so is one of more than
-    LARGEST_ON_CPU pixels on a CPU.
+    is translated in tiles of `tile` pixels, with the same result (see tiling.py).
     """
 
     network: public_layout.Generator
@@ -48,8 +43,6 @@ class Translator:
 
     def fits(self, height: int, width: int) -> int:
         """How many pictures of this size one batch may hold; 0 means that even one needs tiles."""
-        if self.device.type == "cpu" and height * width > LARGEST_ON_CPU:
-            return 0
         return self.memory // untiled_bytes(*self.padded_size(height, width), self.width)
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
