@@ -17,8 +17,7 @@ from bamkit.common.errors import BamkitError
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
-    "Choose": ("curate.info", "curate.sql", "curate.index", "curate.select", "curate.verify", "curate.diff",
-               "curate.balance"),
+    "Choose": ("curate.info", "curate.sql", "curate.select", "curate.verify", "curate.diff", "curate.balance"),
     "Fetch and look": ("curate.fetch", "curate.check", "curate.report", "curate.export"),
     "Train and judge": ("gan.train", "gan.translate", "gan.judge", "gan.evaluate", "gan.compare"),
 }  # fmt: skip

@@ -1,2 +1,2 @@
--- Every image, for counting and for the index.
+-- Every image, for counting.
 SELECT {columns} FROM modules

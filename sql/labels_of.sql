@@ -1,4 +1,4 @@
 -- The automatic labels of the chosen images.
 SELECT mid, {columns}
 FROM automatic_labels
-WHERE mid IN ({{ids}})
+WHERE mid IN :ids

@@ -6,12 +6,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from bamfile import ATTRIBUTES, make_bam
+from bamfile import ATTRIBUTES, make_bam, word
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.workspace import Workspace
+from bamkit.curate.database.accumulator import HISTOGRAM_EDGES
 from bamkit.curate.database.connection import Database, truth
-from bamkit.curate.database.counts import HISTOGRAM_EDGES, count
+from bamkit.curate.database.counts import count
 from bamkit.curate.database.fingerprint import EDGE, SAMPLES, sampled_pages
 from bamkit.curate.database.info import describe
 from bamkit.curate.select.manifest import select
@@ -111,13 +114,69 @@ def test_info_from_the_command_line(bam, tmp_path, bamkit):
     assert len(values["attributes"]) == 20
 
 
-def test_info_says_the_same_with_and_without_an_index(bam, tmp_path, bamkit):
-    bamkit("index", cwd=tmp_path)
-    indexed = bamkit("info").output
-    (tmp_path / "index" / "images.parquet").unlink()
-    fresh = bamkit("info").output
-    assert indexed.replace(" (counted from the index)", "") == fresh
+def test_info_says_the_same_from_kept_counts(bam, tmp_path, bamkit):
+    fresh = bamkit("info", cwd=tmp_path).output
+    kept = bamkit("info").output
+    assert kept.replace(" (counted before)", "") == fresh != kept
     assert "positive  unsure  negative" in fresh
+
+
+def plain(counts):
+    values = counts.as_dict()
+    values.pop("from_cache")
+    return values
+
+
+@pytest.mark.parametrize("labels", ["view", "table", None])
+def test_counts_are_kept_in_a_workspace_and_for_this_database_only(tmp_path, labels):
+    path, workspace = tmp_path / "bam.sqlite", Workspace(tmp_path / "ws")
+    make_bam(path, labels=labels)
+    kept = workspace.root / "index" / "counts.json"
+    with Database.open(path) as database:
+        assert not count(database, workspace, progress=False).from_cache
+        assert not workspace.root.exists()
+        workspace.selections.mkdir(parents=True)
+        cold = count(database, workspace, progress=False)
+        warm = count(database, workspace, progress=False)
+    assert (cold.from_cache, warm.from_cache) == (False, True)
+    assert plain(cold) == plain(warm)
+    assert list(cold.licenses) == list(warm.licenses)
+    with sqlite3.connect(path) as base:
+        base.execute("delete from scores where rowid = 5")
+    with Database.open(path) as database:
+        assert count(database, workspace, progress=False).scored == 594
+        for damaged in ("{}", "[]", "PAR1", '{"counts": {}}'):
+            kept.write_text(damaged)
+            assert not count(database, workspace, progress=False).from_cache
+
+
+@pytest.mark.parametrize("labels", ["view", "table", None])
+def test_the_exported_tables_are_those_of_the_database(tmp_path, labels, bamkit):
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path, labels=labels)
+    scored = [row for row in made if row["scores"]]
+    with sqlite3.connect(path) as base:
+        base.execute("update scores set emotion_scary = 'much' where mid = ?", (scored[0]["mid"],))
+        base.execute("update modules set mid = 'x' where mid = ?", (made[1]["mid"],))
+    before = path.read_bytes()
+    bamkit("export --to parquet", cwd=tmp_path)
+    assert "already there" in bamkit("export --to parquet", code=3).output
+    assert "takes no NAME" in bamkit("export happy --to parquet", code=3).output
+    assert path.read_bytes() == before
+    folder = tmp_path / "exports" / "bam-parquet"
+    names = {"modules", "scores", "crowd_labels", *(["automatic_labels"] if labels else [])}
+    assert {file.stem for file in folder.iterdir()} == names
+    modules, scores = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("modules", "scores"))
+    assert modules[1]["mid"] is None
+    assert modules[2]["src"] == made[2]["src"]
+    assert modules[2]["mature_content"] is bool(made[2]["mature_content"])
+    assert [row["license"] for row in modules] == [row["license"] for row in made]
+    assert scores[0]["emotion_scary"] is None
+    assert scores[1] == {"mid": scored[1]["mid"], **scored[1]["scores"]}
+    if labels:
+        rows = pq.read_table(folder / "automatic_labels.parquet").to_pylist()
+        known = {row["mid"]: row["scores"] for row in scored[1:]}
+        assert all(row["content_cat"] == word(known[row["mid"]]["content_cat"]) for row in rows if row["mid"] in known)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +244,7 @@ def test_no_file_and_a_folder(tmp_path, bamkit):
 
 def test_a_locked_database(bam, monkeypatch):
     path, _ = bam
-    monkeypatch.setattr("bamkit.curate.database.connection.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("bamkit.curate.database.engines.BUSY_SECONDS", 0.1)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("begin exclusive")
     with pytest.raises(BamkitError, match="locked by another program"):

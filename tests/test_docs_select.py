@@ -46,6 +46,6 @@ def test_every_option_named_exists():
     from bamkit.commands.curate.select import command
 
     known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
-    known |= {"--db", "--csv", "--json", "--rows", "--force", "--without-pandas"}
+    known |= {"--db", "--csv", "--json", "--rows", "--force", "--to", "--without-pandas"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE.read_text(encoding="utf-8")))
     assert named <= known

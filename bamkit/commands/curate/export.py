@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.commands.options import database_option, example, force_option, json_option, pass_workspace
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
@@ -22,6 +22,7 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
         "bamkit export happy scary --to webdataset --output shards",
         "bamkit export happy-scary --to onnx --direction happy-to-scary",
         "bamkit export happy-scary --to cyclegan",
+        "bamkit export --to parquet --db bam.sqlite",
         "bamkit export checkpoints/horse2zebra --to run --name horses --domains horse,zebra",
     )
 )
@@ -29,9 +30,10 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
 @click.option(
     "--to",
     required=True,
-    type=click.Choice([*DATA, *NETWORKS[1:], "run"]),
+    type=click.Choice([*DATA, *NETWORKS[1:], "run", "parquet"]),
     help="Datasets: cyclegan, imagefolder, webdataset, csv, hf. Runs: cyclegan, onnx, safetensors, torchscript. "
-    "run: makes a run of the public implementation's latest_net_G_A.pth and latest_net_G_B.pth.",
+    "run: makes a run of the public implementation's latest_net_G_A.pth and latest_net_G_B.pth. "
+    "parquet: the tables of the BAM file.",
 )
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: exports/NAME-FORMAT.")
 @click.option("--licensed-only", is_flag=True, help="Leave out images whose licence does not allow passing them on.")
@@ -47,6 +49,7 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
 @click.option("--dropout", is_flag=True, help="cyclegan: numbered as in networks with dropout.")
 @click.option("--name", help="run: what the new run is called.")
 @click.option("--domains", metavar="A,B", default="A,B", show_default=True, help="run: the names of the two domains.")
+@database_option
 @force_option
 @json_option
 @pass_workspace
@@ -64,6 +67,7 @@ def command(
     dropout: bool,
     name: str | None,
     domains: str,
+    db: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -75,6 +79,9 @@ def command(
     """
     if to == "run":
         _import(workspace, names, name, domains, force)
+        return
+    if to == "parquet":
+        _tables(workspace, names, db, output, force, as_json)
         return
     kind = _kind(workspace, names, to)
     target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
@@ -143,6 +150,23 @@ def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
             what = "a training run" if found == "run" else "a network"
             raise BamkitError(f"{name} is {what}: it cannot be exported to {to}", f"--to {', '.join(NETWORKS)}")
     return found
+
+
+def _tables(
+    workspace: Workspace, names: tuple[str, ...], db: str | None, output: Path | None, force: bool, as_json: bool
+) -> None:
+    from bamkit.curate.database.connection import Database
+    from bamkit.curate.database.parquet import export_tables
+
+    if names:
+        raise BamkitError("--to parquet exports the BAM file, and takes no NAME", "bamkit export --to parquet")
+    with Database.open(workspace.database(db)) as database:
+        target = output or workspace.root / "exports" / f"{Path(database.name).stem}-parquet"
+        written = export_tables(database, target, force)
+    if as_json:
+        print_json({"output": str(target), "rows": {path.name: rows for path, rows in written.items()}})
+        return
+    print_table([{"file": str(path), "rows": rows} for path, rows in written.items()])
 
 
 def _known(what: str, names: set[str]) -> str:

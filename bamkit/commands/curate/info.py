@@ -38,4 +38,4 @@ def command(workspace: Workspace, db: str | None, as_json: bool) -> None:
     print_table(info.attributes())
     for problem in info.problems:
         click.echo(f"note: {problem}")
-    click.echo(f"\nfingerprint {info.fingerprint}" + (" (counted from the index)" if counts.from_sidecar else ""))
+    click.echo(f"\nfingerprint {info.fingerprint}" + (" (counted before)" if counts.from_cache else ""))

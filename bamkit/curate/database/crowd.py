@@ -20,8 +20,9 @@ from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.workspace import Workspace
-from bamkit.curate.database.connection import Database, quote
-from bamkit.curate.database.counts import POSITIVE_ABOVE
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.engines import quote
+from bamkit.curate.database.packed_labels import POSITIVE_ABOVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,21 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bamkit.common.contract import ATTRIBUTES, LABELS
-from bamkit.curate.database.connection import Database
-from bamkit.curate.database.counts import Counts, count
+from bamkit.curate.database.accumulator import Counts
+from bamkit.curate.database.connection import KNOWN, Database
+from bamkit.curate.database.counts import count
 
 if TYPE_CHECKING:
     from bamkit.common.workspace import Workspace
 
 RELEASES = {389_040: "crowd-only", 1_379_284: "1m", 2_289_817: "2.2m"}
 """Rows of `modules` in the releases of BAM."""
-
-KNOWN = {
-    "modules": ("mid", "project_id", "src", "mature_content", "license"),
-    "scores": ("mid", *ATTRIBUTES),
-    "automatic_labels": ("mid", *ATTRIBUTES),
-    "crowd_labels": ("mid", "attribute", "label"),
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ class Info:
             "automatic_labels": self.automatic,
             "label_source": counts.label_source,
             "attributes": self.attributes(),
-            "from_index": counts.from_sidecar,
+            "from_cache": counts.from_cache,
             "problems": list(self.problems),
         }
 

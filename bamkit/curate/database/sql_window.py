@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import exc
+
 from bamkit.common.errors import BamkitError
-from bamkit.curate.database.connection import Database, Sqlite, explained, raise_interrupt
+from bamkit.curate.database.connection import Database
 
 READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_FUNCTION}
 PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "database_list", "function_list"}
@@ -44,40 +46,24 @@ def ask(database: Database, sql: str) -> Result:
     """Run one statement that reads. Raises BamkitError: it would write, or is no valid SQL (with the nearest name)."""
     if not sql.strip().rstrip(";"):
         raise BamkitError("there is no statement", "bamkit sql 'select count(*) from modules'")
-    connection = database.connection
-    if isinstance(connection, Sqlite):
-        return _ask_sqlite(database, connection, sql)
-    columns, rows = connection.ask(sql)  # type: ignore[attr-defined]
-    return Result(columns, rows)
+    driver: Any = database.connection.connection.driver_connection
+    if database.path:
+        driver.set_authorizer(only_reading)
+    try:
+        result = database.connection.exec_driver_sql(sql)
+    except (exc.SQLAlchemyError, sqlite3.Warning) as error:
+        raise _refused(database, error) from error
+    finally:
+        if database.path:
+            # The authorizer is asked while a statement is compiled, so it has been.
+            driver.set_authorizer(None)
+    columns = tuple(column[0] for column in result.cursor.description or ()) if result.cursor else ()
+    return Result(columns, database.streamed(result) if columns else iter(()))
 
 
 def readable(value: Any) -> Any:
     """A value for people and JSON: blobs as hex digits."""
     return value.hex() if isinstance(value, bytes) else value
-
-
-def _ask_sqlite(database: Database, connection: Sqlite, sql: str) -> Result:
-    raw = connection.raw
-    raw.set_authorizer(only_reading)
-    try:
-        cursor = raw.execute(sql)
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise_interrupt(error)
-        raise _refused(database, connection, error) from error
-    finally:
-        # Compiled is compiled: the authorizer has had its say.
-        raw.set_authorizer(None)
-    columns = tuple(column[0] for column in cursor.description or ())
-    return Result(columns, _streamed(database, connection, cursor))
-
-
-def _streamed(database: Database, connection: Sqlite, cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-    try:
-        while chunk := cursor.fetchmany(1000):
-            yield from chunk
-    except sqlite3.Error as error:
-        raise_interrupt(error)
-        raise _refused(database, connection, error) from error
 
 
 def only_reading(action: int, first: str | None, second: str | None, *_: Any) -> int:
@@ -89,18 +75,17 @@ def only_reading(action: int, first: str | None, second: str | None, *_: Any) ->
     return sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY
 
 
-def _refused(database: Database, connection: Sqlite, error: Exception) -> BamkitError:
-    text = str(error)
-    if "not authorized" in text or "readonly" in text or "authorization denied" in text or "prohibited" in text:
+def _refused(database: Database, error: Exception) -> BamkitError:
+    text = str(getattr(error, "orig", None) or error)
+    if any(word in text for word in ("not authorized", "readonly", "authorization denied", "prohibited")):
         return BamkitError(f"{database.name} is open for reading only: the engine refused the statement")
     if "one statement at a time" in text:
         return BamkitError("one statement at a time, please")
     missing = re.search(r"no such (column|table): (\S+)", text)
     if missing:
         wanted = missing[2].split(".")[-1]
-        known = (
-            set(database.tables) if missing[1] == "table" else {c for t in database.tables for c in database.columns(t)}
-        )
-        near = difflib.get_close_matches(wanted, sorted(known), n=1, cutoff=0.5)
-        return BamkitError(text, f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}")
-    return explained(error, connection.path) if isinstance(error, sqlite3.DatabaseError) else BamkitError(text)
+        columns = {column for table in database.tables for column in database.columns(table)}
+        known = sorted(database.tables if missing[1] == "table" else columns)
+        near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+        return BamkitError(text, f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+    return database.explained(error)

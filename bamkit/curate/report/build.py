@@ -20,8 +20,9 @@ from bamkit.curate.audit.comparison import largest_first
 from bamkit.curate.audit.domain import DomainTables, domains_of, read_domains
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.link_rot import outcomes
+from bamkit.curate.database.accumulator import Counts
 from bamkit.curate.database.connection import Database
-from bamkit.curate.database.counts import Counts, count
+from bamkit.curate.database.counts import count
 from bamkit.curate.database.crowd import Crowd, crowd_of
 from bamkit.curate.report import database_sections, domain_sections, leakage, plots
 from bamkit.curate.report.builder import ReportBuilder

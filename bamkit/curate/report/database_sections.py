@@ -14,7 +14,7 @@ from bamkit.common.console import interval, percent
 from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, short
 from bamkit.common.figures import EMOTION_COLOURS
 from bamkit.curate.audit.domain import DomainTables
-from bamkit.curate.database.counts import HISTOGRAM_EDGES, Counts
+from bamkit.curate.database.accumulator import HISTOGRAM_EDGES, Counts
 from bamkit.curate.database.crowd import CAVEAT, Crowd
 from bamkit.curate.report import plots
 from bamkit.curate.report.builder import ReportBuilder

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bamkit.common.errors import BamkitError
-from bamkit.curate.database.connection import Database, quote
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.engines import quote
 from bamkit.curate.select.query import LabelFilter, Query
 
 HUGE = 1.7976931348623157e308

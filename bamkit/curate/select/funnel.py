@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bamkit.common.errors import BamkitError
-from bamkit.curate.database.connection import Database, quote
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.engines import quote
 from bamkit.curate.database.named_queries import query as named
 from bamkit.curate.select.filters import Condition
 from bamkit.curate.select.query import Query

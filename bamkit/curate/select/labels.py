@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.curate.database.connection import Database, Table, quote
+from bamkit.curate.database.connection import Database
+from bamkit.curate.database.engines import Table, quote
 from bamkit.curate.database.named_queries import query as named
 from bamkit.curate.select.query import Query
 from bamkit.curate.select.ranking import Candidate
@@ -43,7 +44,7 @@ def labels_of(
         columns = ", ".join(map(quote, names))
         body = row_wise(database.tables["automatic_labels"], database.tables["scores"])
         if body:
-            text = named("labels_of_view").format(columns=columns, body=body.replace("{", "{{").replace("}", "}}"))
+            text = named("labels_of_view").format(columns=columns, body=body.replace(":", "\\:"))
             ids = sorted({one.key for one in chosen})
         else:
             text, ids = named("labels_of").format(columns=columns), sorted(found)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import bamkit
@@ -98,7 +96,6 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     projects that its other selections share are noted. Raises BamkitError: an attribute that is not there, a filter
     that nothing survives, fewer images than asked for.
     """
-    _warm_up(database)
     name = name or query.name
     choice = _choose(database, query, workspace, name)
     assigned, source, inputs = choice.assigned, choice.source, choice.inputs
@@ -210,7 +207,7 @@ def explain(
         funnel(database, choice.filters),
         dict(choice.dropped),
         dict(Counter(split for _, split in choice.assigned)),
-        "\n\n".join(shown).replace("{ids}", "... the mids above ..."),
+        "\n\n".join(shown).replace(":ids", "(... the mids above ...)"),
     )
 
 
@@ -233,21 +230,6 @@ def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
         sha.update(b"]")
     sha.update(b"}}")
     return sha.hexdigest()[:16]
-
-
-def _warm_up(database: Database) -> None:
-    """Do what else takes time while SQLite ranks, which it does outside Python's lock: import, take the fingerprint."""
-
-    def load() -> None:
-        import pyarrow.json
-        import pyarrow.parquet  # noqa: F401
-
-        if database.path:
-            # Kept by the database; where it fails, it fails again where it is needed.
-            with suppress(BamkitError, OSError):
-                _ = database.fingerprint
-
-    Thread(target=load, daemon=True).start()
 
 
 def _excluded(workspace: Workspace | None, query: Query, own: str) -> tuple[Excluded, dict[str, str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bamkit.common.contract import selection_schema
-from bamkit.common.tables import from_columns
-from bamkit.curate.database.connection import Database, quote, truth
+from bamkit.curate.database.connection import Database, truth
+from bamkit.curate.database.engines import quote
 from bamkit.curate.database.named_queries import query as named
 from bamkit.curate.select.labels import labels_of
 from bamkit.curate.select.query import Query
@@ -38,27 +38,27 @@ def _part(
     database: Database, query: Query, assigned: Sequence[tuple[Candidate, str]], before: int, source: str
 ) -> pa.Table:
     """The rows of some assigned candidates, the first of which has the rank `before` + 1."""
-    schema = selection_schema()
-    chosen = [one for one, _ in assigned]
+    import pyarrow as pa
+
+    chosen = [candidate for candidate, _ in assigned]
     scores = scores_of(database, chosen)
     labels = labels_of(database, query, chosen, scores, source)
-    columns: dict[str, list[Any]] = {name: [None] * len(assigned) for name in schema.names}
-    for index, (one, split) in enumerate(assigned):
-        row = {
-            "mid": one.mid,
-            "project_id": one.project_id if isinstance(one.project_id, int) else None,
-            "src": one.src,
-            "license": None if one.license is None else str(one.license),
-            "mature": truth(one.mature),
-            "rank": before + 1 + index,
-            "score": float(one.score),
+    rows = [
+        {
+            "mid": candidate.mid,
+            "project_id": candidate.project_id if isinstance(candidate.project_id, int) else None,
+            "src": candidate.src,
+            "license": None if candidate.license is None else str(candidate.license),
+            "mature": truth(candidate.mature),
+            "rank": rank,
+            "score": float(candidate.score),
             "split": split,
-            **labels[one.mid],
-            **scores[one.key],
+            **labels[candidate.mid],
+            **scores[candidate.key],
         }
-        for name, value in row.items():
-            columns[name][index] = value
-    return from_columns(columns).cast(schema)
+        for rank, (candidate, split) in enumerate(assigned, before + 1)
+    ]
+    return pa.Table.from_pylist(rows, schema=selection_schema())
 
 
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
@@ -67,7 +67,7 @@ def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict
     text = named("scores_of").format(key=key, columns=", ".join(f"s.{quote(name)}" for name in names))
     columns = [f"{name}_score" for name in names]
     found: dict[int, dict[str, float]] = {}
-    for row in database.rows_in(text, sorted({one.key for one in chosen})):
+    for row in database.rows_in(text, sorted({candidate.key for candidate in chosen})):
         values = row[2:]
         if set(map(type, values)) == {float} and math.isfinite(sum(values)):
             scores = dict(zip(columns, values, strict=True))

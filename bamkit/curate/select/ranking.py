@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bamkit.curate.database.connection import CHUNK, Database, Sqlite, quote
+from bamkit.curate.database.connection import CHUNK, Database
+from bamkit.curate.database.engines import quote
 from bamkit.curate.database.named_queries import query as named
 from bamkit.curate.select.filters import HUGE, MOST, Condition, labelled_sql
 from bamkit.curate.select.query import Query
@@ -18,9 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 BANDS = 10
-THREADS = min(4, os.cpu_count() or 1)
-"""Threads that share one scan of a SQLite file; more are bound by the disk."""
 EVERYTHING = 2**62
+"""A limit that no file reaches."""
 Ranked = tuple[int, int, float]
 """Key, mid and score of a row of scores."""
 MODULE_COLUMNS = ("project_id", "src", "license", "mature_content")
@@ -85,76 +82,19 @@ def rank(database: Database, query: Query, conditions: Sequence[Condition], limi
     Text, blobs and infinity rank above every number and NULL below, so the guard against them, which would cost a third
     of the scan, is left to a look at the ranks; only where one of them comes first is the ranking asked for with it.
     """
-    found = _ranked(database, query, [one for one in conditions if not one.guard], limit)
-    if found is None:
-        found = _ranked(database, query, conditions, limit)
-    return found or iter(())
-
-
-def _ranked(database: Database, query: Query, conditions: Sequence[Condition], limit: int) -> Iterator[Ranked] | None:
-    """The ranking up to the first score that is no number; None if that is the very first."""
-    text, bound = rank_sql(database, query, conditions, limit)
-    if limit == EVERYTHING or not _scans(database, text, bound):
-        return _numbers(database.rows(text, bound))
-    return _rank_in_parallel(database, query, conditions, limit)
-
-
-def _numbers(rows: Iterable[Ranked]) -> Iterator[Ranked] | None:
-    rows = iter(rows)
+    unguarded = [condition for condition in conditions if not condition.guard]
+    rows = database.rows(*rank_sql(database, query, unguarded, limit))
     first = next(rows, None)
+    if first is not None and not _is_number(first[2]):
+        rows = database.rows(*rank_sql(database, query, conditions, limit))
+        first = next(rows, None)
     if first is None:
         return iter(())
-    if not _is_number(first[2]):
-        return None
     return takewhile(lambda row: _is_number(row[2]), chain([first], rows))
 
 
 def _is_number(score: Any) -> bool:
     return isinstance(score, float | int) and -HUGE <= score <= HUGE
-
-
-def _scans(database: Database, text: str, bound: dict[str, Any]) -> bool:
-    """Whether SQLite has to read all of `scores` for a ranking, so that several threads can share the reading."""
-    if not isinstance(database.connection, Sqlite) or not database.tables["scores"].rowid or THREADS < 2:
-        return False
-    # In WAL mode another connection may see another snapshot.
-    if database.connection.wal:
-        return False
-    plan = [row[-1] for row in database.rows(f"EXPLAIN QUERY PLAN {text}", bound)]
-    return "USE TEMP B-TREE FOR ORDER BY" in plan
-
-
-def _rank_in_parallel(
-    database: Database, query: Query, conditions: Sequence[Condition], limit: int
-) -> Iterator[Ranked] | None:
-    """The same rows as one ranking query gives, from one query a thread over its share of the rows, merged.
-
-    SQLite runs outside Python's lock, so the threads really run at once; each has a connection of its own. The
-    database's own connection holds a read lock meanwhile, so all see the same rows.
-    """
-    # Two questions: SQLite answers min or max from the ends of the table, but both together by a scan.
-    least, greatest = database.one("SELECT (SELECT min(rowid) FROM scores), (SELECT max(rowid) FROM scores)")
-    if least is None:
-        return iter(())
-    share = Condition("", "s.rowid BETWEEN :first_row AND :last_row")
-    text, bound = rank_sql(database, query, [*conditions, share], limit)
-    cuts = [least + (greatest + 1 - least) * i // THREADS for i in range(THREADS + 1)]
-
-    def ask(first: int, end: int) -> list[Ranked] | None:
-        assert database.path is not None
-        own = Sqlite(database.path)
-        try:
-            rows = _numbers(own.rows(text, {**bound, "first_row": first, "last_row": end - 1}))
-            return None if rows is None else list(rows)
-        finally:
-            own.close()
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        parts = list(pool.map(ask, cuts[:-1], cuts[1:]))
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    return islice(heapq.merge(*known, key=lambda row: (-row[2], row[1], row[0])), limit)
 
 
 def rank_sql(
