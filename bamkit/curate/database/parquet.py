@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from bamkit.common.contract import ATTRIBUTES
 from bamkit.common.progress import Progress
-from bamkit.common.provenance import KEY, canonical
+from bamkit.common.provenance import canonical
+from bamkit.common.shards import KEY
 from bamkit.common.workspace import atomic_path, refuse_overwrite
 from bamkit.curate.database.connection import KNOWN, Database, truth
 from bamkit.curate.database.engines import quote
