@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import example, json_option, pass_workspace
+from bamkit.commands.options import completed, example, json_option, pass_workspace
 from bamkit.common.workspace import Workspace
 
 
@@ -17,7 +17,7 @@ from bamkit.common.workspace import Workspace
     ),
 )
 @pass_workspace
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed("data"))
 @click.option("--group-by", type=click.Choice(["project"]), help="Sharing a project is leakage too.")
 @click.option(
     "--distance", type=int, default=6, show_default=True, help="Bits of 64 in which hashes of near-duplicates differ."

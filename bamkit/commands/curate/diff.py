@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import example, json_option, pass_workspace
+from bamkit.commands.options import completed, example, json_option, pass_workspace
 from bamkit.common.console import print_json, print_table
 from bamkit.common.workspace import Workspace
 
@@ -15,8 +15,8 @@ from bamkit.common.workspace import Workspace
     epilog=example("bamkit diff scary scary-matched", "bamkit diff old/selections/happy.parquet happy --json")
 )
 @pass_workspace
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=completed("selections"))
+@click.argument("b", metavar="B", shell_complete=completed("selections"))
 @click.option("--split", help="Compare this split only: train, test, validation or reserve.")
 @json_option
 def command(workspace: Workspace, a: str, b: str, split: str | None, as_json: bool) -> None:

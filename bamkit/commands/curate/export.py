@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bamkit.commands.options import database_option, example, force_option, json_option, pass_workspace
+from bamkit.commands.options import (
+    completed,
+    database_option,
+    example,
+    force_option,
+    json_option,
+    pass_workspace,
+    settings_options,
+)
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
+from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
+from bamkit.curate.export.settings import FORMATS, ExportSettings
 
-DATA = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
 NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
 
 
@@ -26,23 +36,17 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
         "bamkit export checkpoints/horse2zebra --to run --name horses --domains horse,zebra",
     )
 )
-@click.argument("names", nargs=-1, metavar="NAME [NAME ...]")
+@click.argument("names", nargs=-1, metavar="NAME [NAME ...]", shell_complete=completed("exportable"))
 @click.option(
     "--to",
     required=True,
-    type=click.Choice([*DATA, *NETWORKS[1:], "run", "parquet"]),
+    type=click.Choice([*FORMATS, *NETWORKS[1:], "run", "parquet"]),
     help="Datasets: cyclegan, imagefolder, webdataset, csv, hf. Runs: cyclegan, onnx, safetensors, torchscript. "
     "run: makes a run of the public implementation's latest_net_G_A.pth and latest_net_G_B.pth. "
     "parquet: the tables of the BAM file.",
 )
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: exports/NAME-FORMAT.")
-@click.option("--licensed-only", is_flag=True, help="Leave out images whose licence does not allow passing them on.")
-@click.option(
-    "--license-ok", is_flag=True, help="Export them too: you have the right to, or keep the result to yourself."
-)
-@click.option(
-    "--shard", type=click.IntRange(min=1), default=1000, show_default=True, help="Images a shard (webdataset)."
-)
+@settings_options(ExportSettings)
 @click.option("--direction", metavar="A-to-B", help="One generator of a run only (default: both).")
 @click.option("--checkpoint", default="best-or-last", show_default=True, help="Which checkpoint of a run.")
 @click.option("--old", is_flag=True, help="cyclegan: with the running statistics of files from before torch 0.4.")
@@ -58,9 +62,6 @@ def command(
     names: tuple[str, ...],
     to: str,
     output: Path | None,
-    licensed_only: bool,
-    license_ok: bool,
-    shard: int,
     direction: str | None,
     checkpoint: str,
     old: bool,
@@ -70,6 +71,7 @@ def command(
     db: str | None,
     force: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Write a dataset or a trained run in another program's format.
 
@@ -87,10 +89,8 @@ def command(
     target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
     if kind == "dataset":
         from bamkit.curate.export.run import export
-        from bamkit.curate.export.settings import ExportSettings
 
-        config = ExportSettings(to, licensed_only=licensed_only, license_ok=license_ok, shard=shard)
-        made = export(workspace, list(names), target, config, force=force)
+        made = export(workspace, list(names), target, build(ExportSettings, given, to=to), force=force)
         if as_json:
             print_json(made.as_dict())
             return
@@ -130,13 +130,13 @@ def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
     data = {*workspace.split_names(), *workspace.selection_names()}
     runs = set(workspace.run_names())
     if not names:
-        if to not in DATA:
+        if to not in FORMATS:
             raise BamkitError(f"--to {to} needs the name of a run", _known("runs", runs) or "bamkit train makes one")
         return "dataset"
     for name in names:
         if Path(name).suffix in (".pth", ".safetensors") and name not in data | runs:
             found = "weights"
-        elif name in runs and not (name in data and to in DATA):
+        elif name in runs and not (name in data and to in FORMATS):
             found = "run"
         elif name in data:
             found = "dataset"
@@ -144,8 +144,8 @@ def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
             known = "; ".join(filter(None, [_known("runs", runs), _known("splits", data)]))
             known = known or "bamkit select --emotion happy --top 1000 and bamkit fetch make a split"
             raise BamkitError(f"there is no run, split or selection {name!r} in {workspace.root}", known)
-        if found == "dataset" and to not in DATA:
-            raise BamkitError(f"{name} is a dataset: it cannot be exported to {to}", f"--to {', '.join(DATA)}")
+        if found == "dataset" and to not in FORMATS:
+            raise BamkitError(f"{name} is a dataset: it cannot be exported to {to}", f"--to {', '.join(FORMATS)}")
         if found != "dataset" and to not in NETWORKS:
             what = "a training run" if found == "run" else "a network"
             raise BamkitError(f"{name} is {what}: it cannot be exported to {to}", f"--to {', '.join(NETWORKS)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import database_option, example, json_option, pass_workspace
+from bamkit.commands.options import completed, database_option, example, json_option, pass_workspace
 from bamkit.common.workspace import Workspace
 
 
@@ -17,7 +17,7 @@ from bamkit.common.workspace import Workspace
     ),
 )
 @pass_workspace
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed("data"))
 @database_option
 @click.option(
     "--database/--no-database",

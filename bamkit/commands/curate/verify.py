@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import database_option, example, json_option, pass_workspace
+from bamkit.commands.options import completed, database_option, example, json_option, pass_workspace
 from bamkit.common.console import print_json, print_table
 from bamkit.common.workspace import Workspace
 
@@ -12,7 +12,7 @@ from bamkit.common.workspace import Workspace
 @click.command(epilog=example("bamkit verify", "bamkit verify happy --db 20170509-bam-2.2m.sqlite"))
 @pass_workspace
 @database_option
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed("selections"))
 @json_option
 @click.pass_context
 def command(ctx: click.Context, workspace: Workspace, db: str | None, names: tuple[str, ...], as_json: bool) -> None:

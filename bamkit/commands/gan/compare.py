@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import example, json_option, pass_workspace
+from bamkit.commands.options import completed, example, json_option, pass_workspace
 from bamkit.common.console import print_json, print_table
 from bamkit.common.workspace import Workspace
 
@@ -12,7 +12,7 @@ from bamkit.common.workspace import Workspace
 @click.command(
     epilog=example("bamkit compare", "bamkit compare happy-scary second-run", "bamkit compare seed-0 seed-1 seed-2")
 )
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, shell_complete=completed("runs"))
 @json_option
 @pass_workspace
 def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:

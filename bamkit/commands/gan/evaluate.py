@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace
 
@@ -24,7 +24,7 @@ FILE = click.Path(path_type=Path)
         "bamkit evaluate happy-scary --answers answers/",
     )
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completed("runs"))
 @click.option(
     "--split", default="test", show_default=True, help="Whose translations: test, or validation while tuning."
 )

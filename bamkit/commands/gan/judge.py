@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
 from bamkit.common.console import print_json, print_table
+from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
+from bamkit.gan.judge.settings import JudgeConfig
 
 
 @click.group(epilog=example("bamkit judge train", "bamkit judge card"))
@@ -28,21 +31,8 @@ def command() -> None:
         "bamkit judge train --weights resnet18-f37072fd.pth",
     ),
 )
-@click.argument("splits", nargs=-1)
-@click.option(
-    "--weights",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Pretrained: a torchvision backbone's state dict (.pth), or Keras' MobileNetV2 (.h5). Default: from scratch.",
-)
-@click.option("--backbone", default="", help="From scratch: resnet10 (default), resnet18, mobilenet_v3_small ...")
-@click.option("--size", type=int, default=0, help="Side of the pictures it sees (default: 64, or 160 with --weights).")
-@click.option(
-    "--epochs", type=int, default=20, show_default=True, help="Passes over the pictures, where it is trained whole."
-)
-@click.option("--finetune", is_flag=True, help="With --weights: train the backbone too, not only a linear head.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the parts, the weights and the order.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.argument("splits", nargs=-1, shell_complete=completed("splits"))
+@settings_options(JudgeConfig)
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: judge/ in the workspace.")
 @force_option
 @json_option
@@ -50,16 +40,10 @@ def command() -> None:
 def train(
     workspace: Workspace,
     splits: tuple[str, ...],
-    weights: Path | None,
-    backbone: str,
-    size: int,
-    epochs: int,
-    finetune: bool,
-    seed: int,
-    device: str,
     output: Path | None,
     force: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Train a judge on the splits called judge and judge-..., or on those named.
 
@@ -67,11 +51,9 @@ def train(
     shares nothing with what it will judge; it refuses to judge what it was trained on.
     """
     from bamkit.gan.judge.card import card_rows
-    from bamkit.gan.judge.settings import JudgeConfig
     from bamkit.gan.judge.train import train_judge
 
-    config = JudgeConfig(weights, backbone, size, epochs, finetune, seed=seed, device=device)
-    judge = train_judge(workspace, splits, config, output, force)
+    judge = train_judge(workspace, splits, build(JudgeConfig, given), output, force)
     if as_json:
         print_json(judge.card)
         return
@@ -89,9 +71,9 @@ def card(workspace: Workspace, judge: Path | None, as_json: bool) -> None:
     from bamkit.gan.judge.card import card_rows
     from bamkit.gan.judge.model import load_judge
 
-    found = load_judge(judge or workspace.root / "judge")
+    shown = load_judge(judge or workspace.root / "judge")
     if as_json:
-        print_json(found.card)
+        print_json(shown.card)
         return
-    print_table(card_rows(found.card))
-    click.echo(found.summary()["sentence"])
+    print_table(card_rows(shown.card))
+    click.echo(shown.summary()["sentence"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import example, force_option, pass_workspace, settings_options
+from bamkit.commands.options import completed, example, force_option, pass_workspace, settings_options
 from bamkit.common.console import print_next
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
@@ -24,9 +24,23 @@ from bamkit.gan.train import settings
         "torchrun --nproc-per-node 2 -m bamkit train",
     )
 )
-@click.option("--from", "first", metavar="NAME", help="Domain A: a fetched split, or a folder of pictures.")
-@click.option("--to", "second", metavar="NAME", help="Domain B. With exactly two fetched splits no names are needed.")
-@click.option("--name", help="The run's name under runs/ (default: such as happy-scary).")
+@click.option(
+    "--from",
+    "first",
+    metavar="NAME",
+    shell_complete=completed("splits"),
+    help="Domain A: a fetched split, or a folder of pictures.",
+)
+@click.option(
+    "--to",
+    "second",
+    metavar="NAME",
+    shell_complete=completed("splits"),
+    help="Domain B. With exactly two fetched splits no names are needed.",
+)
+@click.option(
+    "--name", shell_complete=completed("runs"), help="The run's name under runs/ (default: such as happy-scary)."
+)
 @click.option("--device", help="cuda, cuda:1, mps or cpu (default: a GPU if there is one).")
 @click.option("--preset", type=click.Choice(list(settings.PRESETS)), help=settings.preset_help())
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a TOML file or a run.json.")

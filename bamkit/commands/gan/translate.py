@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bamkit.commands.options import example, force_option, json_option, pass_workspace
+from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration
+from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
+from bamkit.gan.translate.settings import TranslateConfig
 
 
 @click.command(
@@ -23,7 +26,7 @@ from bamkit.common.workspace import Workspace
         "bamkit translate --weights latest_net_G_A.pth --input cat.jpg --output out",
     )
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completed("runs"))
 @click.option(
     "--input",
     "inputs",
@@ -41,39 +44,12 @@ from bamkit.common.workspace import Workspace
     help="Default: translations/RUN for test pictures, else RUN-validation or such.",
 )
 @click.option(
-    "--checkpoint",
-    default="best-or-last",
-    show_default=True,
-    help="best (by validation), last, best-or-last, or a name such as step-00012000.",
-)
-@click.option(
     "--weights",
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Instead of a run: a generator saved by the public CycleGAN code (.pth) or as .safetensors.",
 )
-@click.option(
-    "--batch",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Pictures in one pass (default: 8 on a GPU, 1 on a CPU).",
-)
-@click.option("--tile", type=click.IntRange(min=32), default=512, show_default=True, help="Side of a tile in pixels.")
-@click.option(
-    "--memory",
-    metavar="GB",
-    type=click.FloatRange(min=0, min_open=True),
-    default=2.0,
-    show_default=True,
-    help="What one pass may take; larger pictures are translated in tiles, with the same result.",
-)
-@click.option(
-    "--size",
-    default="auto",
-    metavar="PX",
-    help="Shorter side of what the network sees: pixels, trained, or own (default: trained for splits, own for files).",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@settings_options(TranslateConfig)
 @force_option
 @json_option
 @pass_workspace
@@ -85,15 +61,10 @@ def command(
     split: str,
     limit: int,
     output: Path | None,
-    checkpoint: str,
     weights: Path | None,
-    batch: int,
-    tile: int,
-    memory: float,
-    size: str,
-    device: str,
     force: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Translate pictures with a trained run.
 
@@ -101,13 +72,13 @@ def command(
     before/after grid each, and translations.parquet. Pictures may have any size; alpha is kept; what cannot be read is
     skipped and listed in skipped.csv. A call that was interrupted goes on where it stopped.
     """
-    from bamkit.gan.translate.run import TranslateConfig, translate_run, translate_weights
+    from bamkit.gan.translate.run import translate_run, translate_weights
 
     if "-" in inputs and len(inputs) > 1:
         raise click.UsageError("--input - reads all paths from standard input: give it alone")
     listed = click.get_text_stream("stdin", errors="surrogateescape") if inputs == ("-",) else None
     paths = [Path(path) for path in inputs] if listed is None else []
-    config = TranslateConfig(checkpoint, device, size, batch, tile, memory)
+    config = build(TranslateConfig, given)
     if weights is not None:
         if run:
             raise click.UsageError("give a RUN or --weights, not both")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.settings import PYTHON_ONLY, Choice, Range, check
 
 FORMATS = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
 
@@ -13,19 +15,16 @@ FORMATS = ("cyclegan", "imagefolder", "webdataset", "csv", "hf")
 class ExportSettings:
     """How a dataset is exported."""
 
-    to: str
-    """The format: cyclegan, imagefolder, webdataset, csv or hf."""
+    to: Annotated[str, Choice(*FORMATS), PYTHON_ONLY]
+    """The format."""
     licensed_only: bool = False
-    """Leave out images whose licence does not allow passing an adapted picture on."""
+    """Leave out images whose licence does not allow passing them on."""
     license_ok: bool = False
-    """Export those too: the user has the right to, or keeps the result to themselves."""
-    shard: int = 1000
-    """Images in a WebDataset tar."""
+    """Export them too: you have the right to, or keep the result to yourself."""
+    shard: Annotated[int, Range(1)] = 1000
+    """Images a shard (webdataset)."""
 
     def __post_init__(self) -> None:
-        if self.to not in FORMATS:
-            raise BamkitError(f"there is no format {self.to!r}", f"--to {', '.join(FORMATS)}")
-        if self.shard < 1:
-            raise BamkitError("a shard holds at least one image", "--shard 1000")
+        check(self)
         if self.licensed_only and self.license_ok:
             raise BamkitError("--licensed-only and --license-ok contradict each other", "give one of them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +18,7 @@ from bamkit.gan.train.networks import public_layout
 from bamkit.gan.translate import sources
 from bamkit.gan.translate.batch import Job, Maker, Result, translate
 from bamkit.gan.translate.generator import Translator
-
-
-@dataclass(frozen=True)
-class TranslateConfig:
-    """How to translate. Nothing here changes the result but `checkpoint`."""
-
-    checkpoint: str = "best-or-last"
-    """Which checkpoint: `best` (by validation), `last`, `best-or-last`, or a name such as `step-00012000`."""
-    device: str = "auto"
-    """`auto`, `cpu` or `cuda`."""
-    size: str = "auto"
-    """Shorter side of the pictures that the network sees: a number of pixels, `trained` for the size the run was
-    trained at, `own` for each picture's own. `auto` is `trained` for splits and `own` for files and folders."""
-    batch: int = 0
-    """Pictures in one forward pass, fewer where `memory` does not allow so many. 0: 8 on a GPU and 1 on a CPU, where
-    batches gain nothing and picture by picture the result does not depend on which pictures came together."""
-    tile: int = 512
-    """Side of a tile, for pictures that are too large for one pass."""
-    memory: float = 2.0
-    """GB that one forward pass may take; larger pictures are translated in tiles, with the same result."""
-
-    def __post_init__(self) -> None:
-        if self.size not in ("auto", "own", "trained") and not (self.size.isdigit() and 1 <= int(self.size) <= 30_000):
-            raise BamkitError(f"{self.size!r} is no size", "--size 256, --size trained or --size own")
-        if self.batch < 0:
-            raise BamkitError(f"a batch of {self.batch} holds no picture", "--batch 8")
-        if not self.memory > 0:
-            raise BamkitError(f"{self.memory} GB of memory is not enough", "--memory 2")
-        if self.tile < 32:
-            raise BamkitError(f"a tile of {self.tile} px is too small", "--tile 512")
-
-    @property
-    def batch_size(self) -> int:
-        """`batch`, decided."""
-        return self.batch or (1 if pick_device(self.device).type == "cpu" else 8)
-
-    def shorter_side(self, trained: int, split: bool) -> int:
-        """`size` in pixels, given the run's training size; 0 leaves pictures as they are."""
-        if self.size.isdigit():
-            return int(self.size)
-        return trained if self.size == "trained" or (self.size == "auto" and split) else 0
-
-    def translator(self, network: public_layout.Generator) -> Translator:
-        """The network as a function on pictures."""
-        return Translator(network, pick_device(self.device), self.tile, int(self.memory * 1e9))
+from bamkit.gan.translate.settings import TranslateConfig
 
 
 def translate_run(
@@ -107,7 +63,7 @@ def translate_run(
         return (source if about["split"] != "files" else "picture"), target
 
     jobs = [
-        Job(one, titles(one), config.translator(network), lambda one=one: parts[one], counts[one], size)
+        Job(one, titles(one), _translator(network, config), lambda one=one: parts[one], counts[one], size)
         for one, network in chosen.items()
     ]
     built = about.pop("built", 0)
@@ -122,7 +78,7 @@ def translate_run(
         jobs,
         maker,
         output or default,
-        batch=config.batch_size,
+        batch=_batch(config),
         force=force,
         ours=output is None and about["split"] != "files",
     )
@@ -149,14 +105,24 @@ def translate_weights(
     if not isinstance(network, public_layout.Generator):
         raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
     found, folders = (sources.from_list(listed), []) if listed is not None else sources.from_paths(inputs)
-    translator = config.translator(network)
+    translator = _translator(network, config)
     _, _, second = checked_name(direction).partition("-to-")
     size = config.shorter_side(0, split=False)
     job = Job(direction, ("picture", second or "result"), translator, lambda: found, len(found), size)
     maker = Maker(weights.name, translator.id, weights.stem, {"split": "files"})
-    result = translate([job], maker, output, batch=config.batch_size, force=force)
+    result = translate([job], maker, output, batch=_batch(config), force=force)
     result.folders = folders
     return result
+
+
+def _translator(network: public_layout.Generator, config: TranslateConfig) -> Translator:
+    """The network as a function on pictures."""
+    return Translator(network, pick_device(config.device), config.tile, int(config.memory * 1e9))
+
+
+def _batch(config: TranslateConfig) -> int:
+    """Pictures in one pass, decided."""
+    return config.batch or (1 if pick_device(config.device).type == "cpu" else 8)
 
 
 def newest_run(workspace: Workspace) -> str:
