@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -19,7 +20,9 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.images import BadPictureError, open_picture
 from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
+from bamkit.gan.evaluate import inputs
 from bamkit.gan.train import checkpoint
+from bamkit.gan.train.data import domains
 from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import generator, initialise
 from bamkit.gan.train.settings import TrainConfig
@@ -602,3 +605,69 @@ def test_from_python(workspace):
 
     result = translate_run(Workspace.open(workspace), limit=1)
     assert [one.translated for one in result.directions] == [1, 1]
+
+
+# ---------------------------------------------------------------- runs of folders
+
+
+@pytest.fixture
+def folders(workspace):
+    """A run that was trained on two plain folders, which hold training pictures only."""
+    run = workspace / "runs/happy-scary/run.json"
+    about = json.loads(run.read_text())
+    for side, name in (("from", "happy"), ("to", "scary")):
+        folder = workspace / "photos" / name
+        about[side] = {"kind": "folder", "name": name, "where": str(folder), "files_id": f"id-{name}"}
+        folder.mkdir(parents=True)
+        for number in range(6):
+            Image.fromarray(picture(24, 24, 10 * len(name) + number)).save(folder / f"{number}.jpg")
+    run.write_text(json.dumps(about))
+    shutil.rmtree(workspace / "splits")
+    return workspace
+
+
+def fill_tests(root, count=4):
+    for name in ("happy", "scary"):
+        (root / "photos" / name / "test").mkdir()
+        for number in range(count):
+            made = Image.fromarray(picture(24, 24, 100 * len(name) + number))
+            made.save(root / "photos" / name / "test" / f"{number}.png")
+
+
+def test_hints_of_a_run_of_folders_lead_to_an_evaluation(folders, bamkit):
+    shown = bamkit("evaluate", cwd=folders, code=3).output
+    assert "bamkit translate" in shown
+    shown = bamkit("translate", cwd=folders, code=3).output
+    assert f"put some that it was not trained on into {folders / 'photos/happy/test'}, then: bamkit translate" in shown
+    bamkit("translate --input photos/happy/0.jpg --direction happy-to-scary", cwd=folders)
+    shown = bamkit("evaluate", cwd=folders, code=3).output
+    assert "put pictures that the run was not trained on into" in shown
+    assert str(folders / "photos/scary/test") in shown
+    fill_tests(folders)
+    bamkit("translate", cwd=folders)
+    shown = json.loads(bamkit("evaluate --json --device cpu", cwd=folders).output)
+    assert shown["n"] == {"happy-to-scary": 4, "scary-to-happy": 4}
+    assert shown["split_ids"] == {"happy": "id-happy", "scary": "id-scary"}
+    real = [f for f in shown["figures"] if (f["metric"], f["method"]) == ("kid", "real")]
+    assert len(real) == 2, "the test pictures of each target are the floor"
+
+
+def test_test_pictures_of_a_folder_are_not_trained_on(folders):
+    fill_tests(folders)
+    domain = domains.from_folder(folders / "photos" / "happy")
+    assert {split: len(entries) for split, entries in domain.entries.items()} == {
+        "train": 6,
+        "validation": 0,
+        "test": 4,
+    }
+
+
+def test_own_pictures_beside_test_pictures_leave_evaluate_clear(workspace, bamkit):
+    bamkit("translate", cwd=workspace)
+    Image.fromarray(picture(30, 41)).save(workspace / "cat.png")
+    bamkit("translate --input cat.png", cwd=workspace)
+    for name, mid in (("happy", 31), ("scary", 41)):
+        write_split(workspace, name, "validation", [mid])
+    bamkit("translate --split validation", cwd=workspace)
+    assert inputs.choose_run(Workspace(workspace), None) == "happy-scary"
+    assert inputs.choose_run(Workspace(workspace), None, "validation") == "happy-scary-validation"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.shards import ShardReader, read_about
 from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
+from bamkit.gan.evaluate.folder_domain import FolderDomain, FolderReader
 
 TRANSLATIONS = "translations.parquet"
+Domain = FetchedDomain | FolderDomain
 
 
 @dataclass
@@ -22,8 +26,8 @@ class Direction:
     run: str
     name: str
     """`happy-to-scary`."""
-    source: FetchedDomain
-    target: FetchedDomain
+    source: Domain
+    target: Domain
     before: ShardReader
     """The source split's pictures."""
     after: ShardReader
@@ -66,7 +70,7 @@ class Run:
         return (int(sizes[0, 0]), int(sizes[1, 0])) if sizes.shape[1] == 1 else None
 
     @property
-    def domains(self) -> list[FetchedDomain]:
+    def domains(self) -> list[Domain]:
         """The domains of all directions, each once, by name."""
         found = {d.name: d for direction in self.directions for d in (direction.source, direction.target)}
         return [found[name] for name in sorted(found)]
@@ -77,10 +81,15 @@ def translated(workspace: Workspace) -> list[str]:
     return sorted(path.parent.name for path in workspace.translations.glob(f"*/{TRANSLATIONS}"))
 
 
-def choose_run(workspace: Workspace, name: str | None) -> str:
-    """`name`, or the only run with translations. Raises BamkitError with the next command where there is none."""
+def choose_run(workspace: Workspace, name: str | None, split: str = "test") -> str:
+    """`name`, or the only run with translations of `split`; own pictures translated beside those do not count.
+
+    Raises BamkitError with the next command where there is none.
+    """
     known = translated(workspace)
     if name is None:
+        of_split = [name for name in known if _about(workspace, name).get("split", split) == split]
+        known = of_split or known
         if len(known) == 1:
             return known[0]
         if known:
@@ -94,7 +103,7 @@ def choose_run(workspace: Workspace, name: str | None) -> str:
     if name in known:
         return name
     if name in workspace.run_names():
-        raise BamkitError(f"run {name} has no translations", f"bamkit translate {name}")
+        raise BamkitError(f"run {name} has no translations", _how_to_translate(workspace, name, split))
     others = sorted({*known, *workspace.run_names()})
     raise BamkitError(f"there is no run {name}", f"there are: {', '.join(others)}" if others else "bamkit train")
 
@@ -111,9 +120,7 @@ def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
     directions = [_direction(workspace, name, text, split, after) for text in _values(after.column("direction"))]
     if not any(len(direction) for direction in directions):
         have = ", ".join(_values(after.column("split"))) or "none"
-        again = f"bamkit translate {name}"
-        if split != "test":
-            again += f" --split {split}; bamkit evaluate {name}-{split} --split {split}"
+        again = _how_to_translate(workspace, _about(workspace, name).get("run", name), split)
         raise BamkitError(
             f"{path} holds no translation of a {split} picture of this workspace (splits in it: {have})", again
         )
@@ -127,20 +134,57 @@ def _values(column: list[str | None]) -> list[str]:
     return sorted({value for value in column if value})
 
 
+def _about(workspace: Workspace, name: str) -> dict[str, Any]:
+    return read_about(workspace.translations / name / TRANSLATIONS)
+
+
+def _folders(workspace: Workspace, run: str) -> dict[str, FolderDomain]:
+    """The domains of a run that were plain folders when it was trained, by name."""
+    try:
+        about = json.loads((workspace.run(run) / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, BamkitError):
+        return {}  # translations may lie in a workspace without their run; then its domains are fetched splits
+    sides = [about.get(side) or {} for side in ("from", "to")]
+    return {
+        side["name"]: FolderDomain(side["name"], Path(side["where"]), side.get("files_id"))
+        for side in sides
+        if side.get("kind") == "folder"
+    }
+
+
+def _how_to_translate(workspace: Workspace, run: str, split: str) -> str:
+    """The next command, or what has to be done before it, where a run has no translations of a split."""
+    command = f"bamkit translate {run}" + ("" if split == "test" else f" --split {split}")
+    lacking = [domain.folder / split for domain in _folders(workspace, run).values() if not len(domain.shards(split))]
+    if lacking:
+        places = " and ".join(map(str, lacking))
+        return f"put pictures that the run was not trained on into {places}, then: {command}"
+    return command if split == "test" else f"{command}; bamkit evaluate {run}-{split} --split {split}"
+
+
+def _domains(workspace: Workspace, run: str, text: str) -> tuple[Domain, Domain]:
+    """The source and the target of a direction. Raises BamkitError where they are not here."""
+    known: dict[str, Domain] = {name: FetchedDomain(name, workspace) for name in workspace.split_names()}
+    known |= _folders(workspace, run)
+    for source in known:
+        for target in known:
+            if f"{source}-to-{target}" == text:
+                return known[source], known[target]
+    raise BamkitError(
+        f"the translations read {text}, but there is no such pair of splits here ({', '.join(known) or 'none'})",
+        "evaluation needs the two fetched splits, or the folders, that the run was trained between",
+    )
+
+
 def _direction(workspace: Workspace, run: str, text: str, split: str, after: ShardReader) -> Direction:
-    names = workspace.split_names()
-    found = [(s, t) for s in names for t in names if f"{s}-to-{t}" == text]
-    if not found:
-        raise BamkitError(
-            f"the translations read {text}, but there is no such pair of splits here ({', '.join(names) or 'none'})",
-            "evaluation needs the two fetched splits that the run was trained between",
-        )
-    source, target = (FetchedDomain(part, workspace) for part in found[0])
+    source, target = _domains(workspace, _about(workspace, run).get("run", run), text)
     before = source.shards(split)
-    place = {mid: row for row, mid in enumerate(before.column("mid"))}
+    # Pictures of a folder have no mid: they are known by their bytes.
+    key, of_source = ("source_sha256", "original_sha256") if isinstance(before, FolderReader) else ("mid", "mid")
+    place = {value: row for row, value in enumerate(before.column(of_source))}
     own = [row for row, direction in enumerate(after.column("direction")) if direction == text]
-    mids, splits, checkpoints = (after.column(name) for name in ("mid", "split", "checkpoint"))
-    pairs = sorted((place[mids[row]], row) for row in own if splits[row] == split and mids[row] in place)
+    keys, splits, checkpoints = (after.column(name) for name in (key, "split", "checkpoint"))
+    pairs = sorted((place[keys[row]], row) for row in own if splits[row] == split and keys[row] in place)
     used = ", ".join(_values([checkpoints[row] for row in own]))
     table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return Direction(run, text, source, target, before, after, table, len(own) - len(pairs), used)

@@ -32,7 +32,7 @@ def evaluate(workspace: Workspace, name: str | None = None, options: EvaluateOpt
     where the judge has been trained on what it is to judge.
     """
     options = options or EvaluateOptions()
-    run = open_run(workspace, choose_run(workspace, name), options.split)
+    run = open_run(workspace, choose_run(workspace, name, options.split), options.split)
     networks, missing = load_networks(workspace, options)
     if networks.judge is not None:
         for domain in run.domains:
@@ -93,7 +93,8 @@ def _evaluate_direction(
     target_test = real[direction.target.name, options.split]
     colours = target_train.colours if target_train.colours.n else target_test.colours
     if not colours.n:
-        raise BamkitError(f"split {direction.target.name} holds no pictures to compare with", "bamkit fetch")
+        where = getattr(direction.target, "folder", f"split {direction.target.name}")
+        raise BamkitError(f"{where} holds no pictures to compare with", "bamkit fetch, or fill the folder")
     measured = measure(direction, colours, networks, progress)
     space = estimates.feature_space(measured, source_train, target_train, target_test, published(networks.extractor))
     rows, probabilities = [], {}

@@ -12,7 +12,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.shards import count_rows, read_about
 from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
-from bamkit.gan.train.data.domains import PARTS
+from bamkit.gan.train.data.domains import PARTS, list_split
 from bamkit.gan.train.device.devices import pick_device
 from bamkit.gan.train.networks import public_layout
 from bamkit.gan.translate import sources
@@ -180,15 +180,21 @@ def _splits(
     for direction in directions:
         source, _ = _domains(names, direction)
         shards = workspace.shards(source, split)
-        folder = _folder(trained[source], split)
-        if folder is not None:
-            found = sources.from_paths([folder])[0][: limit or None]
-            parts[direction], counts[direction] = [replace(one, split=split) for one in found], len(found)
+        given = f"bamkit translate {run} --input PICTURES --direction {direction}"
+        if trained[source].get("kind") == "folder":
+            folder = Path(trained[source]["where"])
+            found = sources.from_listing(list_split(folder, split), sources.Targets())[: limit or None]
+            parts[direction], counts[direction] = [replace(each, split=split) for each in found], len(found)
+            if not found:
+                raise BamkitError(
+                    f"the run {run} was trained on the folder {folder}, which holds no {split} pictures",
+                    f"put some that it was not trained on into {folder / split}, then: bamkit translate {run}; "
+                    f"or: {given}",
+                )
             continue
         if not shards:
             raise BamkitError(
-                f"the run {run} has no {split} pictures of {source} in {workspace.splits}",
-                f"bamkit translate {run} --input PICTURES --direction {direction}, or bamkit fetch",
+                f"the run {run} has no {split} pictures of {source} in {workspace.splits}", f"{given}, or bamkit fetch"
             )
         split_about = read_about(shards[0])
         ids[source] = split_about.get("split_id")
@@ -203,12 +209,3 @@ def _splits(
         counts[direction] = min(rows, limit) if limit else rows
         parts[direction] = sources.from_split(shards, limit)
     return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "notes": notes, "built": built}
-
-
-def _folder(domain: dict[str, Any], split: str) -> Path | None:
-    """The sub-folder that holds a split of a domain that was a plain folder when the run was trained."""
-    if domain.get("kind") != "folder":
-        return None
-    return next(
-        (Path(domain["where"]) / name for name in PARTS[split] if (Path(domain["where"]) / name).is_dir()), None
-    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import SUFFIXES, BadPictureError
-from bamkit.common.picture_folders import list_pictures
+from bamkit.common.picture_folders import PictureFolder, list_pictures
 from bamkit.common.shards import stream_rows
 from bamkit.common.workspace import readable
 
@@ -102,12 +102,20 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
                 kinds = ", ".join(sorted(SUFFIXES))
                 raise BamkitError(f"{readable(path)} holds no pictures ({kinds}): {listing.what_is_left_out}")
             lines.append(str(listing))
-            found += [Source(readable(p), targets.name(readable(p.relative_to(path))), p) for p in listing.pictures]
+            found += from_listing(listing, targets)
         elif path.exists():
             found.append(Source(readable(path), targets.name(readable(path.name)), path))
         else:
             raise BamkitError(f"there is no picture or folder {readable(path)}")
     return found, lines
+
+
+def from_listing(listing: PictureFolder, targets: Targets) -> list[Source]:
+    """The pictures of a folder, each with a target of the same relative name."""
+    return [
+        Source(readable(path), targets.name(readable(path.relative_to(listing.folder))), path)
+        for path in listing.pictures
+    ]
 
 
 def from_list(lines: Iterable[str]) -> list[Source]:

@@ -73,7 +73,7 @@ def make_study(
     given (its answers could no longer be read).
     """
     options = options or StudyOptions()
-    run = open_run(workspace, choose_run(workspace, name), options.split)
+    run = open_run(workspace, choose_run(workspace, name, options.split), options.split)
     other = _other_run(workspace, run, options)
     key, shown, trials = [], {}, []
     for direction in run.directions:

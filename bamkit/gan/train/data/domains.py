@@ -160,7 +160,8 @@ def from_split(folder: Path, name: str) -> TrainingDomain:
 
 
 def from_folder(folder: Path) -> TrainingDomain:
-    """The domain in a plain folder: its pictures, or those of its sub-folders train/, validation/ and test/.
+    """The domain in a plain folder: its pictures, or those of its sub-folders train/, validation/ and test/ (see
+    `list_split`).
 
     The first of its `notes` says how many pictures were taken and how many left out; files that are no readable picture
     are named in another.
@@ -169,8 +170,8 @@ def from_folder(folder: Path) -> TrainingDomain:
     sides: list[int] = []
     bad: list[str] = []
     whole = PictureFolder(folder)
-    for split, part in folder_parts(folder).items():
-        listing = list_pictures(part)
+    for split in PARTS:
+        listing = list_split(folder, split)
         whole.left_out += listing.left_out
         for path in listing.pictures:
             try:
@@ -197,14 +198,22 @@ def from_folder(folder: Path) -> TrainingDomain:
     return _checked(TrainingDomain(name, folder, about, entries, side, notes))
 
 
-def folder_parts(folder: Path) -> dict[str, Path]:
-    """The sub-folder of each split in a plain folder; one without train/ is all training pictures."""
+def list_split(folder: Path, split: str) -> PictureFolder:
+    """The pictures that a plain folder keeps for a split: those in its sub-folder of that name.
+
+    Without a sub-folder train/, all that are in none of the others are training pictures.
+    """
     parts = {
-        split: next((folder / name for name in names if (folder / name).is_dir()), None)
-        for split, names in PARTS.items()
+        name: next((folder / each for each in names if (folder / each).is_dir()), None) for name, names in PARTS.items()
     }
-    found = {split: part for split, part in parts.items() if part is not None}
-    return found if "train" in found else {"train": folder}
+    part = parts[split] or (folder if split == "train" else None)
+    if part is None:
+        return PictureFolder(folder)
+    listing = list_pictures(part)
+    if part == folder:
+        others = [other for other in parts.values() if other is not None]
+        listing.pictures = [p for p in listing.pictures if not any(p.is_relative_to(other) for other in others)]
+    return listing
 
 
 def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
