@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import ShardReader, read_about
@@ -32,7 +33,7 @@ class Direction:
     """The source split's pictures."""
     after: ShardReader
     """All translations of the run."""
-    pairs: np.ndarray
+    pairs: NDArray[np.int64]
     """(n, 2) int: row of `before` and row of `after` that belong together, in order of rank."""
     left_out: int = 0
     """Translations of this direction without a source picture here: plain files, or another split."""
@@ -42,13 +43,14 @@ class Direction:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def mids(self) -> np.ndarray:
-        """(n,) int64: the mid of every pair."""
-        return np.array(self.before.column("mid"))[self.pairs[:, 0]]
+    def mids(self) -> NDArray[np.int64]:
+        """(n,): the mid of every pair; of a folder's pictures, the position in the folder."""
+        return np.asarray(np.array(self.before.column("mid"), np.int64)[self.pairs[:, 0]])
 
-    def labelled(self, attribute: str) -> np.ndarray:
-        """(n,) bool: whether BAM labels the source picture `positive` for the attribute."""
-        return np.array([label == "positive" for label in self.before.column(attribute)])[self.pairs[:, 0]]
+    def labelled(self, attribute: str) -> NDArray[np.bool_]:
+        """(n,): whether BAM labels the source picture `positive` for the attribute."""
+        positive = [label == "positive" for label in self.before.column(attribute)]
+        return np.asarray(np.array(positive, bool)[self.pairs[:, 0]])
 
 
 @dataclass
