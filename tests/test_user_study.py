@@ -5,6 +5,7 @@ import json
 import math
 import re
 import time
+from dataclasses import replace
 
 import evaluation_world as w
 import numpy as np
@@ -75,6 +76,40 @@ def test_same_input_same_study_and_another_is_not_overwritten(studied):
     with pytest.raises(BamkitError, match="another study"):
         make_study(workspace, options=StudyOptions(trials=4))
     assert study.key.read_bytes() == before[1]
+
+
+def test_the_key_does_not_lie_in_the_folder_that_is_sent_out(studied):
+    _, _, study = studied
+    assert [path.name for path in study.page.parent.iterdir()] == ["index.html"]
+    assert study.key.parent.name == "user-study-key"
+    assert study.page.parent not in study.key.parents
+
+
+def old_study(tmp_path):
+    """A study as earlier versions wrote it: the key beside the page."""
+    workspace, _ = w.world(tmp_path, train=6, test=6)
+    study = make_study(workspace, options=StudyOptions(trials=4))
+    old = study.page.parent / "key.csv"
+    study.key.rename(old)
+    return workspace, replace(study, key=old)
+
+
+def test_the_answers_of_an_old_study_are_still_read(tmp_path):
+    workspace, study = old_study(tmp_path)
+    save(tmp_path / "a.csv", simulate(study, "a", lambda trial, rng: True))
+    results, path = analyse_answers(workspace, "happy-scary", [tmp_path / "a.csv"])
+    assert results[0].answers.value == 1
+    assert path == study.page.parent.parent / "user-study-key" / "results.json"
+
+
+def test_an_old_key_is_neither_overwritten_nor_left_beside_the_page(tmp_path):
+    workspace, study = old_study(tmp_path)
+    with pytest.raises(BamkitError, match="another study"):
+        make_study(workspace, options=StudyOptions(trials=2))
+    text = study.key.read_text()
+    again = make_study(workspace, options=StudyOptions(trials=4))
+    assert again.key.read_text() == text
+    assert not study.key.exists()
 
 
 def test_two_models_and_the_baseline_can_be_compared(tmp_path):
@@ -192,6 +227,27 @@ def test_commands(studied, tmp_path, bamkit):
     assert "What people chose" in html
     assert "translation over source: 1.00 [0.68, 1.00], n = 8" in html
     bamkit("evaluate --user-study --answers x.csv", cwd=workspace.root, code=2)
+
+
+@pytest.mark.slow
+def test_pictures_are_as_wide_as_a_phone(studied, tmp_path):
+    from browser import Browser
+
+    _, _, study = studied
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+        browser.open(study.page.as_uri())
+        browser.js("document.getElementById('rater').value = 'p'; document.querySelector('#begin button').click()")
+        browser.wait("document.getElementById('trial').classList.contains('shown')")
+        sides = ("left-picture", "right-picture")
+        browser.wait("document.getElementById('right-picture').complete")
+        boxes = [browser.js(f"document.getElementById('{name}').getBoundingClientRect().toJSON()") for name in sides]
+        assert [box["width"] for box in boxes] == [390, 390]
+        assert boxes[1]["top"] >= boxes[0]["bottom"]
+        assert browser.js("document.documentElement.scrollWidth") == 390
+    finally:
+        browser.close()
 
 
 @pytest.mark.slow

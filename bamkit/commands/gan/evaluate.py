@@ -128,14 +128,15 @@ def _make_study(workspace: Workspace, run: str | None, settings: dict[str, Any],
 
     study = make_study(workspace, run, StudyOptions(**settings), force)
     click.echo(f"{study.trials} pairs in study {study.study_id}")
-    click.echo(f"give this page to the raters:  {study.page}")
+    click.echo(f"send this page to the raters:  {study.page}")
     click.echo(f"keep this to yourself:         {study.key}")
     print_next(f"bamkit evaluate {study.run} --answers FOLDER-OF-CSV-FILES")
 
 
 def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], as_json: bool) -> None:
+    from bamkit.gan.evaluate.estimates import records
     from bamkit.gan.evaluate.inputs import choose_run
-    from bamkit.gan.user_study.answers import analyse_answers, told
+    from bamkit.gan.user_study.answers import analyse_answers, summary
 
     results, path = analyse_answers(workspace, choose_run(workspace, run), answers)
     if as_json:
@@ -143,7 +144,7 @@ def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], a
         return
     for result in results:
         click.echo(f"{result.direction}: {result.question}")
-        print_table([{"": name, "value": str(value)} for name, value in told(result).items() if value is not None][2:])
-        print_table(result.per_rater)
+        print_table(records(summary(result)))
+        print_table(records(result.per_rater))
         click.echo()
     click.echo(f"-> {path}")

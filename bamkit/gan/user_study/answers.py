@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binomtest
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.statistics import Estimate, bootstrap_mean, wilson
 from bamkit.common.workspace import Workspace, write_text
+from bamkit.gan.evaluate.estimates import records
+from bamkit.gan.evaluate.result import folder_of
 from bamkit.gan.user_study.agreement import fleiss_kappa, krippendorff_alpha
-from bamkit.gan.user_study.page import FOLDER, KEY
+from bamkit.gan.user_study.page import KEY_FOLDER, key_path
 
 NEEDED = ("study", "rater", "trial", "repeat", "left", "right", "chosen", "seconds")
 RESULTS = "results.json"
@@ -56,7 +59,7 @@ def read_key(path: Path, run: str = "") -> Key:
     """The key of the study of `run`. Raises BamkitError if there is none or it cannot be read."""
     again = f"bamkit evaluate {run} --user-study" if run else "bamkit evaluate --user-study"
     if not path.is_file():
-        raise BamkitError(f"there is no study at {path.parent}", again)
+        raise BamkitError(f"there is no study of {run or 'this run'}: no key at {path}", again)
     rows = _rows(path, ("study", "trial", "direction", "question", "mid", "picture", "method"))
     if not rows:
         raise BamkitError(f"{path} is empty", f"{again} --force")
@@ -80,19 +83,19 @@ def read_answers(paths: Iterable[Path], key: Key) -> list[Answer]:
         files += sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files:
         raise BamkitError("there are no answers in what was given", "give CSV files saved by the study's page")
-    found: dict[tuple[str, str, bool], Answer] = {}
+    answers: dict[tuple[str, str, bool], Answer] = {}
     for path in files:
         for line, row in _rows(path, NEEDED):
             answer = _answer(path, line, row, key)
-            before = found.setdefault((answer.rater, answer.trial, answer.repeat), answer)
+            before = answers.setdefault((answer.rater, answer.trial, answer.repeat), answer)
             if before != answer:
                 raise BamkitError(
                     f"{path}, line {line}: {answer.rater} has answered this pair differently in another place",
                     "are there two raters of that name? Rename one in the column rater",
                 )
-    if not found:
+    if not answers:
         raise BamkitError(f"there is no answer in {', '.join(str(path) for path in files)}")
-    return list(found.values())
+    return list(answers.values())
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
@@ -156,31 +159,35 @@ class Result:
     """Share of answers that chose the left picture: 1/2 for a rater without a side."""
     steady: Estimate | None
     """Share of repeated pairs answered as before; None without repeats."""
-    per_rater: list[dict[str, Any]] = field(default_factory=list)
+    per_rater: pd.DataFrame
+    """One row a rater: answers, chose it, left, steady, median seconds."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; nan becomes None."""
-        found: dict[str, Any] = {}
+        plain: dict[str, Any] = {}
         for name, value in vars(self).items():
-            plain = value.as_dict() if isinstance(value, Estimate) else value
-            found[name] = None if isinstance(plain, float) and not math.isfinite(plain) else plain
-        return found
+            if isinstance(value, Estimate):
+                plain[name] = value.as_dict()
+            elif isinstance(value, pd.DataFrame):
+                plain[name] = records(value)
+            else:
+                plain[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+        return plain
 
 
 def analyse(answers: Sequence[Answer], key: Key) -> list[Result]:
     """The results of every direction that has answers, in order of name."""
-    found = []
+    results = []
     for direction in sorted(set(key.directions.values())):
-        here = [answer for answer in answers if key.directions[answer.trial] == direction]
-        if any(not answer.repeat for answer in here):
-            found.append(_direction(direction, here, key))
-    return found
+        own = [answer for answer in answers if key.directions[answer.trial] == direction]
+        if any(not answer.repeat for answer in own):
+            results.append(_direction(direction, own, key))
+    return results
 
 
-def _direction(direction: str, here: list[Answer], key: Key) -> Result:
-    methods = list(next(key.methods[a.trial] for a in here).values())
-    method, against = methods[0], methods[1]
-    first = [answer for answer in here if not answer.repeat]
+def _direction(direction: str, answers: list[Answer], key: Key) -> Result:
+    method, against = key.methods[answers[0].trial].values()
+    first = [answer for answer in answers if not answer.repeat]
     raters, trials = sorted({a.rater for a in first}), sorted({a.trial for a in first})
     table = np.full((len(raters), len(trials)), np.nan)
     for answer in first:
@@ -208,19 +215,20 @@ def _direction(direction: str, here: list[Answer], key: Key) -> Result:
         kappa,
         krippendorff_alpha(table) if len(raters) >= 2 else math.nan,
         wilson(sum(answer.left for answer in first), len(first)),
-        _steady(here),
-        [_rater(rater, here, method) for rater in raters],
+        _steady(answers),
+        pd.DataFrame([_rater(rater, answers, method) for rater in raters]),
     )
 
 
-def _steady(here: list[Answer]) -> Estimate | None:
-    before = {(a.rater, a.trial): a.chosen for a in here if not a.repeat}
-    again = [(a.chosen, before[a.rater, a.trial]) for a in here if a.repeat and (a.rater, a.trial) in before]
-    return wilson(sum(one == other for one, other in again), len(again)) if again else None
+def _steady(answers: list[Answer]) -> Estimate | None:
+    before = {(a.rater, a.trial): a.chosen for a in answers if not a.repeat}
+    again = [a for a in answers if a.repeat and (a.rater, a.trial) in before]
+    same = sum(a.chosen == before[a.rater, a.trial] for a in again)
+    return wilson(same, len(again)) if again else None
 
 
-def _rater(rater: str, here: list[Answer], method: str) -> dict[str, Any]:
-    own = [answer for answer in here if answer.rater == rater]
+def _rater(rater: str, answers: list[Answer], method: str) -> dict[str, Any]:
+    own = [answer for answer in answers if answer.rater == rater]
     first = [answer for answer in own if not answer.repeat]
     steady = _steady(own)
     return {
@@ -234,9 +242,9 @@ def _rater(rater: str, here: list[Answer], method: str) -> dict[str, Any]:
 
 
 def analyse_answers(workspace: Workspace, run: str, paths: Iterable[Path]) -> tuple[list[Result], Path]:
-    """Read the answers to the study of `run`, analyse them, and write results.json beside the study's page."""
-    folder = workspace.reports / f"evaluate-{run}" / FOLDER
-    key = read_key(folder / KEY, run)
+    """Read the answers to the study of `run`, analyse them, and write results.json to the key's folder."""
+    folder = folder_of(workspace, run)
+    key = read_key(key_path(folder), run)
     answers = read_answers(paths, key)
     results = analyse(answers, key)
     about = {
@@ -246,24 +254,24 @@ def analyse_answers(workspace: Workspace, run: str, paths: Iterable[Path]) -> tu
         "answers": len(answers),
         "results": [result.as_dict() for result in results],
     }
-    path = folder / RESULTS
+    path = folder / KEY_FOLDER / RESULTS
     write_text(path, json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return results, path
 
 
-def told(result: Result) -> dict[str, Any]:
-    """A result as one row of a table."""
-    return {
-        "direction": result.direction,
-        "question": result.question,
-        "raters": result.raters,
-        "pictures": result.pictures,
-        f"chose {result.method} over {result.against}": str(result.answers),
-        "p": float(f"{result.p_value:.3g}"),
+def summary(result: Result) -> pd.DataFrame:
+    """A result as a table of two columns: what, and its value as text; what there is not is left out."""
+    values = {
+        "raters": f"{result.raters:,}",
+        "pictures": f"{result.pictures:,}",
+        f"chose {result.method} over {result.against}": f"{result.answers}, n = {result.answers.n:,}",
+        "p": f"{result.p_value:.3g}",
         "over pictures": str(result.by_picture),
+        "over raters": str(result.by_rater),
         "majority of raters": str(result.majority),
-        "kappa": None if math.isnan(result.kappa) else result.kappa,
-        "alpha": None if math.isnan(result.alpha) else result.alpha,
+        "kappa": "" if math.isnan(result.kappa) else f"{result.kappa:.3g}",
+        "alpha": "" if math.isnan(result.alpha) else f"{result.alpha:.3g}",
         "left": str(result.left),
-        "steady": str(result.steady) if result.steady else None,
+        "steady": str(result.steady or ""),
     }
+    return pd.DataFrame([(name, text) for name, text in values.items() if text], columns=["", "value"])

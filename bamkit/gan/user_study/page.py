@@ -1,15 +1,15 @@
-"""`bamkit evaluate --user-study`: the pairs, the page, and the key that only the researcher has."""
+"""`bamkit evaluate --user-study`: the pairs, the page for the raters, and the key that only the researcher has."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from bamkit.common.contract import short
@@ -20,8 +20,12 @@ from bamkit.common.workspace import Workspace, write_text
 from bamkit.gan.evaluate.inputs import Direction, Run, choose_run, open_run, translated
 from bamkit.gan.evaluate.measures import BATCH, IDENTITY, TRANSFER, TRANSLATION, fitted, pictures_of
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics
+from bamkit.gan.evaluate.result import folder_of, write_csv
 
-FOLDER, PAGE, KEY = "user-study", "index.html", "key.csv"
+FOLDER, PAGE = "user-study", "index.html"
+"""What is sent to the raters."""
+KEY_FOLDER, KEY = "user-study-key", "key.csv"
+"""What stays with the researcher. Earlier versions wrote the key into FOLDER, where it is still read."""
 COLUMNS = ("study", "trial", "direction", "question", "mid", "picture", "method")
 QUESTIONS = {
     "happy": "Which of the two is happier?",
@@ -66,7 +70,7 @@ class Study:
 def make_study(
     workspace: Workspace, name: str | None = None, options: StudyOptions | None = None, force: bool = False
 ) -> Study:
-    """Write reports/evaluate-RUN/user-study/index.html (for the raters) and key.csv (not for them).
+    """Write user-study/index.html (for the raters) and user-study-key/key.csv (not for them) to reports/evaluate-RUN/.
 
     Every pair is shown under opaque names, re-encoded alike, so that neither the page nor the files tell which picture
     is which. Raises BamkitError where there is nothing to compare, or where another study lies there and `force` is not
@@ -75,7 +79,9 @@ def make_study(
     options = options or StudyOptions()
     run = open_run(workspace, choose_run(workspace, name, options.split), options.split)
     other = _other_run(workspace, run, options)
-    key, shown, trials = [], {}, []
+    key: list[tuple[Any, ...]] = []
+    shown: dict[str, str] = {}
+    trials: list[dict[str, Any]] = []
     for direction in run.directions:
         question = question_of(direction)
         for mid, pictures in _pairs(direction, other, options):
@@ -88,21 +94,27 @@ def make_study(
     if not trials:
         raise BamkitError(f"{run.name} and {options.against} have no test picture in common", "bamkit translate")
     study_id = digest([key, options.repeats])[:12]
-    folder = workspace.reports / f"evaluate-{run.name}" / FOLDER
-    _refuse_other(folder / KEY, study_id, force)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([study_id, *one] for one in key)
-    write_text(folder / KEY, text.getvalue())
+    folder = folder_of(workspace, run.name)
+    earlier = key_path(folder)
+    _refuse_other(earlier, study_id, force)
+    path = folder / KEY_FOLDER / KEY
+    write_csv(path, pd.DataFrame([(study_id, *row) for row in key], columns=list(COLUMNS)))
+    if earlier != path:
+        earlier.unlink(missing_ok=True)
     data = {
         "study": study_id,
         "repeats": min(options.repeats, len(trials)),
         "trials": trials,
         "pictures": dict(sorted(shown.items())),
     }
-    write_text(folder / PAGE, page_of(data))
-    return Study(run.name, study_id, folder / PAGE, folder / KEY, len(trials))
+    write_text(folder / FOLDER / PAGE, page_of(data))
+    return Study(run.name, study_id, folder / FOLDER / PAGE, path, len(trials))
+
+
+def key_path(folder: Path) -> Path:
+    """Where the key of the study in reports/evaluate-RUN lies, or will."""
+    old = folder / FOLDER / KEY
+    return old if old.is_file() else folder / KEY_FOLDER / KEY
 
 
 def page_of(data: dict[str, Any]) -> str:
@@ -143,7 +155,7 @@ def _pairs(direction: Direction, other: Run | None, options: StudyOptions) -> li
     count = min(options.trials, len(indices))
     drawn = sorted(np.random.default_rng(options.seed).choice(len(indices), count, replace=False)) if count else []
     colours = _colours(direction) if options.against == TRANSFER else None
-    found = []
+    pairs = []
     for index in (indices[int(i)] for i in drawn):
         pictures = pictures_of(direction, index, colours)
         if rival is not None:
@@ -153,8 +165,8 @@ def _pairs(direction: Direction, other: Run | None, options: StudyOptions) -> li
         else:
             beside = IDENTITY if options.against == SOURCE else TRANSFER
             pair = {TRANSLATION: pictures[TRANSLATION], options.against: pictures[beside]}
-        found.append((mids[index], pair))
-    return found
+        pairs.append((mids[index], pair))
+    return pairs
 
 
 def _colours(direction: Direction) -> ColourStatistics:
@@ -175,6 +187,6 @@ def _refuse_other(path: Path, study_id: str, force: bool) -> None:
             row = next(csv.DictReader(file), {})
         if row.get("study") != study_id:
             raise BamkitError(
-                f"another study lies at {path.parent}: without its key its answers cannot be read",
+                f"the key of another study lies at {path.parent}: without its key its answers cannot be read",
                 "give --force to replace it",
             )
