@@ -29,7 +29,7 @@ import torch
 from baseline import Baseline
 
 from bamkit.common.provenance import versions
-from bamkit.gan.train.device.acceleration import Acceleration, can_compile
+from bamkit.gan.train.device.acceleration import Acceleration, compile_failure
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.state import TrainState
@@ -55,7 +55,7 @@ class Bench(TrainState):
 
     def one(self, step):
         self.train_step(step)
-        if len(self.window) >= 50:
+        if len(self.losses) >= 50:
             self.clear_losses()
 
 
@@ -99,7 +99,7 @@ def rungs(device, everything):
         ("+ merged", "merged"), ("+ fused Adam", "fused_adam"), ("+ channels_last", "channels_last"),
         ("+ bf16", "bf16"), ("+ graph", "graph"), ("+ compile", "compile"),
     ):  # fmt: skip
-        if lever == "compile" and not can_compile():
+        if lever == "compile" and compile_failure("cuda"):
             continue
         ladder[name] = {**list(ladder.values())[-1], lever: True}
     found = {name: Acceleration(**set_) for name, set_ in ladder.items()}
@@ -249,7 +249,7 @@ def curves(config, device, pair, count, out):
             rows = []
             for i in range(count):
                 train_state.train_step(i)
-                if len(train_state.window) == 20:
+                if len(train_state.losses) == 20:
                     rows += train_state.read_losses()
                     train_state.clear_losses()
             found[f"{'float32' if amp == 'off' else 'bf16'}, batch {batch}"] = rows + train_state.read_losses()

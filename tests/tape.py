@@ -34,22 +34,22 @@ class Tape(TorchDispatchMode):
 
 
 class TapedStep:
-    """Takes the place of `engine.GraphedStep`: some ordinary steps, one recorded (and taken), then replays."""
+    """Takes the place of `GraphedStep`: some ordinary steps, one recorded (and taken), then replays."""
 
     WARM_UP = 2
 
-    def __init__(self, function):
-        self.function, self.done, self.tape = function, 0, None
+    def __init__(self, say):
+        self.done, self.tape = 0, None
 
-    def __call__(self):
+    def __call__(self, function):
         if self.tape is not None:
             self.tape.replay()
             return self.result
         self.done += 1
         if self.done <= self.WARM_UP:
-            return self.function()
+            return function()
         tape = Tape()
         with tape:
-            self.result = self.function()
+            self.result = function()
         self.tape = tape
         return self.result

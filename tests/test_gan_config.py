@@ -7,7 +7,9 @@ import torch
 
 from bamkit.commands.gan.train import command
 from bamkit.common.errors import BamkitError
+from bamkit.common.progress import duration
 from bamkit.gan.train import settings
+from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.schedule import Schedule, StepTimer
 from bamkit.gan.train.settings import PRESETS, TrainConfig
 
@@ -112,13 +114,13 @@ def test_the_first_line_is_from_a_measured_step(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr("bamkit.gan.train.schedule.time.monotonic", lambda: clock[0])
     cpu = torch.device("cpu")
-    timer = StepTimer(cpu, 1, 1, 0, 0.0)
+    timer = StepTimer(cpu, Acceleration(), 1)
     for seconds, told in ((3.0, False), (0.5, False), (0.5, True), (0.5, False)):
         clock[0] += seconds
         assert timer.tick() is told
     assert timer.seconds_a_step == pytest.approx(0.5), "the first step is not typical"
     assert "1,000 steps of 0.5 s" in timer.sentence(TrainConfig(steps=1000), cpu, 1000, 100)
-    slow = StepTimer(cpu, 1, 1, 0, 0.0)
+    slow = StepTimer(cpu, Acceleration(), 1)
     clock[0] += 20
     assert slow.tick()
     assert slow.seconds_a_step == pytest.approx(20), "nobody waits for a second slow step"
@@ -129,3 +131,19 @@ def test_the_first_line_is_from_a_measured_step(monkeypatch):
     quick = slow.sentence(settings.build("quick", given={"steps": 90_000}), cpu, 90_000, 1000)
     assert "--preset quick" not in quick, "it is that already"
     assert "a GPU" in line
+
+
+@pytest.mark.parametrize("compilation", [[60.0, 0.2, 0.2], [12.0, 30.0, 11.0], [3.0, 0.2, 0.2]])
+def test_minutes_are_not_those_of_the_compilation(monkeypatch, compilation):
+    """Steps that compile are not measured, however long they take: 10 minutes at 0.1 s are 6,000 steps."""
+    clock = [100.0]
+    monkeypatch.setattr("bamkit.gan.train.schedule.time.monotonic", lambda: clock[0])
+    cpu = torch.device("cpu")
+    timer, schedule = StepTimer(cpu, Acceleration(compile=True), 1), Schedule(TrainConfig(minutes=10.0), 100)
+    steps = iter([*compilation, *[0.1] * 20])
+    while not schedule.fixed:
+        clock[0] += next(steps)
+        if timer.tick():
+            schedule.fix(schedule.steps_in(10.0, timer.seconds_a_step))
+    assert schedule.total == pytest.approx(6000, abs=1)
+    assert f"Compilation took {duration(sum(compilation))} before" in timer.sentence(TrainConfig(), cpu, 6000, 100)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import torch
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.train import checkpoint, trainer
+from bamkit.gan.train import checkpoint, memory, state, trainer
 from bamkit.gan.train.data import domains
+from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.settings import TrainConfig
 
 BASE = f"train {gan_parts.FLAGS}"
@@ -107,8 +109,14 @@ def test_two_splits_need_no_names(workspace, bamkit):
     assert set(generators.directions()) == {"happy-to-scary", "scary-to-happy"}
     loaded = torch.load(checkpoint.path_of(run, 8), weights_only=True)
     assert loaded["step"] == 8
-    done = bamkit("train --resume --steps 3", cwd=workspace.root)
-    assert "8 of 3 steps are done: nothing is left to do; --steps 16 would go on" in done.output
+    assert re.search(r"8 steps in 0:\d\d of training, .*; this call took 0:\d\d with samples", result.output)
+    before = (run / "run.json").read_text()
+    earlier = bamkit("train --resume --steps 3", cwd=workspace.root, code=3)
+    assert "8 steps are done, and 3 in all were asked for" in earlier.output
+    assert "--steps 16 goes on; bamkit translate happy-scary" in earlier.output
+    assert (run / "run.json").read_text() == before
+    done = bamkit("train --resume --steps 8", cwd=workspace.root)
+    assert "8 of 8 steps are done: nothing is left to do; --steps 16 would go on" in done.output
     again = bamkit(f"{BASE} --steps 8", cwd=workspace.root, code=3)
     assert "there is a run" in again.output
     assert "--resume" in again.output
@@ -120,7 +128,7 @@ def test_two_folders_of_pictures(tmp_path, bamkit):
     (tmp_path / "night" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     result = bamkit(f"{BASE} --from day --to night --steps 3 --batch 4 --crop 28", cwd=tmp_path)
     assert "broken.png" in result.output
-    assert "are left out" in result.output
+    assert "left out" in result.output
     assert "only 3 training pictures" in result.output
     about = json.loads((tmp_path / "runs" / "day-night" / "run.json").read_text())
     assert about["to"]["pictures"] == 5
@@ -257,7 +265,10 @@ def test_checkpoint_of_another_width_is_refused(workspace, bamkit):
     about["config"]["width"] = 8
     (run / "run.json").write_text(json.dumps(about))
     refused = bamkit(f"-w {workspace.root} train --resume --name run --steps 4 --device cpu", code=3)
-    assert "another width" in refused.output
+    assert "run.json says width 8" in refused.output
+    assert "was trained with 4" in refused.output
+    with pytest.raises(BamkitError, match="another width"):
+        checkpoint.load_weights(cyclegan.ResnetGenerator(8, 1), checkpoint.newest(run)[1]["generators"]["a_to_b"], "x")
     state = checkpoint.read(checkpoint.path_of(run, 2))
     state["config"]["blocks"] = 3
     with pytest.raises(BamkitError, match="number of blocks"):
@@ -265,16 +276,14 @@ def test_checkpoint_of_another_width_is_refused(workspace, bamkit):
 
 
 def test_nan_stops_with_step_loss_and_checkpoint_named(workspace, monkeypatch):
-    from bamkit.gan.train import state
-
     original = state.TrainState.train_step
     bad = {7}
 
     def poisoned(self, step):
         original(self, step)
         if step in bad:
-            self.window[-1] = self.window[-1].clone()
-            self.window[-1][2] = float("nan")
+            self.losses[-1] = self.losses[-1].clone()
+            self.losses[-1][2] = float("nan")
 
     monkeypatch.setattr(state.TrainState, "train_step", poisoned)
     with pytest.raises(BamkitError, match=r"step 8: cycle_A is nan.*step-00000007\.pt") as caught:
@@ -313,18 +322,122 @@ def test_a_page_that_fails_does_not_cost_the_training(workspace, monkeypatch):
     assert "no page of the run is written: RuntimeError: the page is broken" in said
 
 
-def test_a_full_disk_is_said_and_fatal_only_at_the_end(workspace, monkeypatch):
-    def full(path, state):
-        raise OSError(28, "No space left on device", str(path))
+@pytest.fixture
+def small_files():
+    """No file can grow beyond 20 kB from here on, as on a full disk; call it to take that back."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    original = checkpoint.write
-    monkeypatch.setattr(checkpoint, "write", full)
+
+def test_a_full_disk_is_said_and_fatal_only_at_the_end(workspace, small_files):
+    """torch reports a failed write as a RuntimeError about positions."""
     said = []
-    with pytest.raises(BamkitError, match=r"step-00000004\.pt cannot be written: No space left"):
+    with pytest.raises(BamkitError, match=r"step-00000004\.pt cannot be written: File too large") as caught:
         direct(workspace, said=said, steps=4, checkpoint_minutes=1e-9)
-    assert any("step 1: " in line and "training goes on" in line for line in said)
-    monkeypatch.setattr(checkpoint, "write", original)
+    assert "make room, then bamkit train --resume --name run" in caught.value.hint
+    assert any("step 1: " in line and "step-00000001.pt cannot be written (File too large)" in line for line in said)
+    assert not list(workspace.run("run").glob("checkpoints/*")), "nothing half-written is left"
+    small_files()
     assert direct(workspace, steps=4, resume=True).step == 4
+
+
+def test_other_writers_errors_are_a_full_disk_too(tmp_path, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598\nframe #0")
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(OSError, match="unexpected pos 704 vs 598"):
+        checkpoint.write(tmp_path / "step-00000001.pt", {})
+
+
+def test_what_killed_saves_have_left_is_swept(workspace):
+    run = direct(workspace, steps=2).run
+    left = [run / "checkpoints" / ".step-00000003.pt.123.tmp", run / ".run.json.123.tmp", run / "samples" / ".a.1.tmp"]
+    (run / "samples").mkdir(exist_ok=True)
+    for path in left:
+        path.write_bytes(b"half")
+    direct(workspace, resume=True, config=read_config(run))
+    assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", 1e-3), ("seed", 7), ("lambda_identity", 0.0)])
+def test_a_run_json_that_was_edited_is_noticed(workspace, name, value):
+    run = direct(workspace, steps=2).run
+    before = read_config(run).as_dict()[name]
+    about = json.loads((run / "run.json").read_text())
+    about["config"][name] = value
+    (run / "run.json").write_text(json.dumps(about))
+    with pytest.raises(BamkitError, match=f"run.json says {name} {value}.*was trained with {before}"):
+        direct(workspace, resume=True, config=read_config(run))
+    about["config"] |= {name: before, "steps": 3, "samples": 1}
+    (run / "run.json").write_text(json.dumps(about))
+    assert direct(workspace, resume=True, config=read_config(run)).step == 3, "how long and how watched may change"
+
+
+def test_best_is_taken_where_all_numbered_checkpoints_are_damaged(workspace):
+    result = direct(workspace, steps=6, validations=6, checkpoint_minutes=1e-9)
+    run = result.run
+    whole = (run / "checkpoints" / "best.pt").read_bytes()
+    for step in checkpoint.steps(run):
+        path = checkpoint.path_of(run, step)
+        path.unlink()  # best.pt may be the same file
+        path.write_bytes(b"PK")
+    (run / "checkpoints" / "best.pt").write_bytes(whole)
+    assert checkpoint.load_generators(run, "last").step == result.best
+    said = []
+    assert direct(workspace, resume=True, said=said, config=read_config(run)).step == 6
+    assert any("is damaged" in line for line in said)
+    for path in (run / "checkpoints").glob("*.pt"):
+        path.write_bytes(b"PK")
+    with pytest.raises(BamkitError, match="all 3 checkpoints"):
+        checkpoint.newest(run)
+
+
+def test_a_checkpoint_with_nan_weights_is_neither_written_nor_read(workspace, monkeypatch):
+    original = state.TrainState.train_step
+    bad = {4}
+
+    def poisoned(self, step):
+        original(self, step)
+        if step in bad:
+            with torch.no_grad():
+                self.nets.G_B.head.bias.fill_(float("nan"))
+
+    monkeypatch.setattr(state.TrainState, "train_step", poisoned)
+    with pytest.raises(BamkitError, match=r"step 5: a weight of b_to_a is not finite.*step-00000004\.pt"):
+        direct(workspace, steps=8, checkpoint_minutes=1e-9)
+    run = workspace.run("run")
+    assert checkpoint.steps(run) == [3, 4]
+    bad.clear()
+    content = checkpoint.read(checkpoint.path_of(run, 4))
+    content["optimizers"]["generators"][0]["exp_avg"].fill_(float("inf"))
+    checkpoint.write(checkpoint.path_of(run, 4), content)
+    said = []
+    assert direct(workspace, resume=True, said=said, config=read_config(run)).step == 8
+    assert any("step-00000004.pt is damaged: a moment of the generators is not finite" in line for line in said)
+
+
+def test_rollback_goes_one_further_back_where_the_last_checkpoint_led_to_nan_again(workspace, monkeypatch):
+    original = state.TrainState.train_step
+    times = [2]
+
+    def poisoned(self, step):
+        original(self, step)
+        if step == 4 and times[0]:
+            times[0] -= 1
+            self.losses[-1] = torch.full_like(self.losses[-1], float("nan"))
+
+    monkeypatch.setattr(state.TrainState, "train_step", poisoned)
+    said = []
+    result = direct(workspace, said=said, steps=6, on_nan="rollback", checkpoint_minutes=1e-9)
+    assert result.step == 6
+    back = [line for line in said if "back to step" in line]
+    assert "back to step 4, learning rate times 0.5" in back[0]
+    assert "back to step 3, learning rate times 0.25" in back[1]
+    assert [row["step"] for row in rows(result.run)] == [str(n) for n in range(1, 7)]
 
 
 def test_run_folder_in_use_is_refused(workspace):
@@ -349,8 +462,6 @@ def test_length_in_minutes_follows_from_a_measured_step(workspace):
 
 
 def test_out_of_memory_names_what_would_fit(workspace, monkeypatch):
-    from bamkit.gan.train import memory, state
-
     def exhausted(self, step):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
 

@@ -277,11 +277,11 @@ def measured_step(settings: Any, size: int, device: str = "", steps: int = 2) ->
         pair = find_pair(Workspace(Path(folder)), f"{folder}/a", f"{folder}/b")
         train_state = TrainState(settings.fitted(size), pair, pick_device(device or None, 0), ProcessGroup())
         train_state.set_rate(settings.learning_rate)
-        for step in range(train_state.unmeasured_steps):
+        for step in range(train_state.acceleration.warm_up):
             train_state.train_step(step)
         train_state.read_losses()
         started = time.perf_counter()
         for step in range(steps):
-            train_state.train_step(train_state.unmeasured_steps + step)
+            train_state.train_step(train_state.acceleration.warm_up + step)
         train_state.read_losses()  # waits for the device
         return (time.perf_counter() - started) / steps

@@ -11,6 +11,7 @@ import click
 from bamkit.commands.options import completed, example, force_option, pass_workspace, settings_options
 from bamkit.common.console import print_next
 from bamkit.common.errors import BamkitError
+from bamkit.common.progress import duration
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import settings
 
@@ -88,7 +89,8 @@ def command(
         print_next(again)
         sys.exit(128 + result.stopped)
     chosen = f", best by validation after step {result.best:,}" if result.best else ""
-    click.echo(f"{result.run}: {result.step:,} steps in {result.duration}{chosen}")
+    elapsed = f"; this call took {duration(result.elapsed)} with samples, validation and pages"
+    click.echo(f"{result.run}: {result.step:,} steps in {result.duration} of training{chosen}{elapsed}")
     for what in ("index.html", "samples", "metrics.csv"):
         if (result.run / what).exists():
             click.echo(f"  {result.run / what}")

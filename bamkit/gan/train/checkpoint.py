@@ -6,6 +6,7 @@ here checks all of them first, so that a half-written or damaged file is recogni
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -38,9 +39,9 @@ class Generators:
     """Two trained generators, in evaluation mode, and where they came from."""
 
     config: TrainConfig
-    a_to_b: nn.Module
+    a_to_b: cyclegan.Generator
     """Translates domain A (`--from`) into domain B (`--to`): the paper's G, the public code's G_A."""
-    b_to_a: nn.Module
+    b_to_a: cyclegan.Generator
     names: tuple[str, str]
     """The names of domain A and domain B, such as ("happy", "scary")."""
     run_id: str
@@ -50,7 +51,7 @@ class Generators:
     notes: list[str] = field(default_factory=list)
     """What a user should hear: damaged files that were passed over."""
 
-    def directions(self) -> dict[str, nn.Module]:
+    def directions(self) -> dict[str, cyclegan.Generator]:
         """{"happy-to-scary": network, "scary-to-happy": network}."""
         a, b = self.names
         return {f"{a}-to-{b}": self.a_to_b, f"{b}-to-{a}": self.b_to_a}
@@ -67,11 +68,39 @@ def steps(run: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
+def any_in(run: Path) -> bool:
+    """Whether a run has a checkpoint, whole or not."""
+    return bool(steps(run)) or (run / FOLDER / BEST).is_file()
+
+
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint atomically: after a kill at any moment there is the old file, or the whole new one."""
+    """Write a checkpoint atomically: after a kill at any moment there is the old file, or the whole new one.
+
+    Raises OSError where the disk is full.
+    """
     with atomic_path(path) as temporary:
         with open(temporary, "wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
+            try:
+                torch.save({"format": FORMAT, **state}, file)
+            except RuntimeError as error:
+                # torch's writer finds its positions wrong when a write has failed, and covers the reason.
+                reason = error.__context__
+                if isinstance(reason, OSError):
+                    raise reason from error
+                raise OSError(errno.EIO, str(error).splitlines()[0], str(path)) from error
+
+
+def not_finite(state: dict[str, Any]) -> str:
+    """What in a checkpoint's content holds NaN or Inf, such as `a weight of a_to_b`; "" for a sound one."""
+    for part, what in (("generators", "weight"), ("averages", "average"), ("discriminators", "weight")):
+        for name, weights in (state.get(part) or {}).items():
+            if not all(bool(value.isfinite().all()) for value in weights.values()):
+                return f"a {what} of {name}"
+    for name, moments in (state.get("optimizers") or {}).items():
+        values = (value for entry in moments.values() for value in entry.values() if isinstance(value, torch.Tensor))
+        if not all(bool(value.isfinite().all()) for value in values):
+            return f"a moment of the {name}"
+    return ""
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -94,17 +123,20 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         raise BamkitError(f"{path} is not a checkpoint of bamkit train")
     if state.get("format", 0) > FORMAT:
         raise BamkitError(f"{path} was written by a newer bamkit", "pip install --upgrade bamkit")
+    bad = not_finite(state)
+    if bad:
+        raise DamagedError(f"checkpoint {path} is damaged: {bad} is not finite")
     return state
 
 
 def newest(run: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any], list[str]]:
     """The last checkpoint that is whole: its path, its content, and a sentence for each damaged one passed over.
 
-    Raises BamkitError if there is none.
+    After the numbered ones that is best.pt. Raises BamkitError if there is none.
     """
+    paths = [*(path_of(run, step) for step in reversed(steps(run))), run / FOLDER / BEST]
     notes: list[str] = []
-    for step in reversed(steps(run)):
-        path = path_of(run, step)
+    for path in filter(Path.is_file, paths):
         try:
             return path, read(path, device), notes
         except DamagedError as error:
@@ -163,13 +195,17 @@ def build(
     """Networks from a checkpoint's content. Raises BamkitError if weights and settings do not belong together."""
     config = TrainConfig.from_dict(state["config"])
     weights = state.get("averages") or state["generators"]
-    pair = []
-    for direction in ("a_to_b", "b_to_a"):
+
+    def generator(direction: str) -> cyclegan.Generator:
         network = cyclegan.generator(config)
         load_weights(network, weights[direction], f"{name} ({direction})")
-        pair.append(network.to(device).eval().requires_grad_(requires_grad=False))
+        return network.to(device).eval().requires_grad_(requires_grad=False)
+
     first, second = state["names"]
-    return Generators(config, *pair, (first, second), state["run_id"], name, int(state["step"]), notes or [])
+    return Generators(
+        config, generator("a_to_b"), generator("b_to_a"), (first, second), state["run_id"], name, int(state["step"]),
+        notes or [],
+    )  # fmt: skip
 
 
 def load_weights(network: nn.Module, weights: dict[str, Any], what: str) -> None:
@@ -189,8 +225,9 @@ def load_weights(network: nn.Module, weights: dict[str, Any], what: str) -> None
 def read_run(run: Path) -> dict[str, Any]:
     """The content of run.json. Raises BamkitError if the run is not there or the file cannot be read."""
     try:
-        return json.loads((run / "run.json").read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BamkitError(f"there is no training run at {run}", "bamkit train makes one") from error
     except (OSError, ValueError) as error:
         raise BamkitError(f"{run / 'run.json'} cannot be read: {error}") from error
+    return about

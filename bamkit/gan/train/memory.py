@@ -32,11 +32,11 @@ def activation_bytes(config: TrainConfig) -> int:
     with low memory.
     """
     with torch.device("meta"):
-        generator, judge = cyclegan.generator(config), cyclegan.discriminator(config)
         picture = torch.zeros(config.batch, 3, config.crop, config.crop)
-        one, judged = _saved(generator, picture), _saved(judge, picture)
+        generated = _saved(cyclegan.generator(config), picture)
+        discriminated = _saved(cyclegan.discriminator(config), picture)
     passes = 2 if config.low_memory else (6 if config.lambda_identity else 4)
-    return passes * one + (1 if config.low_memory else 2) * judged
+    return passes * generated + (1 if config.low_memory else 2) * discriminated
 
 
 def needed(config: TrainConfig, bf16: bool = False) -> int:
@@ -86,11 +86,20 @@ def advice(config: TrainConfig, have: int, bf16: bool = False) -> str:
     return "--preset quick needs least"
 
 
-def exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on a CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))
+def exhausted(error: BaseException | None) -> bool:
+    """Whether an error, or one that it covers, says that memory ran out, on a GPU or on a CPU.
+
+    A failed capture of a CUDA graph raises an error of its own on the way out.
+    """
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            return True
+        if isinstance(error, RuntimeError) and any(w in str(error) for w in ("can't allocate memory", "out of memory")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def explain(config: TrainConfig, device: torch.device, bf16: bool) -> BamkitError:

@@ -7,6 +7,7 @@ import time
 import torch
 
 from bamkit.common.progress import duration
+from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.device.devices import device_name
 from bamkit.gan.train.settings import PRESETS, TrainConfig
 
@@ -68,50 +69,58 @@ def rate_factor(epoch: int, epochs: int = 100, decay_epochs: int = 100) -> float
 
 
 class StepTimer:
-    """Times the first steps that are typical, and the images a second of each row."""
+    """Times the first steps that are typical, and the images a second of each row.
 
-    def __init__(self, device: torch.device, skipped: int, batch: int, step: int, seconds: float) -> None:
-        self.device, self.skipped, self.batch = device, skipped, batch
-        self._row = (step, seconds)
+    Steps that compile are never measured, however long they take: a run's minutes are minutes of training.
+    """
+
+    def __init__(
+        self, device: torch.device, acceleration: Acceleration, batch: int, step: int = 0, seconds: float = 0.0
+    ) -> None:
+        self.device, self.warm_up, self.batch = device, acceleration.warm_up, batch
+        self.compiles = acceleration.compile or acceleration.graph
         self.count = 20 if device.type == "cuda" else 2
         self.seconds_a_step = 0.0
+        self.warm_up_seconds = 0.0
+        self._row = (step, seconds)
         self._steps = 0
         self._done = False
-        self._started = self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def tick(self) -> bool:
         """Call after each of the first steps. True once: when enough has been measured."""
         self._steps += 1
         if self._done:
             return False
-        now = time.monotonic()
-        if self._steps <= self.skipped and now - self._began < SLOW:
-            if self._steps == self.skipped:
+        slow = time.monotonic() - self._started >= SLOW
+        if self._steps <= self.warm_up and (self.compiles or not slow):
+            if self._steps == self.warm_up:
                 self._synchronize()
+                self.warm_up_seconds = time.monotonic() - self._started
                 self._started = time.monotonic()
             return False
-        measured = max(self._steps - self.skipped, 1)
-        if measured < self.count and now - self._began < SLOW:
+        measured = self._steps if self._steps <= self.warm_up else self._steps - self.warm_up
+        if measured < self.count and not slow:
             return False
         self._synchronize()
-        began = self._began if self._steps <= self.skipped else self._started
-        self.seconds_a_step = (time.monotonic() - began) / (self._steps if self._steps <= self.skipped else measured)
+        self.seconds_a_step = (time.monotonic() - self._started) / measured
         self._done = True
         return True
 
     def images_per_second(self, step: int, seconds: float) -> float:
         """Pictures of each domain a second since the row before."""
-        before, self._row = self._row, (step, seconds)
-        passed = seconds - before[1]
-        return (step - before[0]) * self.batch / passed if passed > 0 else 0.0
+        (first, began), self._row = self._row, (step, seconds)
+        return (step - first) * self.batch / (seconds - began) if seconds > began else 0.0
 
     def sentence(self, config: TrainConfig, device: torch.device, steps: int, steps_per_epoch: int) -> str:
         """How long the run will take, and what to change."""
         total = steps * self.seconds_a_step
-        each = f"{self.seconds_a_step:.2g} s" if self.seconds_a_step >= 0.1 else f"{1000 * self.seconds_a_step:.2g} ms"
+        each = f"{self.seconds_a_step:.2g} s" if self.seconds_a_step >= 0.1 else f"{1000 * self.seconds_a_step:.3g} ms"
         where = f"{'the ' if device.type == 'cpu' else ''}{device_name(device)}"
         passes = f"{steps / steps_per_epoch:.3g} epochs"
         line = f"{steps:,} steps of {each} on {where}, {passes}: about {duration(total)}."
+        if self.compiles and self.warm_up_seconds >= 1:
+            line += f" Compilation took {duration(self.warm_up_seconds)} before."
         return f"{line} {_advice(config, device, total)}"
 
     def _synchronize(self) -> None:

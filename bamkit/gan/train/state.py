@@ -15,13 +15,14 @@ from bamkit.gan.train.checkpoint import load_weights
 from bamkit.gan.train.data import domains
 from bamkit.gan.train.data.domains import TrainingDomain
 from bamkit.gan.train.data.loader import Inputs, UnpairedLoader
-from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep
+from bamkit.gan.train.device.acceleration import Acceleration, GraphedStep
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.random_draws import Sampler
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.step import LOSSES, Networks, Step
 
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
+Translate = Callable[[Tensor], Tensor]
 DIRECTIONS = {"a_to_b": "G_A", "b_to_a": "G_B"}
 
 
@@ -36,21 +37,23 @@ class TrainState:
         group: ProcessGroup,
         cache: Path | None = None,
         acceleration: Acceleration | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
         self.config, self.pair, self.device, self.group, self.cache = config, pair, device, group, cache
+        self.say = say
         self.acceleration = acceleration or Acceleration.best(device, config)
         if device.type == "cuda":
             # Streams and graphs are made on the current device.
             torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True
-        self.train_pictures = tuple(self.decode(domain, "train") for domain in pair)
+        self.train_pictures = self.decode(pair[0], "train"), self.decode(pair[1], "train")
         self.sampler = Sampler(
             len(self.train_pictures[0]), len(self.train_pictures[1]), config.batch, config.size, config.crop,
             config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world,
         )  # fmt: skip
         self.loader = UnpairedLoader(
-            *self.train_pictures, config.crop, device, channels_last=self.acceleration.channels_last
-        )  # fmt: skip
+            *self.train_pictures, crop=config.crop, device=device, channels_last=self.acceleration.channels_last
+        )
         self.initialise()
 
     def decode(self, domain: TrainingDomain, split: str, most: int | None = None) -> np.ndarray:
@@ -62,16 +65,18 @@ class TrainState:
     def initialise(self) -> None:
         """Networks, optimizers and pools as they are before the first step: a function of the seed."""
         self.nets = Networks(self.config).to(self.device)
+        self.acceleration.prepare(self.nets)
         self.averages: dict[str, nn.Module] | None = None
+        parameters: list[nn.Parameter] | None = None
         if self.config.ema:
+            # Copied when they are laid out: averaging wants the same strides.
             self.averages = {
                 name: copy.deepcopy(getattr(self.nets, name)).requires_grad_(requires_grad=False)
                 for name in DIRECTIONS.values()
             }
-        self.acceleration.prepare(self.nets)
-        flat = [p for network in self.averages.values() for p in network.parameters()] if self.averages else None
-        self.step = Step(self.nets, self.config, self.acceleration, self.group, flat)
-        self.window: list[Tensor] = []
+            parameters = [p for network in self.averages.values() for p in network.parameters()]
+        self.step = Step(self.nets, self.config, self.acceleration, self.group, parameters)
+        self.losses: list[Tensor] = []
         self._epoch = -1
         self.reset_graph()
 
@@ -88,25 +93,16 @@ class TrainState:
             self._epoch = epoch
         inputs = self.loader.inputs(within)
         # A graph's result stays at its address: keep a copy.
-        self.window.append(self._run(inputs).clone())
+        self.losses.append(self._run(inputs).clone())
 
     def _run(self, inputs: Inputs) -> Tensor:
         if not self.acceleration.graph:
             return self.step(*self.loader.pictures(inputs), inputs.draws)
-        if self._static is None:
-            self._static = copy.deepcopy(inputs)
-            self._graph = GraphedStep(
-                lambda: self.step(*self.loader.pictures(self._static), self._static.draws)  # type: ignore[union-attr]
-            )
-        self._static.copy_(inputs)
-        return self._graph()  # type: ignore[misc]
-
-    @property
-    def unmeasured_steps(self) -> int:
-        """First steps that are not typical: compilation, capture, cold caches."""
-        if self.acceleration.graph:
-            return WARM_UP + 2
-        return 3 if self.device.type == "cuda" or self.acceleration.compile else 1
+        if self._graph is None or self._static is None:
+            self._graph, self._static = GraphedStep(self.say), copy.deepcopy(inputs)
+        static = self._static
+        static.copy_(inputs)
+        return self._graph(lambda: self.step(*self.loader.pictures(static), static.draws))
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from now on."""
@@ -114,23 +110,24 @@ class TrainState:
 
     def read_losses(self) -> list[dict[str, float]]:
         """Losses of the steps since the last `clear_losses`, one dict a step, averaged over the processes."""
-        if not self.window:
+        if not self.losses:
             return []
-        values = self.group.mean(torch.stack(self.window)).tolist()
+        values = self.group.mean(torch.stack(self.losses)).tolist()
         return [dict(zip(LOSSES, row, strict=True)) for row in values]
 
     def clear_losses(self) -> None:
-        self.window = []
+        self.losses = []
 
-    def translators(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    def translators(self) -> tuple[Translate, Translate]:
         """A to B and B to A, as they would translate now: moving averages where there are any, never compiled."""
         networks = self.averages or {name: getattr(self.nets, name) for name in DIRECTIONS.values()}
 
-        def translator(network: nn.Module) -> Callable[[Tensor], Tensor]:
+        def translator(network: nn.Module) -> Translate:
             def translate(x: Tensor) -> Tensor:
                 # Pictures of another size than the crops would be compiled for each size.
                 with torch.compiler.set_stance("force_eager"):
-                    return network(x.to(self.device))
+                    translated: Tensor = network(x.to(self.device))
+                return translated
 
             return translate
 
@@ -142,33 +139,33 @@ class TrainState:
             name: [part.cpu() for part in self.group.all_gather(pool.pictures)]
             for name, pool in self.step.pools.items()
         }
+        averages = self.averages
         return {
             "generators": {key: _weights(getattr(self.nets, name)) for key, name in DIRECTIONS.items()},
-            "averages": {key: _weights(self.averages[name]) for key, name in DIRECTIONS.items()}
-            if self.averages
-            else None,
+            "averages": {key: _weights(averages[name]) for key, name in DIRECTIONS.items()} if averages else None,
             "discriminators": {name: _weights(getattr(self.nets, name)) for name in ("D_A", "D_B")},
             "optimizers": {name: _moments(o) for name, o in self.step.optimizers.items()},
             "pools": pools,
-            "window": torch.stack(self.window).cpu() if self.window else None,
+            "window": torch.stack(self.losses).cpu() if self.losses else None,
         }
 
     def load_state_dict(self, state: dict[str, Any], what: str) -> None:
-        """Take over what `state` returned. Raises BamkitError if it belongs to other settings."""
+        """Take over what `state_dict` returned. Raises BamkitError if it belongs to other settings."""
         self.initialise()
-        parts = {name: state["generators"][key] for key, name in DIRECTIONS.items()} | state["discriminators"]
-        for name, weights in parts.items():
-            load_weights(getattr(self.nets, name), weights, f"{what} ({name})")
+        weights = {name: state["generators"][key] for key, name in DIRECTIONS.items()} | state["discriminators"]
+        for name in weights:
+            load_weights(getattr(self.nets, name), weights[name], f"{what} ({name})")
         if self.averages:
             for key, name in DIRECTIONS.items():
                 load_weights(self.averages[name], (state["averages"] or state["generators"])[key], f"{what} ({name})")
         for name, optimizer in self.step.optimizers.items():
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state["optimizers"][name], "param_groups": groups})
+            _lay_out_moments(optimizer)
         for name, pool in self.step.pools.items():
             pool.pictures.copy_(state["pools"][name][self.group.rank])
         if state["window"] is not None:
-            self.window = list(state["window"].to(self.device))
+            self.losses = list(state["window"].to(self.device))
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
@@ -181,3 +178,11 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
         number: {key: value.cpu().clone() if isinstance(value, Tensor) else value for key, value in entry.items()}
         for number, entry in optimizer.state_dict()["state"].items()
     }
+
+
+def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Give Adam's moments their parameters' strides, which fused Adam wants, whatever device they were saved on."""
+    for parameter, entry in optimizer.state.items():
+        for key, value in entry.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.monitor.monitor import Monitor
 from bamkit.gan.train.monitor.run_folder import RunFolder
 from bamkit.gan.train.schedule import Schedule, StepTimer
-from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.train.settings import CHANGEABLE, TrainConfig
 from bamkit.gan.train.state import TrainState
 
 ROLLBACKS = 4
@@ -40,15 +41,24 @@ class Result:
     step: int
     total: int
     seconds: float
-    """Of training, over all resumptions."""
+    """Of training steps, over all resumptions."""
     best: int | None
     """Step of the best checkpoint by validation."""
     stopped: int = 0
     """The signal that ended it early, or 0."""
+    elapsed: float = 0.0
+    """Seconds of this call by the clock: also decoding, samples, validation, checkpoints and pages."""
 
     @property
     def duration(self) -> str:
         return duration(self.seconds)
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or a weight became NaN or infinite."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"step {step:,}: {what}")
 
 
 class Trainer:
@@ -70,12 +80,15 @@ class Trainer:
         for domain in pair:
             for note in domain.notes:
                 say(note)
-        self.train_state = TrainState(config, pair, device, group, cache)
-        self.steps_per_epoch = self.train_state.sampler.steps_per_epoch
+        self.state = TrainState(config, pair, device, group, cache, say=say)
+        acceleration = self.state.acceleration
+        if acceleration.note:
+            say(acceleration.note)
+        self.steps_per_epoch = self.state.sampler.steps_per_epoch
         self.schedule = Schedule(config, self.steps_per_epoch)
-        self.monitor = Monitor(folder, self.names, config, self.train_state, say) if group.writes else None
+        self.monitor = Monitor(folder, self.names, config, self.state, say) if group.writes else None
         self.run_id = run_id or provenance.digest([config.as_dict(), [d.about for d in pair], group.world])
-        self.about = {
+        self.about: dict[str, Any] = {
             "run_id": self.run_id,
             "name": folder.path.name,
             "config": config.as_dict(),
@@ -83,7 +96,7 @@ class Trainer:
             "to": pair[1].record(),
             "device": device_name(device),
             "processes": group.world,
-            "acceleration": self.train_state.acceleration.__dict__,
+            "acceleration": asdict(acceleration),
             "versions": provenance.versions(("torch", "torchvision", "numpy", "pillow", "pyarrow")),
             "steps_per_epoch": self.steps_per_epoch,
             "steps": self.schedule.total,
@@ -91,17 +104,25 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.best: tuple[float, int] | None = None
-        self.slower = 1.0
+        self.rate_factor = 1.0
+        """Halved at each rollback."""
         self.rollbacks = 0
+        self._rolled_back_to = -1
+        self._note = ""
 
     def restore(self) -> None:
-        """Go on from the newest whole checkpoint; from the beginning if none was written yet."""
-        if not checkpoint.steps(self.folder.path):
+        """Go on from the newest whole checkpoint; from the beginning if none was written yet.
+
+        Raises BamkitError if it was trained with other settings than run.json says, by another number of processes, or
+        further than the run shall go.
+        """
+        run = self.folder.path
+        if not checkpoint.any_in(run):
             self.say("no checkpoint was written yet: starting from the beginning, with the same seed")
-            self.train_state.initialise()
+            self.state.initialise()
             self.step, self.seconds, self.best = 0, 0.0, None
         else:
-            path, state, notes = checkpoint.newest(self.folder.path, "cpu")
+            path, state, notes = checkpoint.newest(run)
             for note in notes:
                 self.say(note)
             if state["processes"] != self.group.world:
@@ -109,63 +130,62 @@ class Trainer:
                     f"{path} was trained by {state['processes']} processes, not {self.group.world}",
                     f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
                 )
-            self.train_state.load_state_dict(state, str(path))
-            self.step, self.seconds, self.slower = state["step"], state["seconds"], state["slower"]
-            self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
+            self._refuse_other_settings(path, state)
             if not self.schedule.fixed:
                 self.schedule.fix(state["total"])
-            if self.step >= self.schedule.total:
-                done = f"{self.step:,} of {self.schedule.total:,} steps are done"
-                self.say(f"{done}: nothing is left to do; --steps {2 * self.step} would go on")
+            self._refuse_earlier_end(state["step"])
+            self.state.load_state_dict(state, str(path))
+            self.step, self.seconds, self.rate_factor = state["step"], state["seconds"], state["slower"]
+            self.best = (state["best"][0], state["best"][1]) if state["best"] else None
         self.group.barrier()
         if self.monitor:
             self.folder.forget_after(self.step)
-            self.monitor.restart(self.step)
+            self.monitor.restart()
 
     def run(self) -> Result:
         """Train to the end, or until a signal. Raises BamkitError for NaN, lost memory, or a full disk."""
-        if self.group.writes:
+        if self.monitor:
             self.folder.describe(self.about)
-            self.monitor.open(self.step)  # type: ignore[union-attr]
+            self.monitor.open(self.step)
         unit = self.config.batch * self.group.world
-        timer = StepTimer(self.device, self.train_state.unmeasured_steps, unit, self.step, self.seconds)
+        timer = StepTimer(self.device, self.state.acceleration, unit, self.step, self.seconds)
         total = self.schedule.total or 1
+        stopped = 0
         with Interrupt() as interrupt, self.group.progress("train", total * unit) as progress:
             saved, first = time.monotonic(), self.step
             self._set_rate()
-            while not self.schedule.fixed or self.step < self.schedule.total:
+            while not stopped and (not self.schedule.fixed or self.step < self.schedule.total):
                 began = time.monotonic()
-                try:
-                    self.train_state.train_step(self.step)
-                except Exception as error:
-                    if memory.exhausted(error):
-                        raise memory.explain(self.config, self.device, self.train_state.acceleration.bf16) from error
-                    raise
-                self.step += 1
+                self._train_step()
                 if timer.tick():
                     self._announce(timer, progress, first)
                 try:
-                    note = self._flush(timer, began)
+                    self._log(timer, began)
                     self._set_rate()
-                    progress.update(self.step * unit, note)
+                    progress.update(self.step * unit, self._note)
                     vote = self._vote(interrupt, time.monotonic() - saved)
-                    if self._look() or vote or self._kept(self.step):
-                        self._flush(timer, partly=False)
-                        self.save()
+                    stopped = vote if vote > 1 and not self._at_end else 0
+                    if self._sample_and_validate() or vote or self._kept(self.step):
+                        self._log(timer, checkpoint=True)
+                        self.save(last=bool(stopped) or self._at_end)
                         saved = time.monotonic()
                 except NotFiniteError as error:
-                    self._not_finite(error)
-                    saved = time.monotonic()
-                    continue
-                if vote > 1 and self.step < (self.schedule.total or self.step + 1):
-                    return self._result(vote)
-            if self.monitor:
-                self.monitor.pages()
-            return self._result(0)
+                    self._roll_back(error)
+                    saved, stopped = time.monotonic(), 0
+        if self.monitor and not stopped:
+            self.monitor.pages()
+        best = self.best[1] if self.best else None
+        return Result(self.folder.path, self.step, self.schedule.total, self.seconds, best, stopped)
 
-    def save(self) -> None:
-        """Write a checkpoint (all processes take part, one writes). A full disk is said, and fatal at the end only."""
-        state = self.train_state.state_dict()
+    def save(self, last: bool = False) -> None:
+        """Write a checkpoint (all processes take part, one writes). A full disk is said, and fatal at the `last` only.
+
+        Raises NotFiniteError, and writes nothing, where a weight is NaN or infinite.
+        """
+        state = self.state.state_dict()
+        bad = checkpoint.not_finite(state)
+        if bad:
+            raise NotFiniteError(self.step, f"{bad} is not finite")
         if self.group.writes:
             state |= {
                 "run_id": self.run_id,
@@ -175,7 +195,7 @@ class Trainer:
                 "step": self.step,
                 "total": self.schedule.total,
                 "seconds": self.seconds,
-                "slower": self.slower,
+                "slower": self.rate_factor,
                 "best": list(self.best) if self.best else None,
             }
             path = checkpoint.path_of(self.folder.path, self.step)
@@ -185,87 +205,92 @@ class Trainer:
                     checkpoint.mark_best(self.folder.path, self.step)
                 checkpoint.prune(self.folder.path, self._kept)
             except OSError as error:
-                if self.step >= self.schedule.total:
+                text = f"{path} cannot be written"
+                if last:
                     raise BamkitError(
-                        f"{path} cannot be written: {error.strerror}", "make room, then --resume"
+                        f"{text}: {error.strerror}",
+                        f"make room, then bamkit train --resume --name {self.folder.path.name}",
                     ) from error
-                self.say(f"step {self.step:,}: {path} cannot be written ({error.strerror}); training goes on")
+                self.say(f"step {self.step:,}: {text} ({error.strerror}); training goes on, make room for the next one")
         self.group.barrier()
 
-    def _flush(self, timer: StepTimer, began: float = 0.0, partly: bool = True) -> str:
-        """Read the losses at the end of a row of metrics.csv (or at a checkpoint, to know that they are finite).
+    def _train_step(self) -> None:
+        try:
+            self.state.train_step(self.step)
+        except Exception as error:
+            if memory.exhausted(error):
+                raise memory.explain(self.config, self.device, self.state.acceleration.bf16) from error
+            raise
+        self.step += 1
 
-        Adds the time since `began`, in which a step was computed, to the seconds of training.
+    def _log(self, timer: StepTimer, began: float = 0.0, checkpoint: bool = False) -> None:
+        """Read the losses at the end of a row of metrics.csv, and at a checkpoint, to know that they are finite.
+
+        Adds the time since `began`, in which a step was computed, to the seconds of training. Raises NotFiniteError.
         """
-        every = self.schedule.log_every
-        whole = self.step % every == 0 or (self.schedule.fixed and self.step == self.schedule.total)
-        if not whole and partly and self.device.type == "cuda":
-            self.seconds += time.monotonic() - began
-            return self._note
-        rows = self.train_state.read_losses()
+        row_ends = self.step % self.schedule.log_every == 0 or self._at_end
+        # Reading waits for a GPU.
+        rows = self.state.read_losses() if row_ends or checkpoint or self.device.type != "cuda" else []
         self.seconds += time.monotonic() - began if began else 0.0
-        bad = [i for i, row in enumerate(rows) if not all(map(_finite, row.values()))]
-        if bad:
-            name = next(name for name, value in rows[bad[0]].items() if not _finite(value))
-            raise NotFiniteError(self.step - len(rows) + bad[0] + 1, name, rows[bad[0]][name])
-        if whole and rows:
-            mean = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-            mean |= {
-                "step": self.step,
-                "epoch": round(self.step / self.steps_per_epoch, 4),
-                "seconds": round(self.seconds, 3),
-                "lr": self.rate,
-                "images_per_second": round(timer.images_per_second(self.step, self.seconds), 4),
-            }
-            if self.monitor:
-                self.monitor.row(self.step, mean)
-            self.train_state.clear_losses()
-            self._note = f"cycle {mean['cycle_A'] + mean['cycle_B']:.2f} · D right {_right(mean)}"
-        return self._note
+        for i, row in enumerate(rows):
+            for name, value in row.items():
+                if not math.isfinite(value):
+                    raise NotFiniteError(self.step - len(rows) + i + 1, f"{name} is {value}")
+        if not (row_ends and rows):
+            return
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        mean |= {
+            "step": self.step,
+            "epoch": round(self.step / self.steps_per_epoch, 4),
+            "seconds": round(self.seconds, 3),
+            "lr": self._rate(self.step - 1),
+            "images_per_second": round(timer.images_per_second(self.step, self.seconds), 4),
+        }
+        if self.monitor:
+            self.monitor.row(self.step, mean)
+        self.state.clear_losses()
+        right = f"{100 * mean['D_A_accuracy']:.0f}/{100 * mean['D_B_accuracy']:.0f} %"
+        self._note = f"cycle {mean['cycle_A'] + mean['cycle_B']:.2f} · D right {right}"
 
-    _note = ""
-
-    def _look(self) -> bool:
+    def _sample_and_validate(self) -> bool:
         """Samples and validation, when they are due. Whether this was the best validation so far."""
-        if self.monitor is None:
-            return self._vote_best(better=False)
-        self.monitor.sample(self.step, self.schedule)
-        found = self.monitor.validate(self.step, self.schedule)
-        better = found is not None and _finite(found.score) and (self.best is None or found.score < self.best[0])
-        if better:
-            self.best = (found.score, self.step)  # type: ignore[union-attr]
-        return self._vote_best(better)
-
-    def _vote_best(self, better: bool) -> bool:
+        better = False
+        if self.monitor:
+            self.monitor.sample(self.step, self.schedule)
+            measured = self.monitor.validate(self.step, self.schedule)
+            if measured and math.isfinite(measured.score) and (self.best is None or measured.score < self.best[0]):
+                self.best, better = (measured.score, self.step), True
         if not self.schedule.due(self.step, self.config.validations):
             return False
         return bool(self.group.maximum(int(better), self.device))
 
     def _vote(self, interrupt: Interrupt, since_saved: float) -> int:
         """0 to go on; 1 for a checkpoint now; a signal's number to write one and stop."""
-        last = self.schedule.fixed and self.step == self.schedule.total
-        if self.group.world > 1 and self.step % VOTE_EVERY and not last:
+        if self.group.world > 1 and self.step % VOTE_EVERY and not self._at_end:
             return 0
-        mine = interrupt.signal or int(last or since_saved > 60 * self.config.checkpoint_minutes)
+        mine = interrupt.signal or int(self._at_end or since_saved > 60 * self.config.checkpoint_minutes)
         return self.group.maximum(mine, self.device)
+
+    @property
+    def _at_end(self) -> bool:
+        return self.schedule.fixed and self.step >= self.schedule.total
 
     def _kept(self, step: int) -> bool:
         return bool(self.config.keep) and step > 0 and step % (self.config.keep * self.steps_per_epoch) == 0
 
-    @property
-    def rate(self) -> float:
-        """The learning rate of the step before."""
-        return self.config.learning_rate * self.slower * self.schedule.factor(max(self.step - 1, 0))
+    def _rate(self, step: int) -> float:
+        """The learning rate of step `step` (from 0)."""
+        return self.config.learning_rate * self.rate_factor * self.schedule.factor(max(step, 0))
 
     def _set_rate(self) -> None:
-        """The rate for the next step."""
-        self.train_state.set_rate(self.config.learning_rate * self.slower * self.schedule.factor(self.step))
+        self.state.set_rate(self._rate(self.step))
 
     def _announce(self, timer: StepTimer, progress: Progress, first: int) -> None:
         """Decide the length of a run given in minutes, and say how long it will take, from measured steps."""
         if not self.schedule.fixed:
             measured = torch.tensor([timer.seconds_a_step], device=self.device)
-            self.schedule.fix(self.schedule.steps_in(self.config.minutes, self.group.broadcast(measured).item()))
+            seconds = float(self.group.broadcast(measured).item())
+            self.schedule.fix(self.schedule.steps_in(self.config.minutes, seconds))
             self.about["steps"] = self.schedule.total
             if self.group.writes:
                 self.folder.describe(self.about)
@@ -273,37 +298,50 @@ class Trainer:
         left = self.schedule.total - first
         progress.write(timer.sentence(self.config, self.device, left, self.steps_per_epoch))
 
-    def _not_finite(self, error: NotFiniteError) -> None:
-        """Stop, or go back to the last good checkpoint at half the rate."""
-        good = checkpoint.steps(self.folder.path)
-        last = f"the last good checkpoint is {checkpoint.path_of(self.folder.path, good[-1])}" if good else ""
-        text = f"step {error.step:,}: {error.name} is {error.value}"
+    def _roll_back(self, error: NotFiniteError) -> None:
+        """Stop, or go back to the last good checkpoint at half the rate; where that led to NaN again, to one before."""
+        run = self.folder.path
+        good = checkpoint.steps(run)
         if self.config.on_nan == "stop" or self.rollbacks >= ROLLBACKS:
+            again = f"bamkit train --resume --name {run.name} --on-nan rollback goes on from there at half the rate"
             raise BamkitError(
-                f"{text}; {last or 'no checkpoint was written yet'}",
-                f"bamkit train --resume --name {self.folder.path.name} --on-nan rollback goes on from there at half the rate"  # noqa: E501
+                f"{error}; the last good checkpoint is {checkpoint.path_of(run, good[-1])}"
                 if good
-                else "--force --learning-rate with a lower value, or --amp off",
+                else f"{error}; no checkpoint was written yet",
+                again if good else "--force --learning-rate with a lower value, or --amp off",
             ) from error
         self.rollbacks += 1
-        slower = self.slower / 2
+        factor = self.rate_factor / 2
+        self.group.barrier()
+        if good[-1:] == [self._rolled_back_to] and len(good) > 1:
+            if self.group.writes:
+                checkpoint.path_of(run, good[-1]).unlink()
+            self.group.barrier()
         self.restore()
-        self.slower = slower
-        self.train_state.reset_graph()
+        self._rolled_back_to, self.rate_factor = self.step, factor
         self._set_rate()
-        self.say(f"{text}: back to step {self.step:,}, learning rate times {self.slower:g} from here")
+        self.say(f"{error}: back to step {self.step:,}, learning rate times {factor:g} from here")
 
-    def _result(self, stopped: int) -> Result:
-        best = self.best[1] if self.best else None
-        return Result(self.folder.path, self.step, self.schedule.total, self.seconds, best, stopped)
+    def _refuse_other_settings(self, path: Path, state: dict[str, Any]) -> None:
+        known = state["config"]
+        for name, value in self.config.as_dict().items():
+            if name not in CHANGEABLE and known.get(name, value) != value:
+                raise BamkitError(
+                    f"run.json says {name} {value}, and {path} was trained with {known[name]}: run.json was changed",
+                    f"write {known[name]} back into {self.folder.path / 'run.json'}, or train with another --name",
+                )
+        if state["run_id"] != self.run_id:
+            raise BamkitError(f"{path} belongs to another run than run.json", "train with another --name")
 
-
-class NotFiniteError(ArithmeticError):
-    """A loss became NaN or infinite."""
-
-    def __init__(self, step: int, name: str, value: float) -> None:
-        super().__init__(f"step {step}: {name} is {value}")
-        self.step, self.name, self.value = step, name, value
+    def _refuse_earlier_end(self, done: int) -> None:
+        total, name = self.schedule.total, self.folder.path.name
+        if done > total:
+            raise BamkitError(
+                f"{done:,} steps are done, and {total:,} in all were asked for",
+                f"--steps {2 * done} goes on; bamkit translate {name} takes the run as it is",
+            )
+        if done == total:
+            self.say(f"{done:,} of {total:,} steps are done: nothing is left to do; --steps {2 * done} would go on")
 
 
 def train(
@@ -317,11 +355,12 @@ def train(
     say: Say = print,
     cache: Path | None = None,
 ) -> Result:
-    """Train CycleGAN between two domains (see data.find_pair) in the folder `run`, or go on with a run that lies there.
+    """Train CycleGAN between two domains (see domains.find_pair) in the folder `run`, or go on with a run there.
 
     `say` gets sentences for the user. A SIGTERM or Ctrl-C ends the training after the step in hand, with a checkpoint;
     `Result.stopped` then names the signal. Raises BamkitError for everything that a user can mend.
     """
+    began = time.monotonic()
     chosen = pick_device(device, group.local_rank)
     if not group.writes:
         say = _silent
@@ -341,17 +380,9 @@ def train(
         trainer = Trainer(folder, pair, config, chosen, group, say, cache, run_id)
         if resume:
             trainer.restore()
-        return trainer.run()
+        return replace(trainer.run(), elapsed=time.monotonic() - began)
     finally:
         folder.close()
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0
-
-
-def _right(mean: dict[str, Any]) -> str:
-    return f"{100 * mean['D_A_accuracy']:.0f}/{100 * mean['D_B_accuracy']:.0f} %"
 
 
 def _silent(_: str) -> None:

@@ -47,18 +47,17 @@ class ProcessGroup:
         if self.world == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.reshape(-1) for g in gradients])
-        dist.all_reduce(flat)
-        flat /= self.world
+        flat = self.mean(torch.cat([g.reshape(-1) for g in gradients]))
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of a small tensor over the processes."""
+        """The mean of a tensor over the processes."""
         if self.world == 1:
             return values
         values = values.clone()
-        dist.all_reduce(values)
+        with _peers():
+            dist.all_reduce(values)
         return values / self.world
 
     def maximum(self, value: int, device: torch.device) -> int:
@@ -66,27 +65,45 @@ class ProcessGroup:
         if self.world == 1:
             return value
         vote = torch.tensor([value], device=device)
-        dist.all_reduce(vote, op=dist.ReduceOp.MAX)
-        return int(vote.item())
+        with _peers():
+            dist.all_reduce(vote, op=dist.ReduceOp.MAX)
+            return int(vote.item())
 
     def broadcast(self, value: Tensor) -> Tensor:
         """Rank 0's value, known to all."""
         if self.world > 1:
-            dist.broadcast(value, src=0)
+            with _peers():
+                dist.broadcast(value, src=0)
         return value
 
     def all_gather(self, value: Tensor) -> list[Tensor]:
         """Every process's value, in rank order, known to all (equal shapes)."""
         if self.world == 1:
             return [value]
-        found = [torch.empty_like(value) for _ in range(self.world)]
-        dist.all_gather(found, value.contiguous())
-        return found
+        values = [torch.empty_like(value) for _ in range(self.world)]
+        with _peers():
+            dist.all_gather(values, value.contiguous())
+        return values
 
     def barrier(self) -> None:
         """Until every process is here."""
         if self.world > 1:
-            dist.barrier()
+            with _peers():
+                dist.barrier()
+
+
+@contextmanager
+def _peers() -> Iterator[None]:
+    """What the backends raise when another process is gone, as a BamkitError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise BamkitError(
+            f"another process of this training has ended ({str(error).splitlines()[0]})",
+            "its own message says why; then torchrun ... -m bamkit train --resume",
+        ) from error
 
 
 @contextmanager

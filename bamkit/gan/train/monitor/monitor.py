@@ -68,8 +68,8 @@ class Monitor:
             if note:
                 self.say(note)
 
-    def restart(self, step: int) -> None:
-        """Forget what was watched after `step`."""
+    def restart(self) -> None:
+        """Forget what was watched: rows are written again."""
         self.health = Health(self.names)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:

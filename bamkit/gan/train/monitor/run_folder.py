@@ -42,6 +42,10 @@ class RunFolder:
         if not _locked(self._lock):
             os.close(self._lock)
             raise BamkitError(f"{path} is in use: another bamkit train is writing there", "another --name")
+        # What a killed training was writing; the lock says that it is gone.
+        for folder in (path, path / FOLDER, path / "samples"):
+            for temporary in folder.glob(".*.tmp"):
+                temporary.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give the lock back."""

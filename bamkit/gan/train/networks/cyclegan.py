@@ -128,7 +128,10 @@ class PatchDiscriminator(nn.Module):
         return scores
 
 
-def generator(config: TrainConfig) -> ResnetGenerator | UnetGenerator:
+Generator = ResnetGenerator | UnetGenerator
+
+
+def generator(config: TrainConfig) -> Generator:
     """A new generator with torch's own initial weights (see `initialise`)."""
     if config.generator == "unet":
         return UnetGenerator(config.width, config.halvings)
