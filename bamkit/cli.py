@@ -7,13 +7,16 @@ import importlib
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 import bamkit
 from bamkit.common.console import outlive_reader, print_next
-from bamkit.common.errors import BamkitError
+from bamkit.common.errors import BamkitError, StaleWarning
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
@@ -47,6 +50,25 @@ class Interrupted(Shown):
     """Ctrl-C, with what goes on from there as the hint."""
 
     exit_code = 128 + signal.SIGINT
+
+
+@contextmanager
+def stale_notes() -> Iterator[None]:
+    """Shows every StaleWarning once as a note; other warnings go their usual way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StaleWarning)
+        usual: Any = warnings.showwarning
+        shown: set[str] = set()
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, StaleWarning):
+                usual(message, category, *where, **more)
+            elif str(message) not in shown:
+                shown.add(str(message))
+                click.echo(f"note: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
 
 
 def _of_the_disk(error: OSError) -> BamkitError:
@@ -85,7 +107,8 @@ class Root(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with stale_notes():
+                return super().invoke(ctx)
         except BamkitError as error:
             raise Shown(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -343,12 +343,15 @@ def test_a_users_picture_in_the_way_is_not_replaced(workspace, bamkit):
     assert mine.read_bytes() == before
 
 
-def test_splits_fetched_again_after_training_are_mentioned(workspace, bamkit):
+def test_splits_fetched_again_after_training_are_refused_unless_told_otherwise(workspace, bamkit):
     run = workspace / "runs/happy-scary/run.json"
     about = json.loads(run.read_text())
     about["from"]["split_id"] = "older"
     run.write_text(json.dumps(about))
-    assert "splits/happy was fetched again" in bamkit("translate", cwd=workspace).output
+    refused = bamkit("translate", cwd=workspace, code=3).output
+    assert "splits/happy is not the one that run happy-scary was trained on" in refused
+    assert "next: bamkit train --name happy-scary --force; or --stale" in refused
+    assert "note: splits/happy is not the one" in bamkit("translate --stale", cwd=workspace).output
 
 
 # ---------------------------------------------------------------- any size

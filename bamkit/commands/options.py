@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,17 @@ def json_option(function: Command) -> Command:
 def force_option(function: Command) -> Command:
     """Adds `--force`."""
     return click.option("--force", is_flag=True, help="Replace what is already there.")(function)
+
+
+def stale_option(function: Command) -> Command:
+    """Adds `--stale`: the workspace then takes artefacts whose origin has changed since they were made."""
+
+    def take(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        # `-w` is eager, so the workspace is open by now.
+        ctx.params["workspace"] = replace(ctx.params["workspace"], stale=value)
+
+    told = "Go on with what was made from something that has changed since."
+    return click.option("--stale", is_flag=True, expose_value=False, callback=take, help=told)(function)
 
 
 def example(*lines: str) -> str:

@@ -1,4 +1,4 @@
-"""The one exception that is shown to users."""
+"""The exception and the warning that are shown to users."""
 
 
 class BamkitError(Exception):
@@ -14,3 +14,7 @@ class BamkitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class StaleWarning(UserWarning):
+    """Something is used although what it was made from has changed since; the text names the command that renews it."""

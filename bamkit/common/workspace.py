@@ -32,16 +32,18 @@ class Workspace:
     root: Path
     config: dict[str, Any] = field(default_factory=dict)
     """The parsed `bamkit.toml`: top-level keys are options of every command, `[fetch]` and so on those of one."""
+    stale: bool = False
+    """Whether to go on with artefacts whose origin has changed since they were made (see common/lineage.py)."""
 
     @classmethod
-    def open(cls, root: Path | str = ".") -> Workspace:
+    def open(cls, root: Path | str = ".", *, stale: bool = False) -> Workspace:
         """The workspace at `root` with its bamkit.toml, if there is one. Raises BamkitError if that cannot be read."""
         root = Path(root)
         path = root / CONFIG
         try:
-            return cls(root, tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls(root, tomllib.loads(path.read_text(encoding="utf-8")), stale)
         except FileNotFoundError:
-            return cls(root)
+            return cls(root, stale=stale)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BamkitError(f"{path} is not valid TOML: {error}") from error
         except NotADirectoryError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import completed, database_option, example, json_option, pass_workspace
+from bamkit.commands.options import completed, database_option, example, json_option, pass_workspace, stale_option
 from bamkit.common.workspace import Workspace
 
 
@@ -16,6 +16,7 @@ from bamkit.common.workspace import Workspace
         "bamkit select --emotion scary --match happy --name scary-matched && bamkit balance happy scary-matched",
     ),
 )
+@stale_option
 @pass_workspace
 @click.argument("names", nargs=-1, metavar="[A B]", shell_complete=completed("data"))
 @click.option(

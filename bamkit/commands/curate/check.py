@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import completed, example, json_option, pass_workspace
+from bamkit.commands.options import completed, example, json_option, pass_workspace, stale_option
 from bamkit.common.workspace import Workspace
 
 
@@ -16,6 +16,7 @@ from bamkit.common.workspace import Workspace
         "bamkit check --distance 0            only pictures whose perceptual hashes are equal",
     ),
 )
+@stale_option
 @pass_workspace
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completed("data"))
 @click.option("--group-by", type=click.Choice(["project"]), help="Sharing a project is leakage too.")

@@ -15,6 +15,7 @@ from bamkit.commands.options import (
     json_option,
     pass_workspace,
     settings_options,
+    stale_option,
 )
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
@@ -56,6 +57,7 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
 @database_option
 @force_option
 @json_option
+@stale_option
 @pass_workspace
 def command(
     workspace: Workspace,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamkit.commands.options import completed, example, json_option, pass_workspace
+from bamkit.commands.options import completed, example, json_option, pass_workspace, stale_option
 from bamkit.common.console import print_json, print_table
 from bamkit.common.workspace import Workspace
 
@@ -14,6 +14,7 @@ from bamkit.common.workspace import Workspace
 )
 @click.argument("runs", nargs=-1, shell_complete=completed("runs"))
 @json_option
+@stale_option
 @pass_workspace
 def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
     """Compare evaluated runs (default: all of them).

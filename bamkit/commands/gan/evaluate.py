@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace
+from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, stale_option
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace
 
@@ -64,6 +64,7 @@ FILE = click.Path(path_type=Path)
 )
 @force_option
 @json_option
+@stale_option
 @pass_workspace
 def command(
     workspace: Workspace,

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
+from bamkit.commands.options import (
+    completed,
+    example,
+    force_option,
+    json_option,
+    pass_workspace,
+    settings_options,
+    stale_option,
+)
 from bamkit.common.console import print_json, print_table
 from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
@@ -36,6 +44,7 @@ def command() -> None:
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: judge/ in the workspace.")
 @force_option
 @json_option
+@stale_option
 @pass_workspace
 def train(
     workspace: Workspace,

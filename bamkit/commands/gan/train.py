@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import completed, example, force_option, pass_workspace, settings_options
+from bamkit.commands.options import completed, example, force_option, pass_workspace, settings_options, stale_option
 from bamkit.common.console import print_next
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration
@@ -49,6 +49,7 @@ from bamkit.gan.train import settings
 @click.option("--allow-shared", is_flag=True, help="Train although the domains share pictures.")
 @force_option
 @settings_options(settings.TrainConfig)
+@stale_option
 @pass_workspace
 def command(
     workspace: Workspace,

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
+from bamkit.commands.options import (
+    completed,
+    example,
+    force_option,
+    json_option,
+    pass_workspace,
+    settings_options,
+    stale_option,
+)
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration
@@ -52,6 +60,7 @@ from bamkit.gan.translate.settings import TranslateConfig
 @settings_options(TranslateConfig)
 @force_option
 @json_option
+@stale_option
 @pass_workspace
 def command(
     workspace: Workspace,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from bamkit.common.contract import ATTRIBUTES, SPLITS, missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_domains
 from bamkit.common.shards import ShardReader, read_about, read_schema, read_table
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.select.query import making
@@ -75,13 +76,18 @@ def _ranked_by(rows: pa.Table) -> str | None:
 
 
 def read_domain(workspace: Workspace, name: str) -> DomainTables:
-    """The domain called `name`. Raises BamkitError if the workspace has neither selection nor split of that name."""
+    """The domain called `name`.
+
+    Raises BamkitError if the workspace has neither selection nor split of that name, or a split that was fetched for
+    another selection than lies there now.
+    """
     manifest, lost = workspace.selection(name), workspace.missing(name)
     shards = [path for split in SPLITS for path in workspace.shards(name, split)]
     if not manifest.is_file() and not shards:
         known = sorted({*workspace.selection_names(), *workspace.split_names()})
         hint = f"there are {', '.join(known)}" if known else making(name)
         raise BamkitError(f"no selection or split {name!r} in {workspace.root}", hint)
+    require_current(workspace, stale_domains(workspace, [name]))
     about: dict[str, Any] = {}
     requested = obtained = missing = None
     if manifest.is_file():

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_evaluation
 from bamkit.common.provenance import canonical
 from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean
 from bamkit.common.workspace import Workspace
@@ -99,12 +100,13 @@ def _of(frame: pd.DataFrame, direction: str) -> pd.DataFrame:
 def compare(workspace: Workspace, names: Sequence[str] = ()) -> Comparison:
     """Compare runs by their evaluations (all evaluated ones if none is named); writes nothing.
 
-    Raises BamkitError where fewer than two were evaluated.
+    Raises BamkitError where fewer than two were evaluated, or an evaluation is stale.
     """
     names = list(dict.fromkeys(names)) or evaluated(workspace)
     if len(names) < 2:
         have = ", ".join(names) or "none"
         raise BamkitError(f"comparing takes at least two evaluated runs; there is {have}", "bamkit evaluate RUN")
+    require_current(workspace, [stale for name in names for stale in stale_evaluation(workspace, name)])
     runs = [read(workspace, name) for name in names]
     directions = list(dict.fromkeys(direction for run in runs for direction in run.about["n"]))
     rows = [row for direction in directions for row in _rows(runs, direction)]

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import TRANSLATIONS, require_current, stale_translations
 from bamkit.common.shards import ShardReader, read_about
 from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
 from bamkit.gan.evaluate.folder_domain import FolderDomain, FolderReader
 
-TRANSLATIONS = "translations.parquet"
 Domain = FetchedDomain | FolderDomain
 
 
@@ -113,8 +113,9 @@ def choose_run(workspace: Workspace, name: str | None, split: str = "test") -> s
 def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
     """The translations of `name` made from `split`, paired with their sources.
 
-    Raises BamkitError where translations or sources are missing, with the command that makes them.
+    Raises BamkitError where translations or sources are missing or stale, with the command that makes them.
     """
+    require_current(workspace, stale_translations(workspace, name))
     path = workspace.translations / name / TRANSLATIONS
     after = ShardReader(
         [path], ["mid", "direction", "run_id", "checkpoint", "split", "source_sha256", "width", "height"]

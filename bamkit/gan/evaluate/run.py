@@ -9,6 +9,7 @@ import torch
 
 from bamkit.common.contract import CONTENT
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_judge
 from bamkit.common.progress import Progress
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
@@ -55,6 +56,7 @@ def load_networks(workspace: Workspace, options: EvaluateOptions) -> tuple[Netwo
     judge: Judge | None = None
     if options.judge is not None or folder.is_dir():
         judge = load_judge(folder, device)
+        require_current(workspace, stale_judge(workspace, judge.card))
     else:
         missing.append("Emotion reached and content surviving need a judge: bamkit judge train.")
     extractor = _extractor(options, judge, device)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bamkit.common.contract import ATTRIBUTES, SPLITS, short
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_domains
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import ShardReader, read_table, write_table
@@ -50,6 +51,7 @@ def train_judge(
     if (folder / CARD).exists() and not force:
         raise BamkitError(f"there is a judge at {folder} already", "give --force to replace it, or --output DIR")
     names = _chosen(workspace, splits)
+    require_current(workspace, stale_domains(workspace, names))
     shards, excluded = _usable(workspace, names)
     rows, where = shards
     part = parts(rows, config.seed)

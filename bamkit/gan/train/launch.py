@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_domains, stale_run
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import checkpoint, settings, trainer
 from bamkit.gan.train.data import domains
@@ -41,9 +42,12 @@ def launch(
                 raise BamkitError("a resumed run keeps its settings", "leave --preset and --config away")
             chosen = settings.resumed(known["config"], given)
             pair = domains.find_again(workspace, known)
+            require_current(workspace, stale_run(workspace, run.name))
         else:
             chosen = settings.build(preset, file, given)
             pair = domains.find_pair(workspace, first, second, allow_shared)
+            own = [domain.about["name"] for domain in pair if domain.where.parent == workspace.splits]
+            require_current(workspace, stale_domains(workspace, own))
             run = workspace.run(name or f"{pair[0].name}-{pair[1].name}")
         result = trainer.train(
             run, pair, chosen, device, resume=resume, force=force, group=group, say=say, cache=workspace.root / "cache"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_run
 from bamkit.common.shards import count_rows, read_about
 from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
@@ -54,8 +55,8 @@ def translate_run(
         parts = dict.fromkeys(chosen, given)
         counts = dict.fromkeys(chosen, len(given))
     else:
+        require_current(workspace, stale_run(workspace, name))
         parts, counts, about = _splits(workspace, name, made.names, list(chosen), split, limit)
-        notes += about.pop("notes")
     size = config.shorter_side(made.config.size, split=about["split"] != "files")
 
     def titles(one: str) -> tuple[str, str]:
@@ -176,7 +177,7 @@ def _splits(
         raise BamkitError(f"there is no split {split!r}", f"the splits are {', '.join(PARTS)}")
     about = checkpoint.read_run(workspace.run(run))
     trained = {name: about.get(side) or {} for name, side in zip(names, ("from", "to"), strict=True)}
-    parts, counts, ids, notes, built = {}, {}, {}, [], 0
+    parts, counts, ids, built = {}, {}, {}, 0
     for direction in directions:
         source, _ = _domains(names, direction)
         shards = workspace.shards(source, split)
@@ -199,13 +200,7 @@ def _splits(
         split_about = read_about(shards[0])
         ids[source] = split_about.get("split_id")
         built = (split_about.get("build") or {}).get("size", 0)
-        before = trained[source].get("split_id")
-        if before and ids[source] and before != ids[source]:
-            notes.append(
-                f"splits/{source} was fetched again after {run} was trained: "
-                f"its {split} pictures may be among those it saw"
-            )
         rows = count_rows(shards)
         counts[direction] = min(rows, limit) if limit else rows
         parts[direction] = sources.from_split(shards, limit)
-    return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "notes": notes, "built": built}
+    return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "built": built}

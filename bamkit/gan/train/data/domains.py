@@ -15,6 +15,7 @@ import numpy as np
 from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
 from bamkit.common.images import BadPictureError, open_picture
+from bamkit.common.lineage import restoration, split_about
 from bamkit.common.picture_folders import PictureFolder, count_of, list_pictures
 from bamkit.common.shards import read_about, read_table, stream_rows
 from bamkit.common.workspace import Workspace, atomic_path, is_name, readable, safe_name, shard_paths
@@ -42,6 +43,8 @@ class TrainingDomain:
     side: int
     """The shorter side of the pictures, px: of the smallest in a split, of the median one in a folder."""
     notes: list[str] = field(default_factory=list)
+    build: dict[str, Any] | None = None
+    """How the pictures of a split were built, to bring them back (in run.json beside `about`, which makes its id)."""
 
     @property
     def train(self) -> list[Entry]:
@@ -49,7 +52,8 @@ class TrainingDomain:
 
     def record(self) -> dict[str, Any]:
         """What run.json says about the domain."""
-        return {**self.about, "name": self.name, "where": str(self.where.resolve()), "pictures": len(self.train)}
+        about = {**self.about, "name": self.name, "where": str(self.where.resolve()), "pictures": len(self.train)}
+        return about | ({"build": self.build} if self.build else {})
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,10 @@ def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[TrainingDomai
         domain = find(workspace, name if is_split and workspace.shards(name, "train") else str(where))
         for key in ("split_id", "files_id"):
             if known.get(key) != domain.about.get(key):
+                back = restoration(known, split_about(workspace, name)) if is_split else ""
                 raise BamkitError(
                     f"the pictures of {name} have changed since the run began ({domain.where})",
-                    "--force to start afresh, or another --name",
+                    f"{back} brings them back" if back else "--force to start afresh, or another --name",
                 )
         domain.name = name
         pair.append(domain)
@@ -142,7 +147,7 @@ def from_split(folder: Path, name: str) -> TrainingDomain:
     """The domain in a split folder (contract.split_schema). Raises BamkitError if a shard cannot be read."""
     entries: dict[str, list[Entry]] = {}
     about: dict[str, Any] = {"kind": "split", "name": name}
-    side = 0
+    side, build = 0, None
     for split in PARTS:
         entries[split] = []
         for shard in shard_paths(folder, split):
@@ -156,7 +161,8 @@ def from_split(folder: Path, name: str) -> TrainingDomain:
             ]
             found = read_about(shard)
             about |= {key: found[key] for key in ("split_id", "selection_id") if key in found}
-    return _checked(TrainingDomain(name, folder, about, entries, side))
+            build = found.get("build")
+    return _checked(TrainingDomain(name, folder, about, entries, side, build=build))
 
 
 def from_folder(folder: Path) -> TrainingDomain:
