@@ -48,7 +48,7 @@ def clients(port: int, gets: int, folder: Path) -> None:
         "urllib3": lambda index: len(pool.urlopen("GET", f"/{index}.jpg").data),
         "requests, one session": lambda index: len(session.get(f"{url}/{index}.jpg").content),
         "requests, no session": lambda index: len(requests.get(f"{url}/{index}.jpg", timeout=30).content),
-        "bamkit (urllib3, checks, two hashes, file)": lambda index: client.get(f"{url}/{index}.jpg", folder / "x").size,
+        "bamkit (checks, two hashes, file)": lambda index: client.get(f"{url}/{index}.jpg", folder / "x").size,
     }
     print(f"one GET of {ways['urllib3'](0) / 1000:.0f} kB, CPU:")
     for name, way in ways.items():

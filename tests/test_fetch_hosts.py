@@ -40,7 +40,7 @@ def test_retry_after_is_kept_to_and_the_rate_is_halved(tmp_path):
         assert ledger(tmp_path)["0"]["attempts"] == 2
 
 
-def test_retry_after_forms():
+def test_retry_after_forms(monkeypatch):
     def seconds(value, **headers):
         return retry_after({"Retry-After": value, **headers})
 
@@ -52,6 +52,11 @@ def test_retry_after_forms():
     assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     # The host's own clock counts, whatever this machine's says.
     assert seconds("Wed, 21 Oct 2015 07:28:00 GMT", Date="Wed, 21 Oct 2015 07:27:30 GMT") == 30
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    assert seconds("Wed Oct 21 07:28:00 2015", Date="Wednesday, 21-Oct-15 07:27:30 GMT") == 30
+    monkeypatch.undo()
+    time.tzset()
     assert seconds("Wed, 21 Oct 2099 07:28:00 GMT", Date="Wed, 21 Oct 2099 07:28:07 GMT") == 0
     assert 55 < seconds(format_datetime(in_a_minute, usegmt=True), Date="no date") <= 60
 

@@ -195,6 +195,12 @@ def test_redirects_are_read_as_browsers_read_them(location):
     assert str(follow(base, location.decode("latin-1"))) == "http://a.b" + LOCATIONS[location]
 
 
+def test_the_first_of_several_locations_counts(server, tmp_path):
+    server["/two"] = raw(b"HTTP/1.1 302 x\r\nLocation: /there\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+    server["/there"] = file(GOOD)
+    assert one(server, "/two", tmp_path).final_url == server.url("/there")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_redirects_to_hosts_in_any_script(encoding):
     location = "//bücher.test/ü".encode(encoding).decode("latin-1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from bamkit.curate.fetch.cluster import RayExecutor
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.rebuild import rebuild
@@ -24,7 +25,7 @@ class Executor(Protocol):
         """Build pictures from originals; gives the rows without an original, and those that cannot be built."""
 
     def close(self) -> None:
-        """Give back what the engine holds."""
+        """Give back what the executor holds."""
 
 
 class LocalExecutor:
@@ -51,9 +52,7 @@ class LocalExecutor:
 
 
 def make_executor(config: FetchSettings, store: Store) -> Executor:
-    """The engine that `config` names. Raises BamkitError if it is Ray and Ray is not installed."""
+    """The executor that `config` names. Raises BamkitError if it is Ray and Ray is not installed."""
     if config.engine == "local":
         return LocalExecutor(config, store)
-    from bamkit.curate.fetch.cluster import RayExecutor
-
     return RayExecutor(config, store)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
 
+from bamkit.common.batches import batched
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.originals import Picture
@@ -14,8 +14,7 @@ from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Store
 
-T = TypeVar("T")
-U = TypeVar("U")
+BATCH = 32
 
 
 def rebuild(
@@ -32,7 +31,12 @@ def rebuild(
         data = store.originals.read_verified(row.sha256 or "")
         return row, data if data is None else build_or_fault(data, config)
 
-    return store_pictures(_unordered(build_row, rows, config.decode_threads), config, store, step)
+    with ThreadPoolExecutor(config.decode_threads, thread_name_prefix="bamkit-build") as pool:
+        # In batches, so that few pictures are in memory at a time.
+        results = (
+            result for batch in batched(rows, config.picture.at_once(BATCH)) for result in pool.map(build_row, batch)
+        )
+        return store_pictures(results, config, store, step)
 
 
 def build_or_fault(data: bytes, config: FetchSettings) -> Picture | Fault:
@@ -68,23 +72,3 @@ def store_pictures(
     store.cache.add(ready)
     store.ledger.record(failed)
     return lost, failed
-
-
-def _unordered(work: Callable[[T], U], items: Iterable[T], threads: int) -> Iterator[U]:
-    """Results of `work` over `items` as they come, with few in memory at a time."""
-    pending: set[Future[U]] = set()
-    waiting = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="bamkit-build") as pool:
-        try:
-            while True:
-                for item in waiting:
-                    pending.add(pool.submit(work, item))
-                    if len(pending) >= 4 * threads:
-                        break
-                if not pending:
-                    return
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -121,7 +121,7 @@ class Client:
                     if "Set-Cookie" in raw.headers:
                         extract_cookies_to_jar(cookies, response.request, raw)  # type: ignore[no-untyped-call]
                         wants_cookies = "; the host sets cookies and may want one that it does not get back"
-                    address = follow(address, raw.headers.get("Location"))
+                    address = follow(address, next(iter(raw.headers.getlist("Location")), None))
                     whole = _drained(raw)
                     continue
                 if fault := self._refusal(raw):

@@ -11,6 +11,7 @@ import http.client
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from typing import BinaryIO
 
 from bamkit.curate.fetch.faults import Fault
@@ -127,7 +128,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _timestamp(text: str) -> float | None:
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
+        moment = email.utils.parsedate_to_datetime(text)
+        # asctime's form names no zone: HTTP dates are UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
 
