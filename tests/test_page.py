@@ -140,13 +140,6 @@ def test_several_notes_are_a_list_one_a_line():
     assert html.count('role="note"') == 2
 
 
-def test_links_lead_to_other_pages_and_are_escaped():
-    page = Page("T")
-    page.links([("../a b/index.html", "the <run>")])
-    page.links([])
-    assert '<p class="links"><a href="../a b/index.html">the &lt;run&gt;</a></p>' in page.render()
-
-
 def test_numbers_in_tables_have_the_minus_of_the_figures():
     page = Page("T")
     page.table([{"name": "a-b", "value": -0.25, "small": -1e-7}])

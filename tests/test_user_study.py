@@ -14,7 +14,8 @@ import pytest
 from bamkit.common.errors import BamkitError
 from bamkit.gan.user_study.agreement import fleiss_kappa, krippendorff_alpha
 from bamkit.gan.user_study.answers import analyse, analyse_answers, read_answers, read_key
-from bamkit.gan.user_study.page import StudyOptions, make_study
+from bamkit.gan.user_study.page import make_study
+from bamkit.gan.user_study.settings import StudyOptions
 
 COLUMNS = ["study", "rater", "position", "trial", "repeat", "left", "right", "chosen", "seconds"]
 

@@ -66,11 +66,6 @@ class Page:
         if texts:
             self.blocks.append({"kind": "note", "texts": texts})
 
-    def links(self, links: Sequence[tuple[str, str]]) -> None:
-        """A line of links to other pages: (relative address, what is there) each. Nothing for no link."""
-        if links:
-            self.blocks.append({"kind": "links", "links": list(links)})
-
     def heading(self, title: str) -> None:
         """A smaller heading inside a section."""
         self.blocks.append({"kind": "heading", "title": title})
@@ -156,12 +151,13 @@ def _signs(text: str) -> str:
 
 
 def other_pages(path: Path) -> list[tuple[str, str]]:
-    """(relative address, title) of the pages in reports/ and runs/ of the workspace that `path` lies in, by address."""
-    folder = path.absolute().parent
-    root = next((parent.parent for parent in (folder, *folder.parents) if parent.name in ("reports", "runs")), None)
+    """(relative address, title) of the pages in reports/, runs/ and judge/ of the workspace of `path`, by address."""
+    folder, rooms = path.absolute().parent, ("reports", "runs", "judge")
+    root = next((parent.parent for parent in (folder, *folder.parents) if parent.name in rooms), None)
     if root is None:
         return []
-    there = sorted({*root.glob("reports/*.html"), *root.glob("reports/*/index.html"), *root.glob("runs/*/index.html")})
+    places = ("reports/*.html", "reports/*/index.html", "runs/*/index.html", "judge/index.html")
+    there = sorted({page for place in places for page in root.glob(place)})
     return [
         (os.path.relpath(page, folder).replace(os.sep, "/"), _title_of(page))
         for page in there

@@ -7,9 +7,20 @@ from typing import Any
 
 import click
 
-from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, stale_option
+from bamkit.commands.options import (
+    completed,
+    example,
+    force_option,
+    json_option,
+    pass_workspace,
+    settings_options,
+    stale_option,
+)
 from bamkit.common.console import print_json, print_next, print_table
+from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
+from bamkit.gan.evaluate.settings import EvaluateOptions
+from bamkit.gan.user_study.settings import StudyOptions
 
 FILE = click.Path(path_type=Path)
 
@@ -25,43 +36,11 @@ FILE = click.Path(path_type=Path)
     )
 )
 @click.argument("run", required=False, shell_complete=completed("runs"))
-@click.option(
-    "--split", default="test", show_default=True, help="Whose translations: test, or validation while tuning."
-)
-@click.option("--judge", metavar="DIR", type=FILE, help="Default: the workspace's own, if it has one.")
-@click.option(
-    "--features",
-    default="auto",
-    show_default=True,
-    help="What KID, FID and distances rest on: inception, judge or colours; auto takes the first that is at hand.",
-)
-@click.option("--inception", metavar="FILE", type=FILE, help="Inception's weights (default: torch's cache).")
-@click.option("--alexnet", metavar="FILE", type=FILE, help="AlexNet's weights, for LPIPS (default: torch's cache).")
-@click.option(
-    "--pictures", type=click.IntRange(min=1), default=12, show_default=True, help="Pairs in the uncurated grid."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of KID's subsets, the grid, and the study.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--user-study", is_flag=True, help="Write a page for a blind test with people instead.")
-@click.option(
-    "--against",
-    default="source",
-    show_default=True,
-    help="In the user study, what stands beside the translation: source, 'colour transfer', or another run.",
-)
-@click.option(
-    "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Pairs a direction in the study."
-)
-@click.option("--repeats", type=click.IntRange(min=0), default=4, show_default=True, help="Pairs shown a second time.")
 @click.option(
     "--answers", metavar="PATH", type=FILE, multiple=True, help="Analyse these answers (CSV files or folders of them)."
 )
+@settings_options(EvaluateOptions, StudyOptions)
 @force_option
 @json_option
 @stale_option
@@ -69,21 +48,11 @@ FILE = click.Path(path_type=Path)
 def command(
     workspace: Workspace,
     run: str | None,
-    split: str,
-    judge: Path | None,
-    features: str,
-    inception: Path | None,
-    alexnet: Path | None,
-    pictures: int,
-    seed: int,
-    device: str,
     user_study: bool,
-    against: str,
-    trials: int,
-    repeats: int,
     answers: tuple[Path, ...],
     force: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Evaluate a run's translations of the test split.
 
@@ -96,22 +65,15 @@ def command(
     if user_study and answers:
         raise click.UsageError("--user-study makes a study, --answers analyses one: give one of them")
     if user_study:
-        _make_study(
-            workspace,
-            run,
-            {"against": against, "trials": trials, "repeats": repeats, "split": split, "seed": seed},
-            force,
-        )
+        _make_study(workspace, run, build(StudyOptions, given), force)
         return
     if answers:
         _analyse(workspace, run, answers, as_json)
         return
     from bamkit.gan.evaluate.estimates import records
     from bamkit.gan.evaluate.run import evaluate_and_write
-    from bamkit.gan.evaluate.settings import EvaluateOptions
 
-    options = EvaluateOptions(split, judge, features, inception, alexnet, device, seed, pictures)
-    evaluation, folder, notes = evaluate_and_write(workspace, run, options)
+    evaluation, folder, notes = evaluate_and_write(workspace, run, build(EvaluateOptions, given))
     if as_json:
         print_json(evaluation.about())
         return
@@ -124,10 +86,10 @@ def command(
     click.echo(f"-> {folder / 'index.html' if (folder / 'index.html').is_file() else folder / 'metrics.json'}")
 
 
-def _make_study(workspace: Workspace, run: str | None, settings: dict[str, Any], force: bool) -> None:
-    from bamkit.gan.user_study.page import StudyOptions, make_study
+def _make_study(workspace: Workspace, run: str | None, options: StudyOptions, force: bool) -> None:
+    from bamkit.gan.user_study.page import make_study
 
-    study = make_study(workspace, run, StudyOptions(**settings), force)
+    study = make_study(workspace, run, options, force)
     click.echo(f"{study.trials} pairs in study {study.study_id}")
     click.echo(f"send this page to the raters:  {study.page}")
     click.echo(f"keep this to yourself:         {study.key}")

@@ -19,7 +19,7 @@ from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, REAL, reco
 from bamkit.gan.evaluate.inputs import open_run
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, pictures_of
 from bamkit.gan.evaluate.page import draw
-from bamkit.gan.evaluate.result import PAGE, folder_of, write_csv
+from bamkit.gan.evaluate.result import PAGE, write_csv
 
 FOLDER, FILE, TABLE = "compare", "compare.json", "compare.csv"
 CHART = ("reached", "edges", "kid")
@@ -48,9 +48,6 @@ def compare_and_write(workspace: Workspace, names: Sequence[str] = ()) -> tuple[
 def write_page(comparison: Comparison, workspace: Workspace, path: Path) -> None:
     """Draw the page. Raises BamkitError where jinja2 or matplotlib is not installed."""
     page = Page("Runs side by side", f"{', '.join(run.name for run in comparison.runs)}. Intervals are 95 %.")
-    evaluations = {run.name: folder_of(workspace, run.name) for run in comparison.runs}
-    pages = [(name, folder) for name, folder in evaluations.items() if (folder / PAGE).is_file()]
-    page.links([(f"../{folder.name}/{PAGE}", f"evaluation of {name}") for name, folder in pages])
     page.note(*comparison.warnings)
     for direction in comparison.directions:
         page.section(direction)

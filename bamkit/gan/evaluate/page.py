@@ -12,7 +12,6 @@ from PIL import Image
 
 from bamkit.common.contract import short
 from bamkit.common.pages import Page, Picture
-from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.estimates import (
     METHOD_NAMES,
@@ -39,13 +38,12 @@ CONTENT_NAMES = {
 }
 
 
-def write_page(evaluation: Evaluation, workspace: Workspace, path: Path) -> None:
+def write_page(evaluation: Evaluation, path: Path) -> None:
     """Draw the page, with what people said where a user study has results.
 
     Raises BamkitError where jinja2 or matplotlib is not installed.
     """
     page = Page(f"Evaluation of {evaluation.run.name}", lead(evaluation))
-    page.links(links(workspace, evaluation.run.name))
     facts = [fact for result in evaluation.results for fact in _facts(evaluation, result)]
     if facts:
         page.facts(facts)
@@ -66,17 +64,6 @@ def lead(evaluation: Evaluation) -> str:
     checkpoints = ", ".join(sorted({direction.checkpoint for direction in directions if direction.checkpoint}))
     chosen = f" Checkpoint: {checkpoints}." if checkpoints else ""
     return f"Translations of the {evaluation.run.split} split: {parts}.{chosen} Intervals are 95 %."
-
-
-def links(workspace: Workspace, run: str) -> list[tuple[str, str]]:
-    """The pages beside reports/evaluate-RUN/ that are there: (relative address, what it is) each."""
-    places = [
-        (workspace.run(run) / "index.html", f"../../runs/{run}/index.html", f"training run {run}"),
-        (workspace.root / "judge" / "index.html", "../../judge/index.html", "judge"),
-        (workspace.reports / "compare" / "index.html", "../compare/index.html", "runs side by side"),
-        (workspace.reports / "index.html", "../index.html", "report on the data"),
-    ]
-    return [(address, text) for path, address, text in places if path.is_file()]
 
 
 def _facts(evaluation: Evaluation, result: DirectionResult) -> list[tuple[str, str, str]]:

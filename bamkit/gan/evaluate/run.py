@@ -131,5 +131,5 @@ def evaluate_and_write(
     write_tables(evaluation, folder)
     if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
         return evaluation, folder, ["the page is left out: it needs jinja2 and matplotlib"]
-    write_page(evaluation, workspace, folder / PAGE)
+    write_page(evaluation, folder / PAGE)
     return evaluation, folder, []

@@ -21,6 +21,7 @@ from bamkit.gan.evaluate.inputs import Direction, Run, choose_run, open_run, tra
 from bamkit.gan.evaluate.measures import BATCH, IDENTITY, TRANSFER, TRANSLATION, fitted, pictures_of
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics
 from bamkit.gan.evaluate.result import folder_of, write_csv
+from bamkit.gan.user_study.settings import SOURCE, StudyOptions
 
 FOLDER, PAGE = "user-study", "index.html"
 """What is sent to the raters."""
@@ -33,27 +34,6 @@ QUESTIONS = {
     "gloomy": "Which of the two is gloomier?",
     "peaceful": "Which of the two is more peaceful?",
 }
-SOURCE = "source"
-
-
-@dataclass(frozen=True)
-class StudyOptions:
-    """What people are asked."""
-
-    against: str = SOURCE
-    """What the translation stands beside: `source` (the same picture before), `colour transfer`, or another run."""
-    trials: int = 20
-    """Pairs a direction, drawn by the seed; all of them if there are fewer."""
-    repeats: int = 4
-    """Pairs that are shown a second time, sides exchanged, to see how steady a rater is."""
-    split: str = "test"
-    """The split the pictures come from."""
-    seed: int = 0
-    """Seed of the draw. The order and the sides are drawn in the browser, for each rater anew."""
-
-    def __post_init__(self) -> None:
-        if self.trials < 1 or self.repeats < 0:
-            raise BamkitError(f"a study needs at least 1 pair, not {self.trials}, and no negative number of repeats")
 
 
 @dataclass(frozen=True)
