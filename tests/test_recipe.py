@@ -8,10 +8,11 @@ import pytest
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
-from bamkit.experiment.demo import MARK, DemoConfig
+from bamkit.experiment.cost import measured_step
+from bamkit.experiment.demo import MARK
 from bamkit.experiment.demo import run as run_demo
-from bamkit.experiment.recipe import Step, run
-from bamkit.experiment.study import StudyConfig, measured_step, recipe_of
+from bamkit.experiment.recipe import Step, run, steps_of
+from bamkit.experiment.settings import DemoConfig, StudyConfig
 
 
 def test_done_steps_are_skipped_and_costs_are_not_counted(tmp_path, capfd):
@@ -85,13 +86,13 @@ def test_the_demo_runs_in_the_folder_it_is_called_in(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "bamkit.experiment.recipe.run", lambda steps, root, *_, **__: seen.append((root, steps[0].words[:2]))
     )
-    monkeypatch.setattr("bamkit.experiment.demo_page.write", lambda *_: "page")
+    monkeypatch.setattr("bamkit.experiment.page.write_page", lambda *_: None)
     monkeypatch.setattr("bamkit.sample.SampleServer.start", lambda self: None)
     monkeypatch.setattr("bamkit.sample.SampleServer.__init__", lambda self, *_, **__: None)
     monkeypatch.setattr("bamkit.sample.SampleServer.stop", lambda self: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert run_demo(Path()) == "page"
+    assert run_demo(Path()) == tmp_path / "here" / "index.html"
     assert seen[0] == (tmp_path, ("sample", "here"))
     assert seen[1] == (tmp_path / "here", ("info",))
 
@@ -125,7 +126,7 @@ def test_lines_can_be_pasted_into_a_shell():
 def test_the_study_is_the_published_one():
     config = StudyConfig()
     assert config.counts == {"top": 1000, "test": 200, "validation": 50}
-    lines = [step.line for step in recipe_of(Workspace.open("nowhere"), config)]
+    lines = [step.line for step in steps_of(Workspace.open("nowhere"), config)]
     assert lines[0] == "bamkit select --emotion happy --top 1000 --test 200 --validation 50"
     assert "--from happy --to scary --name happy-scary --preset study" in next(x for x in lines if " train" in x[:14])
 
@@ -162,7 +163,7 @@ def test_a_small_demo_ends_with_a_page_and_goes_on_where_it_stopped(tmp_path, ca
     (tmp_path / "demo" / "translations" / "happy-scary" / "translations.parquet").unlink()
     run_demo(tmp_path / "demo", config)
     out = capfd.readouterr().out
-    assert out.count("(done already)") == 7, "only the translation was missing"
+    assert out.count("(done already)") == 8, "only the translation was missing"
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ from bamkit.common.contract import missing_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
-from bamkit.experiment.study import StudyConfig, _fetched, study
+from bamkit.experiment.recipe import is_fetched
+from bamkit.experiment.settings import StudyConfig
+from bamkit.experiment.study import study
 
 QUICK = ("--scale", "0.04", "--preset", "quick", "--size", "40", "--steps", "30")
 
@@ -68,7 +70,7 @@ def test_a_rehearsal_is_not_taken_for_the_study(sample_factory, bamkit):
     with pytest.raises(BamkitError, match=r"a selection happy already, of other numbers \(20 train, 4 test, 4 valid"):
         study(Workspace.open(root), StudyConfig(), print)
     config = StudyConfig(scale=0.02, steps=5)
-    with pytest.raises(BamkitError, match="--steps must not"):
+    with pytest.raises(BamkitError, match="--steps must be at least 0"):
         StudyConfig(steps=-1)
     mark = root / "reports" / "study-happy-scary" / "study.json"
     assert not mark.exists()
@@ -81,8 +83,8 @@ def test_a_rehearsal_is_not_taken_for_the_study(sample_factory, bamkit):
 def test_a_fetch_that_met_a_dead_host_is_not_done(tmp_path):
     workspace = Workspace.open(tmp_path)
     path = workspace.missing("happy")
-    assert not _fetched(workspace, "happy")
+    assert not is_fetched(workspace, "happy")
     for outcome, done in (("host-down", False), ("gone", True)):
         row = {"mid": 1, "split": "train", "outcome": outcome}
         write_table(pa.Table.from_pylist([row], schema=missing_schema()), path, {})
-        assert _fetched(workspace, "happy") is done
+        assert is_fetched(workspace, "happy") is done

@@ -1,1 +1,1 @@
-"""Whole ways as recipes: the demo on the sample, the published study."""
+"""The published experiment as a recipe, at the size of the study and of a demo on the sample."""

@@ -1,4 +1,4 @@
-"""Runs a list of bamkit commands one after another, showing each before it runs, going on where it stopped."""
+"""The commands of an experiment, and how they are run one after another, going on where they stopped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import click
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration
-
-Say = Callable[[str], None]
+from bamkit.common.shards import read_table
+from bamkit.common.workspace import Workspace
+from bamkit.experiment import cost
+from bamkit.experiment.settings import Experiment
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,99 @@ class Step:
     @property
     def line(self) -> str:
         return "bamkit " + shlex.join(self.words)
+
+
+def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
+    """The commands of the experiment in order, each typed in the workspace."""
+    a, b = config.domains
+    counts = [word for name, count in config.counts.items() for word in (f"--{name}", str(count))]
+    judges = [f"judge-{name}" for name in config.domains] if config.judge_count else []
+    names = [a, b, *judges]
+    run = workspace.run(config.run)
+    steps = [
+        _select(workspace, a, "--emotion", a, *counts),
+        _select(workspace, b, "--emotion", b, *counts, "--disjoint-from", a),
+    ]
+    for name, mood, others in zip(judges, config.domains, ((a, b), (a, b, *judges[:1])), strict=False):
+        steps.append(_select_for_judge(workspace, name, mood, config.judge_count, others))
+    steps += [
+        Step(
+            ("fetch", *names, "--size", str(config.size)),
+            "download the pictures and resize them",
+            lambda: all(is_fetched(workspace, name) for name in names),
+            lambda: cost.of_fetch(workspace, names),
+        ),
+        Step(
+            ("report", a, b),
+            "score histograms, attribute distributions, contact sheets",
+            (workspace.reports / "index.html").exists,
+            "a pass over the database: seconds to half a minute",
+        ),
+    ]
+    if judges:
+        judge = Step(
+            ("judge", "train", *judges),
+            "train the judge on pictures that the study does not touch",
+            (workspace.root / "judge" / "card.json").exists,
+            f"20 passes over about {2 * config.judge_count:,} pictures",
+        )
+        steps.append(judge)
+    return [
+        *steps,
+        Step(
+            ("train", *_train_words(run, config)),
+            "train CycleGAN",
+            lambda: is_trained(run),
+            lambda: cost.of_training(config),
+        ),
+        Step(
+            ("translate", config.run),
+            "translate the test ranks in both directions",
+            (workspace.translations / config.run / "translations.parquet").exists,
+            f"{2 * config.counts['test']:,} pictures",
+        ),
+        Step(
+            ("evaluate", config.run),
+            "measure it",
+            (workspace.reports / f"evaluate-{config.run}" / "metrics.json").exists,
+            "minutes at most",
+        ),
+    ]
+
+
+def _select(workspace: Workspace, name: str, *words: str) -> Step:
+    why = f"select the images surest to be {name}: the first ranks to learn from, the next ones to test on"
+    return Step(("select", *words), why, workspace.selection(name).exists, "seconds")
+
+
+def _select_for_judge(workspace: Workspace, name: str, mood: str, count: int, others: Sequence[str]) -> Step:
+    words = ("--name", name, "--emotion", mood, "--sample", "stratified", "--top", str(count))
+    disjoint = [word for other in others for word in ("--disjoint-from", other)]
+    rest = ("--test", "0", "--validation", "0", *disjoint, "--group-by", "project")
+    why = f"select other images over the whole range of {mood}, for the judge"
+    return Step(("select", *words, *rest), why, workspace.selection(name).exists, "seconds")
+
+
+def _train_words(run: Path, config: Experiment) -> tuple[str, ...]:
+    if (run / "run.json").exists():
+        return ("--resume", "--name", config.run)
+    a, b = config.domains
+    length = ("--steps", str(config.steps)) if config.steps else ()
+    device = ("--device", config.device) if config.device else ()
+    return ("--from", a, "--to", b, "--name", config.run, "--preset", config.preset, *length, *device)
+
+
+def is_fetched(workspace: Workspace, name: str) -> bool:
+    """Whether a split is whole: its last file is there, and none of its pictures waits for a host that was down."""
+    missing = workspace.missing(name)
+    return missing.exists() and "host-down" not in read_table(missing, ["outcome"])["outcome"].to_pylist()
+
+
+def is_trained(run: Path) -> bool:
+    """Whether the run has trained all its steps."""
+    from bamkit.gan.train import checkpoint  # torch: a second, and a recipe whose steps are done has no use for it
+
+    return (run / "run.json").exists() and checkpoint.read_run(run).get("steps") in checkpoint.steps(run)
 
 
 def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int = 0) -> None:
