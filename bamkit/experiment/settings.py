@@ -92,10 +92,8 @@ class DemoConfig:
         # Both domains with their validation split and a reserve for dead links, and 5 % of the rows have no scores.
         least = math.ceil(2 * 1.15 * sum(self.counts.values()) / 0.95)
         if self.rows < least:
-            pictures = f"{self.top:,} + {self.test:,} + {VALIDATION} pictures"
-            raise BamkitError(
-                f"{self.rows:,} rows are too few for {pictures} of each domain", f"--rows {least} or more"
-            )
+            wanted = f"{self.top:,} + {self.test:,} + {VALIDATION} pictures of each domain"
+            raise BamkitError(f"{self.rows:,} rows are too few for {wanted}", f"--rows {least} or more")
 
     @property
     def counts(self) -> dict[str, int]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.utils import get_text_stream
 
 from bamkit.commands.options import (
     completed,
@@ -86,7 +85,7 @@ def command(
 
     if "-" in inputs and len(inputs) > 1:
         raise click.UsageError("--input - reads all paths from standard input: give it alone")
-    listed = get_text_stream("stdin", errors="surrogateescape") if inputs == ("-",) else None
+    listed = click.open_file("-", errors="surrogateescape") if inputs == ("-",) else None
     paths = [Path(path) for path in inputs] if listed is None else []
     config = build(TranslateConfig, given)
     if weights is not None:
