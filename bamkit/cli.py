@@ -156,7 +156,6 @@ def root(ctx: click.Context, workspace: str | None) -> None:
       bamkit translate
       bamkit evaluate
     """
-    ctx.obj = workspace
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 

@@ -12,7 +12,6 @@ import click
 
 from bamkit.commands.defaults import defaults
 from bamkit.common.contract import ATTRIBUTES, EMOTION, short
-from bamkit.common.errors import BamkitError
 from bamkit.common.settings import Setting, docstrings, settings_of
 from bamkit.common.workspace import Workspace
 
@@ -36,14 +35,11 @@ def pass_workspace(function: Command) -> Command:
 
 
 def _open(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Workspace:
-    chosen = value or (ctx.find_root().obj if isinstance(ctx.find_root().obj, str) else None) or "."
-    try:
-        workspace = Workspace.open(chosen)
-        ctx.default_map = defaults(ctx, workspace)
-    except BamkitError as error:
-        from bamkit.cli import Shown
-
-        raise Shown(error) from error
+    chosen = value or ctx.find_root().params.get("workspace") or "."
+    if ctx.resilient_parsing:  # a shell completes: nothing is run, so bamkit.toml says nothing
+        return Workspace(Path(chosen))
+    workspace = Workspace.open(chosen)
+    ctx.default_map = defaults(ctx, workspace)
     return workspace
 
 
@@ -63,7 +59,7 @@ def completed(kind: str) -> Callable[[click.Context, click.Parameter, str], list
     """The `shell_complete` of a parameter that takes names of this kind."""
 
     def names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-        workspace = ctx.params.get("workspace") or _open(ctx, parameter, None)
+        workspace = _open(ctx, parameter, None) if ctx.params.get("workspace") is None else ctx.params["workspace"]
         return [name for name in COMPLETIONS[kind](workspace) if name.startswith(incomplete)]
 
     return names
@@ -124,19 +120,18 @@ def _click_type(setting: Setting) -> Any:
     return setting.kind
 
 
-def settings_options(*classes: type) -> Callable[[Command], Command]:
-    """Adds an option for every field of these settings dataclasses, in order; see common/settings.py.
+def settings_options(cls: Any) -> Callable[[Command], Command]:
+    """Adds an option for every field of a settings dataclass, in order; see common/settings.py.
 
     The values arrive by option name, None where one was not given: `build(cls, given)` makes the settings of them.
     """
 
     def add(function: Command) -> Command:
-        for cls in reversed(classes):
-            for setting in reversed(settings_of(cls)):
-                if setting.nested:
-                    settings_options(setting.kind)(function)
-                elif not setting.option.hidden:
-                    click.option(setting.declaration, cls=SettingOption, owner=cls, setting=setting)(function)
+        for setting in reversed(settings_of(cls)):
+            if setting.nested:
+                settings_options(setting.kind)(function)
+            elif not setting.option.hidden:
+                click.option(setting.declaration, cls=SettingOption, owner=cls, setting=setting)(function)
         return function
 
     return add
