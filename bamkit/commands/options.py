@@ -120,18 +120,19 @@ def _click_type(setting: Setting) -> Any:
     return setting.kind
 
 
-def settings_options(cls: Any) -> Callable[[Command], Command]:
-    """Adds an option for every field of a settings dataclass, in order; see common/settings.py.
+def settings_options(*classes: Any) -> Callable[[Command], Command]:
+    """Adds an option for every field of these settings dataclasses, in order; see common/settings.py.
 
     The values arrive by option name, None where one was not given: `build(cls, given)` makes the settings of them.
     """
 
     def add(function: Command) -> Command:
-        for setting in reversed(settings_of(cls)):
-            if setting.nested:
-                settings_options(setting.kind)(function)
-            elif not setting.option.hidden:
-                click.option(setting.declaration, cls=SettingOption, owner=cls, setting=setting)(function)
+        for cls in reversed(classes):
+            for setting in reversed(settings_of(cls)):
+                if setting.nested:
+                    settings_options(setting.kind)(function)
+                elif not setting.option.hidden:
+                    click.option(setting.declaration, cls=SettingOption, owner=cls, setting=setting)(function)
         return function
 
     return add
