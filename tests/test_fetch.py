@@ -17,7 +17,7 @@ from PIL import Image
 from bamkit.common.contract import missing_schema, split_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_about
-from bamkit.common.workspace import Workspace
+from bamkit.common.workspace import Workspace, write_text
 from bamkit.curate.fetch.download import GATHER
 from bamkit.curate.fetch.http.body import IN_MEMORY
 from bamkit.curate.fetch.run import fetch
@@ -163,6 +163,79 @@ def test_another_size_needs_no_network(server, ten):
     fetch(Workspace(ten), config=settings())
     fetch(Workspace(ten), config=settings(picture=PictureSettings(size=32, fit="pad", format="png")))
     assert contents(ten / "splits" / "happy") == before
+
+
+def depend_on(workspace, name):
+    """A run that was trained on the split as it lies there."""
+    about = read_about(workspace / "splits" / name / "train-00000-of-00001.parquet")
+    side = {"kind": "split", "name": name} | {key: about[key] for key in ("split_id", "selection_id", "build")}
+    write_text(workspace / "runs" / "r" / "run.json", json.dumps({"run_id": "1", "from": side, "to": {}}))
+
+
+def sizes(workspace):
+    return {name: read(workspace, name, "train")[0]["width"] for name in Workspace(workspace).split_names()}
+
+
+def test_a_plain_fetch_keeps_the_settings_of_each_split(server, ten, bamkit):
+    urls = [server.url(f"/{index}.jpg") for index in range(10)]
+    bamkit("fetch --allow-private --size 48 --fit pad --format png", cwd=ten)
+    write_selection(ten, "scary", urls, 4, 1)
+    bamkit("fetch scary --allow-private --size 40", cwd=ten)
+    before = contents(ten / "splits" / "happy")
+    write_selection(ten, "gloomy", urls, 3, 1)
+    shown = bamkit("fetch --allow-private", cwd=ten).output
+    assert sizes(ten) == {"gloomy": 286, "happy": 48, "scary": 40}
+    assert contents(ten / "splits" / "happy") == before
+    assert "was 48 px" not in shown
+    # What is given anew counts, and nothing else changes.
+    bamkit("fetch happy --allow-private --size 32", cwd=ten)
+    about = read_about(ten / "splits" / "happy" / "train-00000-of-00001.parquet")
+    assert about["build"] == {"size": 32, "fit": "pad", "format": "png", "oversample": 1.5}
+    fetch(Workspace(ten))
+    assert sizes(ten) == {"gloomy": 286, "happy": 32, "scary": 40}
+
+
+@pytest.mark.parametrize("option", ["--size 32", "--fit crop", "--format png"])
+def test_a_split_that_a_run_depends_on_is_made_anew_with_force_only(server, ten, bamkit, option):
+    bamkit("fetch --allow-private --size 48", cwd=ten)
+    depend_on(ten, "happy")
+    before = contents(ten / "splits" / "happy")
+    shown = bamkit(f"fetch --allow-private {option}", cwd=ten, code=3).output
+    assert "run r was trained on splits/happy as it is (48 px squash jpeg)" in shown
+    assert f"bamkit fetch happy {option} --force" in shown
+    assert contents(ten / "splits" / "happy") == before
+    bamkit("fetch --allow-private", cwd=ten)
+    assert contents(ten / "splits" / "happy") == before
+    bamkit(f"fetch --allow-private {option} --force", cwd=ten)
+    assert contents(ten / "splits" / "happy") != before
+    # No run depends on the new one, and the old one comes back byte for byte.
+    bamkit("fetch --allow-private --size 48 --fit squash --format jpeg", cwd=ten)
+    assert contents(ten / "splits" / "happy") == before
+
+
+def test_another_selection_does_not_replace_a_split_that_a_run_depends_on(server, ten, bamkit):
+    bamkit("fetch --allow-private --size 48", cwd=ten)
+    depend_on(ten, "happy")
+    write_selection(ten, "happy", [server.url(f"/{index}.jpg") for index in range(10)], 4, 2)
+    shown = bamkit("fetch --allow-private", cwd=ten, code=3).output
+    assert "selections/happy.parquet is another selection now" in shown
+    assert "next: bamkit fetch happy --force" in shown
+    bamkit("fetch --allow-private --force", cwd=ten)
+    assert len(read(ten, "happy", "train")) == 4
+
+
+def test_pictures_that_come_late_do_not_replace_a_split_that_a_run_depends_on(server, ten, bamkit):
+    server["/1.jpg"] = status(500)
+    fetch(Workspace(ten), config=settings())
+    depend_on(ten, "happy")
+    before = contents(ten / "splits" / "happy")
+    server["/1.jpg"] = file(jpeg(1))
+    shown = bamkit("fetch --allow-private --retry-failed", cwd=ten).output
+    assert "happy: left as it is, since run r was trained on it" in shown
+    assert "next: bamkit fetch happy --force" in shown
+    assert contents(ten / "splits" / "happy") == before
+    bamkit("fetch happy --allow-private --force", cwd=ten)
+    assert [row["rank"] for row in read(ten, "happy", "train")] == [1, 2, 3, 4, 5]
 
 
 def test_retry_asks_for_the_named_failures_and_nothing_else(server, ten):

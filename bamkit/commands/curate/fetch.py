@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bamkit.commands.options import completed, example, json_option, pass_workspace, settings_options
+from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
 from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
-from bamkit.common.settings import build
+from bamkit.common.settings import build, settings_of
 from bamkit.common.workspace import Workspace, is_judges
-from bamkit.curate.fetch.settings import FetchSettings
+from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
 
 if TYPE_CHECKING:
     from bamkit.curate.fetch.summary import Summary
@@ -35,13 +35,17 @@ if TYPE_CHECKING:
     help="Ask again for failed pictures: passing (default), permanent, all, or reasons with commas.",
 )
 @settings_options(FetchSettings)
+@force_option
 @json_option
-def command(workspace: Workspace, names: tuple[str, ...], retry_failed: str, as_json: bool, **given: Any) -> None:
+def command(
+    workspace: Workspace, names: tuple[str, ...], retry_failed: str, force: bool, as_json: bool, **given: Any
+) -> None:
     """Download the pictures of the selections (all of them by default) and write the splits.
 
     Originals are kept under originals/, with a ledger of every address ever tried; what has arrived is not asked for
     again, so that an interrupted fetch goes on where it was. Pictures that cannot be had are replaced from the
-    reserve in rank order and listed in missing/NAME.parquet.
+    reserve in rank order and listed in missing/NAME.parquet. A split that is here keeps the size, fit and format it was
+    made with unless they are given anew; one that a run was trained on is replaced with --force only.
     """
     from bamkit.curate.fetch.faults import parse_reasons
     from bamkit.curate.fetch.run import fetch
@@ -50,7 +54,9 @@ def command(workspace: Workspace, names: tuple[str, ...], retry_failed: str, as_
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry_failed = (*names, retry_failed), "passing"
     try:
-        summary = fetch(workspace, names, build(FetchSettings, given, retry=parse_reasons(retry_failed)))
+        keep = [setting.name for setting in settings_of(PictureSettings) if given[setting.parameter] is None]
+        config = build(FetchSettings, given, retry=parse_reasons(retry_failed))
+        summary = fetch(workspace, names, config, keep=keep, force=force)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("bamkit fetch   # what has arrived is kept") from None
     if as_json:
@@ -82,7 +88,10 @@ def _print(summary: Summary) -> None:
     for one in summary.selections:
         if one.before:
             was = f"{one.before['size']} px {one.before['fit']} {one.before['format']}"
-            click.echo(f"{one.name}: was {was} before; put size, fit and format under [fetch] in bamkit.toml to settle")
+            click.echo(f"{one.name}: was {was} before")
+        if one.kept_for:
+            click.echo(f"{one.name}: left as it is, since run {one.kept_for} was trained on it")
+            print_next(f"bamkit fetch {one.name} --force   # takes the pictures that can be had now")
     _print_next(summary)
 
 

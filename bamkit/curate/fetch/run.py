@@ -6,7 +6,8 @@ import difflib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from bamkit.common.errors import BamkitError
@@ -17,8 +18,9 @@ from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
 from bamkit.curate.fetch.executor import make_executor
 from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row, locked
-from bamkit.curate.fetch.settings import FetchSettings
+from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
+from bamkit.curate.fetch.splits.kept import PICTURE_SETTINGS, kept_settings, refuse_replacing
 from bamkit.curate.fetch.splits.publish import Publication
 from bamkit.curate.fetch.splits.shards import built_pictures, move_former_missing
 from bamkit.curate.fetch.store import Store, open_store
@@ -26,30 +28,55 @@ from bamkit.curate.fetch.summary import Summary
 
 
 def fetch(
-    workspace: Workspace, names: Sequence[str] = (), config: FetchSettings | None = None, stream: TextIO | None = None
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    config: FetchSettings | None = None,
+    stream: TextIO | None = None,
+    *,
+    keep: Collection[str] | None = None,
+    force: bool = False,
 ) -> Summary:
     """Fetch selections (all of the workspace by default) and write their splits.
 
-    Only what the ledger does not know yet is asked for. Raises BamkitError when there is nothing to fetch, when another
-    fetch is at work here, when the disk is full, and when not one picture of a selection could be had.
+    Only what the ledger does not know yet is asked for. `keep` names the fields of PictureSettings that a split already
+    here keeps as it was made with (all of them where no `config` is given). `force` replaces splits that a run depends
+    on, too. Raises BamkitError when there is nothing to fetch, when another fetch is at work here, when the disk is
+    full, when a run depends on a split that would be made in another way, and when not one picture of a selection could
+    be had.
     """
+    keep = keep if keep is not None else () if config else PICTURE_SETTINGS
     config = config or FetchSettings()
     manifests = [Manifest(name, workspace.selection(name)) for name in selected_names(workspace, names)]
     try:
         with locked(workspace.originals), quiet_decoders(config.limits.max_pixels):
+            groups: dict[PictureSettings, list[Manifest]] = {}
             for manifest in manifests:
                 move_former_missing(workspace, manifest.name)
-            with open_store(workspace.originals, config.picture.about(), not config.originals) as store:
-                run = _FetchRun(workspace, manifests, config, store, stream)
-                try:
-                    return run.go()
-                finally:
-                    run.executor.close()
+                picture = kept_settings(workspace, manifest.name, config.picture, keep)
+                if not force:
+                    refuse_replacing(workspace, manifest, picture)
+                groups.setdefault(picture, []).append(manifest)
+            summary = Summary()
+            for picture, group in groups.items():
+                summary.add(_fetch_group(workspace, group, replace(config, picture=picture), stream, force))
+            return summary
     except (OSError, sqlite3.Error) as error:
         explained = disk_full_error(error, workspace.root)
         if explained is error:
             raise
         raise explained from error
+
+
+def _fetch_group(
+    workspace: Workspace, manifests: list[Manifest], config: FetchSettings, stream: TextIO | None, force: bool
+) -> Summary:
+    """Fetch selections whose pictures are made in one way."""
+    with open_store(workspace.originals, config.picture.about(), not config.originals) as store:
+        run = _FetchRun(workspace, manifests, config, store, stream, force)
+        try:
+            return run.go()
+        finally:
+            run.executor.close()
 
 
 def selected_names(workspace: Workspace, names: Sequence[str]) -> list[str]:
@@ -75,7 +102,9 @@ class _FetchRun:
         config: FetchSettings,
         store: Store,
         stream: TextIO | None,
+        force: bool,
     ) -> None:
+        self.force = force
         self.workspace, self.manifests, self.config, self.stream = workspace, manifests, config, stream
         self.store, self.executor = store, make_executor(config, store)
         self.summary = Summary()
@@ -117,7 +146,9 @@ class _FetchRun:
 
     def _publication(self, manifest: Manifest) -> Publication:
         assignment = assign(manifest, self.state, self.config.replace)
-        return Publication(self.workspace, manifest, assignment, self.config, self.store, self.summary.given_up)
+        return Publication(
+            self.workspace, manifest, assignment, self.config, self.store, self.summary.given_up, self.force
+        )
 
     def _refresh(self) -> None:
         """Recognise placeholders among what has arrived and read the ledger."""

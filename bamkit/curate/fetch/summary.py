@@ -26,6 +26,8 @@ class SelectionResult:
     """How they are built, e.g. `286 px squash jpeg`."""
     before: dict[str, Any] | None = None
     """How they were built before, if in another way."""
+    kept_for: str = ""
+    """The run for whose sake the split was left as it is, although more or other pictures are to be had now."""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
@@ -37,6 +39,7 @@ class SelectionResult:
             "split_id": self.split_id,
             "written": self.written,
             "pictures": self.pictures,
+            "kept_for": self.kept_for or None,
         }
 
     def row(self) -> dict[str, Any]:
@@ -65,6 +68,16 @@ class Summary:
     """Of this run, by reason."""
     given_up: dict[str, str] = field(default_factory=dict)
     """URLs not asked because their host kept failing, and why."""
+
+    def add(self, other: Summary) -> None:
+        """Take in what became of other selections."""
+        self.selections += other.selections
+        self.asked += other.asked
+        self.arrived += other.arrived
+        self.bytes += other.bytes
+        self.seconds += other.seconds
+        self.failed += other.failed
+        self.given_up |= other.given_up
 
     def as_dict(self) -> dict[str, Any]:
         return {

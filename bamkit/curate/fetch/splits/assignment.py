@@ -1,4 +1,4 @@
-"""Who takes whose place: from the outcomes alone, never from the order in which files arrived."""
+"""Which image takes the place of which: from the outcomes alone, never from the order in which files arrived."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Manifest:
         return self.about.get("selection_id")
 
     def rows(self, split: str) -> list[int]:
-        return [row for row, its in enumerate(self.split) if its == split]
+        return [row for row, part in enumerate(self.split) if part == split]
 
 
 def wanted(manifest: Manifest, state: State, replace: bool) -> list[str]:
@@ -71,26 +71,27 @@ def wanted(manifest: Manifest, state: State, replace: bool) -> list[str]:
     An empty list means that the assignment is final.
     """
     states = {row: state(manifest.src[row]) for split in KEPT for row in manifest.rows(split)}
-    if unknown := [manifest.src[row] for row, its in states.items() if its is None]:
+    if unknown := [src for row, arrived in states.items() if arrived is None and (src := manifest.src[row])]:
         return unknown
     if not replace:
         return []
-    gaps = sum(its is False for its in states.values())
+    gaps = sum(arrived is False for arrived in states.values())
     asked: list[str] = []
     for row in manifest.rows("reserve"):
         if gaps <= 0:
             break
-        its = state(manifest.src[row])
-        gaps -= its is not False
-        if its is None:
-            asked.append(manifest.src[row])
+        src = manifest.src[row]
+        arrived = state(src)
+        gaps -= arrived is not False
+        if arrived is None and src is not None:
+            asked.append(src)
     return asked
 
 
 def assign(manifest: Manifest, state: State, replace: bool) -> Assignment:
     """Fill the places of images that cannot be had from the reserve, in order of rank: train, then test, validation."""
     spare = iter([row for row in manifest.rows("reserve") if replace and state(manifest.src[row])])
-    found = Assignment({})
+    assignment = Assignment({})
     stands_in: dict[int, int] = {}
     for split in KEPT:
         rows = manifest.rows(split)
@@ -103,6 +104,6 @@ def assign(manifest: Manifest, state: State, replace: bool) -> Assignment:
             elif (other := next(spare, None)) is not None:
                 places.append(Place(other, manifest.mid[row]))
                 stands_in[row] = manifest.mid[other]
-        found.splits[split] = sorted(places, key=lambda place: place.row)
-    found.missing = [(row, stands_in.get(row)) for row, src in enumerate(manifest.src) if state(src) is False]
-    return found
+        assignment.splits[split] = sorted(places, key=lambda place: place.row)
+    assignment.missing = [(row, stands_in.get(row)) for row, src in enumerate(manifest.src) if state(src) is False]
+    return assignment

@@ -6,22 +6,22 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TextIO
 
 import bamkit
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import dependent_runs, split_about
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical, digest
 from bamkit.common.shards import shard_names
-from bamkit.common.workspace import Workspace, shard_paths
+from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.http.politeness import is_this_machine
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Assignment, Manifest, Place
-from bamkit.curate.fetch.splits.shards import about_of, damaged, is_current, write_missing, write_split
+from bamkit.curate.fetch.splits.shards import built_at, damaged, is_current, write_missing, write_split
 from bamkit.curate.fetch.store import Store
 from bamkit.curate.fetch.summary import SelectionResult
 
@@ -35,12 +35,14 @@ class Publication:
         self,
         workspace: Workspace,
         manifest: Manifest,
-        plan: Assignment,
+        assignment: Assignment,
         config: FetchSettings,
         store: Store,
         given_up: Mapping[str, str],
+        force: bool = False,
     ) -> None:
-        self.manifest, self.plan, self.config, self.store = manifest, plan, config, store
+        self.workspace, self.force = workspace, force
+        self.manifest, self.assignment, self.config, self.store = manifest, assignment, config, store
         self.folder, self.missing_path = workspace.split(manifest.name), workspace.missing(manifest.name)
         self.given_up = given_up
 
@@ -50,7 +52,7 @@ class Publication:
 
         The reason is the outcome's fixed sentence: the words of the moment (in the ledger) may differ between two runs.
         """
-        urls = [self.manifest.src[row] for row, _ in self.plan.missing]
+        urls = [self.manifest.src[row] for row, _ in self.assignment.missing]
         rows = self.store.ledger.rows(url for url in urls if url is not None)
         found: dict[str | None, tuple[str, str, int | None, int]] = {}
         for url in urls:
@@ -66,21 +68,25 @@ class Publication:
     @cached_property
     def reasons(self) -> Counter[str]:
         """How many pictures could not be had, by outcome."""
-        return Counter(self.absent[self.manifest.src[row]][0] for row, _ in self.plan.missing)
+        return Counter(self.absent[self.manifest.src[row]][0] for row, _ in self.assignment.missing)
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """The metadata of the split folder; its id follows from what is in it and how it was built."""
-        about = {"kind": "split", "name": self.manifest.name, "selection_id": self.manifest.selection_id}
+        about: dict[str, Any] = {
+            "kind": "split",
+            "name": self.manifest.name,
+            "selection_id": self.manifest.selection_id,
+        }
         about |= {"build": self.config.picture.about(), "bamkit": bamkit.__version__}
-        inside = hashlib.sha256()
-        for split, places in self.plan.splits.items():
+        content = hashlib.sha256()
+        for split, places in self.assignment.splits.items():
             for place, row in self.rows(places):
-                inside.update(canonical([split, self.manifest.mid[place.row], row.sha256, place.replaces]).encode())
-        for row, other in self.plan.missing:
-            what = [self.manifest.mid[row], self.absent[self.manifest.src[row]], other]
-            inside.update(canonical(what).encode())
-        return {**about, "split_id": digest({**about, "inside": inside.hexdigest()})}
+                content.update(canonical([split, self.manifest.mid[place.row], row.sha256, place.replaces]).encode())
+        for missing, other in self.assignment.missing:
+            what = [self.manifest.mid[missing], self.absent[self.manifest.src[missing]], other]
+            content.update(canonical(what).encode())
+        return {**about, "split_id": digest({**about, "inside": content.hexdigest()})}
 
     def rows(self, places: list[Place]) -> Iterator[tuple[Place, Row]]:
         """Places with their rows of the ledger."""
@@ -92,7 +98,7 @@ class Publication:
     def unbuilt(self) -> Iterator[Row]:
         """The rows whose picture is not built yet, one for each file."""
         seen = self.store.cache.known()
-        for places in self.plan.splits.values():
+        for places in self.assignment.splits.values():
             for _, row in self.rows(places):
                 if row.sha256 not in seen:
                     seen.add(row.sha256 or "")
@@ -100,7 +106,7 @@ class Publication:
 
     def refuse_empty(self) -> None:
         """Raises BamkitError if there is not one picture."""
-        if any(self.plan.splits.values()) or not self.manifest.mid:
+        if any(self.assignment.splits.values()) or not self.manifest.mid:
             return
         why = self.reasons.most_common()
         listed = ", ".join(f"{count:,} {reason}" for reason, count in why[:4])
@@ -119,38 +125,43 @@ class Publication:
     def is_current(self) -> bool:
         """Whether the folder holds just this already."""
         rows = self.config.shard_rows
-        names = [name for split, its in self.plan.splits.items() for name in shard_names(split, len(its), rows)]
-        return is_current(self.folder, names, self.missing_path, self.about["split_id"])
+        names = [
+            name for split, places in self.assignment.splits.items() for name in shard_names(split, len(places), rows)
+        ]
+        return bool(self.kept_for) or is_current(self.folder, names, self.missing_path, self.about["split_id"])
+
+    @cached_property
+    def kept_for(self) -> str:
+        """The run for whose sake a whole split with other pictures than are to be had now is left as it is."""
+        now = split_about(self.workspace, self.manifest.name) if not damaged(self.folder, self.missing_path) else {}
+        if self.force or now.get("split_id") in (None, self.about["split_id"]):
+            return ""
+        return next(iter(dependent_runs(self.workspace, self.manifest.name)), "")
 
     def write(self, stream: TextIO | None) -> SelectionResult:
         """Write the folder, unless it is up to date, and say what is in it."""
         before = built_at(self.folder)
         if not self.is_current:
-            total = sum(map(len, self.plan.splits.values()))
+            total = sum(map(len, self.assignment.splits.values()))
             with Progress(f"write {self.manifest.name}", total, stream=stream) as progress:
                 for path in damaged(self.folder, self.missing_path):
                     progress.write(f"{path} is damaged: it is written anew")
                 write_split(
-                    self.folder, self.manifest, self.plan.splits, self.rows, self.store.cache.get, self.about,
+                    self.folder, self.manifest, self.assignment.splits, self.rows, self.store.cache.get, self.about,
                     self.config.picture, self.config.shard_rows, lambda more: progress.update(progress.done + more),
                 )  # fmt: skip
-            write_missing(self.missing_path, self.manifest, self.plan.missing, self.absent.__getitem__, self.about)
+            write_missing(
+                self.missing_path, self.manifest, self.assignment.missing, self.absent.__getitem__, self.about
+            )
         build = self.config.picture
         return SelectionResult(
             self.manifest.name,
-            {split: (len(its), len(self.manifest.rows(split))) for split, its in self.plan.splits.items()},
-            sum(place.replaces is not None for its in self.plan.splits.values() for place in its),
+            {split: (len(places), len(self.manifest.rows(split))) for split, places in self.assignment.splits.items()},
+            sum(place.replaces is not None for places in self.assignment.splits.values() for place in places),
             self.reasons,
-            self.about["split_id"],
+            split_about(self.workspace, self.manifest.name)["split_id"] if self.kept_for else self.about["split_id"],
             not self.is_current,
             f"{build.size} px {build.fit} {build.format}",
             before if before and before != build.about() else None,
+            self.kept_for,
         )
-
-
-def built_at(folder: Path) -> dict[str, Any] | None:
-    """How the pictures that lie in a split folder were built; None if there are none."""
-    for path in shard_paths(folder):
-        if build := about_of(path).get("build"):
-            return build
-    return None

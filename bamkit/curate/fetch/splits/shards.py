@@ -42,18 +42,18 @@ def write_split(
     folder.mkdir(parents=True, exist_ok=True)
     ready: list[tuple[Path, Path]] = []
     try:
-        for split, its in places.items():
-            for number, name in enumerate(shard_names(split, len(its), shard_rows)):
+        for split, split_places in places.items():
+            for number, name in enumerate(shard_names(split, len(split_places), shard_rows)):
                 path = folder / name
                 temporary = folder / f".{name}.{os.getpid()}.tmp"
                 ready.append((temporary, path))
-                part = its[number * shard_rows : (number + 1) * shard_rows]
+                part = split_places[number * shard_rows : (number + 1) * shard_rows]
                 batches = (
                     _batch(manifest, split, chunk, rows, picture, how.format)
                     for chunk in batched(part, how.at_once(ROWS_PER_GROUP))
                 )
-                its_about = {**about, "split": split}
-                write_shard(temporary, split_schema(), its_about, _ahead(batches), step, path_dictionary=True)
+                shard_about = {**about, "split": split}
+                write_shard(temporary, split_schema(), shard_about, _ahead(batches), step, path_dictionary=True)
         for temporary, path in ready:
             os.replace(temporary, path)
         keep = {path.name for _, path in ready}
@@ -113,6 +113,15 @@ def damaged(folder: Path, missing: Path) -> list[Path]:
     """The parquet files of a split that are there and cannot be read."""
     paths = [*sorted(folder.glob("*.parquet")), *([missing] if missing.exists() else [])]
     return [path for path in paths if not about_of(path)]
+
+
+def built_at(folder: Path) -> dict[str, Any] | None:
+    """How the pictures that lie in a split folder were built; None if there are none."""
+    for path in shard_paths(folder):
+        build: dict[str, Any] | None = about_of(path).get("build")
+        if build:
+            return build
+    return None
 
 
 def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> Iterator[tuple[str, Picture]]:
