@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -74,6 +75,10 @@ def stale_notes() -> Iterator[None]:
 def _of_the_disk(error: OSError) -> BamkitError:
     if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
         return BamkitError(f"{error.filename}: there is a file where bamkit needs a folder", "move it away")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        at = f" at {error.filename}" if error.filename else ""
+        said = f"the disk is full{at}; nothing was left half written"
+        return BamkitError(said, "free some space, then the same command")
     where = f"{error.filename}: " if error.filename else ""
     return BamkitError(f"{where}{error.strerror or error}")
 

@@ -1,3 +1,3 @@
 -- How many images are left after each filter, in one scan.
-SELECT count(*), {sums}
+SELECT count(*){sums}
 FROM scores AS s{join}

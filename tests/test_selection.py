@@ -1,5 +1,6 @@
 """select: ranks, splits, filters, leakage, determinism; each against a second implementation in plain Python."""
 
+import json
 import sqlite3
 from fnmatch import fnmatchcase
 
@@ -201,9 +202,9 @@ def test_disjoint_from_leaves_out_images_srcs_and_projects(bam, tmp_path):
     with Database.open(path) as database:
         happy = select_into(workspace, database, Query(emotion="happy", **SMALL))
         again = select_into(workspace, database, Query(emotion="happy", **SMALL), name="again")
-        assert not any("also in" in note for note in again.notes)
+        assert not any("other selections" in note for note in again.notes)
         other = select(database, Query(attribute="tree", top=300, test=0, validation=0), workspace, "tree")
-        assert any("images are also in the selection happy" in note for note in other.notes)
+        assert any("hold as well (again: 28, happy: 28), and training refuses" in note for note in other.notes)
         apart = select(database, Query(emotion="happy", disjoint_from="happy", **SMALL), workspace, "apart")
         far = select(
             database, Query(emotion="happy", disjoint_from="happy", group_by="project", **SMALL), workspace, "far"
@@ -263,6 +264,152 @@ def test_a_filter_that_nothing_survives_is_named(bam):
     assert "'cc by'" in caught.value.hint
     with pytest.raises(BamkitError, match=r"no image passes --min-score emotion_happy=0\.5"):
         answer(path, min_score="happy=0.5")
+
+
+def test_the_filter_to_blame_is_the_one_whose_absence_helps(tmp_path):
+    """One filter takes out nearly all, another that comes before it takes out more but changes nothing."""
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path)
+    with sqlite3.connect(path) as base:
+        base.execute("update modules set license = 'rare' where mid in (select mid from scores limit 20)")
+        base.execute(
+            "update scores set emotion_scary = -20 where mid not in (select mid from modules where license='rare')"
+        )
+    for options, culprit in (
+        ({"min_score": ["scary=-19"], "license": ["rare"]}, ("--min-score", "--license")),
+        ({"license": ["rare"], "having": ["tree:negative,unsure"]}, ("--license",)),
+        ({"license": ["rare"], "mature": False}, ("--license",)),
+        ({"limit_per_project": 1, "top": 300}, ("--limit-per-project",)),
+    ):
+        with pytest.raises(BamkitError, match="; without --") as caught:
+            answer(path, **options)
+        assert caught.value.hint.startswith(tuple(f"relax {flag}" for flag in culprit)), (options, caught.value.hint)
+    assert made
+
+
+def failing(path, **options):
+    """Rows of a selection that fail a filter by their own values."""
+    chosen = answer(path, reserve=0, test=0, validation=0, **options)
+    query = chosen.query
+    for row in chosen.table.to_pylist():
+        yield from (row for f in query.having_filters if row[f.attribute] not in f.labels)
+        yield from (row for f in query.without_filters if row[f.attribute] in f.labels)
+        yield from (row for b in query.min_bounds if not row[f"{b.attribute}_score"] >= b.value)
+        yield from (row for b in query.max_bounds if not row[f"{b.attribute}_score"] <= b.value)
+
+
+@pytest.mark.parametrize("labels", ["view", "table", "opaque", None])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"without": ["comic"]},
+        {"without": ["comic"], "having": ["tree:negative,unsure"]},
+        {"having": ["tree:negative"], "without": ["comic:unsure", "dog"]},
+        {"min_score": ["cat=-6"], "max_score": ["dog=-0.5"], "without": ["comic"], "having": ["tree:unsure,negative"]},
+        {"labels": "threshold", "having": ["cat:negative"], "without": ["comic:negative"], "negative_below": -3.0},
+    ],
+)
+def test_filters_hold_by_the_manifests_own_values(tmp_path, labels, options):
+    """Two rows of scores for one mid that disagree, two rows of labels, infinities, NULL."""
+    path = tmp_path / "bam.sqlite"
+    make_bam(path, labels=labels)
+    with sqlite3.connect(path) as base:
+        columns = [row[1] for row in base.execute("pragma table_info(scores)")][1:]
+        turned = ", ".join(columns[1:] + columns[:1])
+        base.execute(f"insert into scores select mid, {turned} from scores where rowid % 2 = 0")
+        if labels == "table":
+            names = [row[1] for row in base.execute("pragma table_info(automatic_labels)")][1:]
+            other = ", ".join(names[3:] + names[:3])
+            base.execute(f"insert into automatic_labels select mid, {other} from automatic_labels where rowid % 3 = 0")
+        for i, value in enumerate([float("-inf"), None, float("inf"), "high"]):
+            base.execute(
+                "update scores set content_cat = ?, media_comic = ?, content_dog = ? where rowid % 11 = ?",
+                (value, value, value, i),
+            )
+    assert not list(failing(path, top=20, **options))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("modules: mid text", r"`modules.mid` holds text in 600 of 600 rows, where BAM has integer"),
+        ("scores: mid text", r"`scores.mid` holds text in 595 of 595 rows"),
+        ("modules: src blob", r"`modules.src` holds blob in 600 of 600 rows, where BAM has text"),
+        ("modules: mid real", r"`modules.mid` holds real in 600 of 600"),
+    ],
+)
+def test_columns_of_another_type_are_named(tmp_path, change, words):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path)
+    table, column, kind = change.replace(":", "").split()
+    with sqlite3.connect(path) as base:
+        names = [row[1] for row in base.execute(f"pragma table_info({table})")]
+        cast = f"cast({column} as {kind}) {'+ 0.5' * (kind == 'real')} as {column}"
+        values = ", ".join(cast if name == column else name for name in names)
+        base.execute(f"create table x as select {values} from {table}")
+        base.execute("drop view automatic_labels")
+        base.execute(f"drop table {table}")
+        base.execute(f"alter table x rename to {table}")
+    with pytest.raises(BamkitError, match=words) as caught:
+        answer(path)
+    assert "types" in caught.value.hint
+
+
+def test_the_fewer_images_that_are_advised_have_no_such_note(tmp_path):
+    """Labels from another source than the scores: ranks 1 to 20 hold several negatives, later ones few."""
+    path = tmp_path / "bam.sqlite"
+    made = make_bam(path, labels="table")
+    best = [row["mid"] for row in ranked(made, "emotion_happy")]
+    for negatives in ([3, 5, 60, 61, 62, 63], [0, 1, 2], [*range(40, 90)], [10, 30, 50, 70, 85]):
+        with sqlite3.connect(path) as base:
+            base.execute("update automatic_labels set emotion_happy = 'positive'")
+            base.executemany(
+                "update automatic_labels set emotion_happy = 'negative' where mid = ?", [(best[i],) for i in negatives]
+            )
+        sizes = {"test": 0, "validation": 0, "reserve": 0}
+        note = next((n for n in answer(path, **{**SMALL, **sizes, "top": 90}).notes if ":negative" in n), "")
+        advised = [int(word) for word in note.split("--top ")[-1].split() if word.isdigit()][:1]
+        assert bool(advised) == (len(negatives) > 4), note
+        for top in advised:
+            assert not any(":negative" in n for n in answer(path, **{**SMALL, **sizes, "top": top}).notes)
+
+
+def test_three_notes_are_shown_and_all_are_kept(bam, tmp_path, bamkit):
+    bamkit("select --emotion happy --top 60 --test 20 --validation 5", cwd=tmp_path)
+    line = "select --emotion scary --top 120 --test 30 --validation 5 --match happy --force"
+    shown = bamkit(line).output
+    notes = json.loads(bamkit(f"{line} --json").output)["notes"]
+    assert shown.count("note: ") == 3 < len(notes)
+    assert f"{len(notes) - 3} more: --json" in shown
+    assert notes[0].startswith("matched 155 images on happy")
+
+
+def test_a_selection_cannot_match_itself(bam, tmp_path, bamkit):
+    bamkit("select --emotion happy --top 30 --test 5", cwd=tmp_path)
+    for line in ("--match happy", "--disjoint-from happy", "--match happy --force"):
+        refused = bamkit(f"select --emotion happy --top 30 --test 5 {line}", code=3).output
+        assert "cannot refer to itself" in refused
+        assert "--force" not in refused
+
+
+def test_a_full_disk_names_the_file_and_the_next_step(bam, tmp_path, bamkit, monkeypatch):
+    import errno
+
+    import pyarrow.parquet as pq
+
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+
+        def full(*_, number=number, **__):
+            raise OSError(number, "Error writing bytes to file")
+
+        monkeypatch.setattr(pq, "write_table", full)
+        monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
+        shown = bamkit("select --emotion happy --top 30 --test 5", cwd=tmp_path, code=3).output
+        assert f"the disk is full at {tmp_path / 'selections' / 'happy.parquet'}" in shown.replace("\n", " ") or (
+            "the disk is full at selections/happy.parquet" in shown
+        )
+        assert "free some space" in shown
+    assert not list((tmp_path / "selections").iterdir())
 
 
 def test_text_scores_everywhere_are_explained(tmp_path):

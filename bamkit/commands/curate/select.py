@@ -20,6 +20,9 @@ from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
 from bamkit.curate.select.query import Query
 
+NOTES = 3
+"""Notes that are shown: those that matter most."""
+
 
 @click.command(
     epilog=example(
@@ -73,7 +76,9 @@ def command(
         print_json({"path": path, **selection.about, "splits": summary(selection), "notes": list(selection.notes)})
         return
     print_table(summary(selection))
-    for note in selection.notes:
+    for note in selection.notes[:NOTES]:
         click.echo(f"note: {note}")
+    if len(selection.notes) > NOTES:
+        click.echo(f"{len(selection.notes) - NOTES} more: --json shows all notes")
     click.echo(f"{path}: {len(selection.table):,} images, selection_id {selection.selection_id}")
     print_next("bamkit fetch")

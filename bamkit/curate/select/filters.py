@@ -127,7 +127,7 @@ def threshold_sql(one: LabelFilter) -> str:
     ranges = {
         "positive": f"({score} > :high AND {score} <= :huge)",
         "unsure": f"({score} BETWEEN :low AND :high)",
-        "negative": f"({score} < :low)",
+        "negative": f"({score} < :low AND {score} >= -:huge)",
     }
     return "(" + " OR ".join(ranges[label] for label in one.labels) + ")"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from bamkit.common.errors import BamkitError
 from bamkit.curate.database.connection import Database
@@ -27,40 +26,76 @@ class Step:
 
 def funnel(database: Database, conditions: Sequence[Condition]) -> list[Step]:
     """Images left after each condition, starting from all rows of `scores`: one scan of the database."""
-    passed, sums = [], []
-    for one in conditions:
-        passed.append(one.sql)
-        sums.append(f"sum(CASE WHEN {' AND '.join(passed)} THEN 1 ELSE 0 END)")
-    join = "\nLEFT JOIN modules AS m ON m.mid = s.mid" if any(one.on_modules for one in conditions) else ""
-    counts = database.one(named("funnel").format(sums=",\n  ".join(sums), join=join), parameters(conditions))
-    shown = ["all rows of scores", *(one.shown for one in conditions)]
-    return [Step(text, n or 0) for text, n in zip(shown, counts, strict=True)]
+    passed = [[condition.sql for condition in conditions[: i + 1]] for i in range(len(conditions))]
+    shown = ["all rows of scores", *(condition.shown for condition in conditions)]
+    return [Step(text, n) for text, n in zip(shown, _counts(database, conditions, passed), strict=True)]
+
+
+def _counts(database: Database, conditions: Sequence[Condition], passed: Sequence[Sequence[str]]) -> list[int]:
+    """The rows of `scores`, and how many of them pass each list of conditions, in one scan."""
+    sums = [f",\n  sum(CASE WHEN {' AND '.join(texts) or '1 = 1'} THEN 1 ELSE 0 END)" for texts in passed]
+    join = "\nLEFT JOIN modules AS m ON m.mid = s.mid" if any(condition.on_modules for condition in conditions) else ""
+    counts = database.one(named("funnel").format(sums="".join(sums), join=join), parameters(conditions))
+    return [n or 0 for n in counts]
 
 
 def shortage(
     database: Database, query: Query, conditions: Sequence[Condition], found: int, dropped: Mapping[str, int]
 ) -> BamkitError:
     """The error for a query that finds `found` images where more are wanted: what is to blame, what to relax."""
+    wrong = wrong_types(database)
+    if wrong:
+        return BamkitError(
+            f"{database.name}: only {found:,} images can be used: {'; '.join(wrong)}",
+            "import the tables into a new file whose columns have BAM's types: modules(mid int primary key, "
+            "project_id int, src text, mature_content boolean, license text), scores(mid int, emotion_happy real ...)",
+        )
     steps = funnel(database, conditions)
     fatal = next((i for i, step in enumerate(steps) if step.left == 0), None)
     if fatal is not None:
         return _nothing(database, query, conditions, steps, fatal)
     asked = query.wanted + (query.reserve or 0)
     parts = " + ".join(f"{n:,} {split}" for split, n in _asked(query).items())
-    losses = {step.filter: before.left - step.left for before, step in pairwise(steps)}
-    losses |= {f"{text} (dropped)": n for text, n in dropped.items()}
-    worst = max(losses, key=lambda text: losses[text], default="")
-    blame = f"; {worst} took out {losses[worst]:,} of them" if losses.get(worst) else ""
+    without = _without_each(database, conditions)
+    gains = {text: n - steps[-1].left for text, n in without.items()} | dict(dropped)
+    culprit = max(gains, key=lambda text: gains[text], default="")
+    blame = f"; without {culprit} {found + gains[culprit]:,} would" if gains.get(culprit) else ""
     if query.match and found:
         blame += f"; --match {query.match} looks at the best {query.pool:,} candidates" if query.pool else ""
     rest = found - (asked - query.top)
-    flags = [text for text in losses if text.startswith("--") and losses[text]]
-    relax = f"relax {worst.removesuffix(' (dropped)')}" if flags and worst in flags else ""
+    relax = f"relax {culprit}" if blame and culprit.startswith("--") else ""
     fewer = f"ask for --top {rest}" if rest >= 1 else "ask for fewer with --top, --test and --validation"
     return BamkitError(
         f"only {found:,} of the {asked:,} images asked for ({parts}) pass{blame}",
         ", or ".join(filter(None, [relax, fewer])),
     )
+
+
+def _without_each(database: Database, conditions: Sequence[Condition]) -> dict[str, int]:
+    """Filter, as the user typed it -> images that pass all others: the culprit is the one whose absence helps most."""
+    others = [
+        [other.sql for other in conditions if other is not condition] for condition in conditions if not condition.guard
+    ]
+    shown = [condition.shown for condition in conditions if not condition.guard]
+    return dict(zip(shown, _counts(database, conditions, others)[1:], strict=True))
+
+
+def wrong_types(database: Database) -> list[str]:
+    """The columns of a SQLite file that hold values of another type than BAM's in more than half of their rows."""
+    wrong = []
+    for table, column, right in (
+        ("modules", "mid", "integer"),
+        ("scores", "mid", "integer"),
+        ("modules", "src", "text"),
+    ):
+        if not database.sqlite:
+            continue
+        types = dict(database.rows(f"SELECT typeof({column}), count(*) FROM {table} GROUP BY 1"))
+        other = {kind: n for kind, n in types.items() if kind not in (right, "null")}
+        if sum(other.values()) * 2 > sum(types.values()):
+            held = " and ".join(f"{kind} in {n:,}" for kind, n in other.items())
+            wrong.append(f"`{table}.{column}` holds {held} of {sum(types.values()):,} rows, where BAM has {right}")
+    return wrong
 
 
 def _asked(query: Query) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from bamkit.common.workspace import Workspace, checked_name, refuse_overwrite
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.filters import Condition, conditions, label_source
 from bamkit.curate.select.funnel import Step, funnel, shortage
-from bamkit.curate.select.manifest_rows import CHUNK, build_table
-from bamkit.curate.select.notes import overlaps, source_notes, split_notes
+from bamkit.curate.select.manifest_rows import CHUNK, build_table, mids_that_fail
+from bamkit.curate.select.notes import selection_notes, source_notes
 from bamkit.curate.select.query import Query, making
 from bamkit.curate.select.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
 from bamkit.curate.select.split_assignment import Excluded, SplitAssignment
@@ -83,6 +83,7 @@ def select_into(
     """
     name = checked_name(name or query.name)
     path = workspace.selection(name)
+    _refuse_itself(query, name)
     refuse_overwrite(path, force)
     selection = select(database, query, workspace, name)
     selection.write(path, force)
@@ -97,34 +98,47 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     that nothing survives, fewer images than asked for.
     """
     name = name or query.name
-    choice = _choose(database, query, workspace, name)
-    assigned, source, inputs = choice.assigned, choice.source, choice.inputs
-    if len(assigned) < query.wanted + (query.reserve or 0):
-        raise shortage(database, query, choice.filters, len(assigned), choice.dropped)
-    about: dict[str, Any] = {}
-    if query.match:
-        assert workspace is not None, "_excluded has refused a match without a workspace"
-        table, about["match"] = _matched(_pools(database, query, choice), workspace, query)
-    else:
-        table = build_table(database, query, assigned, source)
-    about |= {
+    choice, table, match = _answer(database, query, workspace, name)
+    about = {
+        **({"match": match} if match else {}),
         "kind": "selection",
         "name": name,
         "query": query.as_dict(),
-        "inputs": inputs,
-        "labels": _labels_about(query, source),
+        "inputs": choice.inputs,
+        "labels": _labels_about(query, choice.source),
         "database": {"fingerprint": database.fingerprint},
         "bamkit": bamkit.__version__,
-        "selection_id": selection_id(query, inputs, table),
+        "selection_id": selection_id(query, choice.inputs, table),
     }
-    notes = [*source_notes(database, query, source), *split_notes(table, query, choice.dropped)]
-    if query.match:
-        from bamkit.curate.select.matching.match import explain as matching
-
-        notes += matching(about["match"], query.match)
-    if workspace:
-        notes += overlaps(table, workspace, name, query.attribute)
+    notes = _match_notes(match, query) if match else []
+    notes += selection_notes(table, query, choice.dropped, workspace, name)
+    notes += source_notes(database, query, choice.source)
     return Selection(name, query, table, about, tuple(notes), dict(choice.dropped))
+
+
+def _answer(
+    database: Database, query: Query, workspace: Workspace | None, name: str
+) -> tuple[_Choice, pa.Table, dict[str, Any]]:
+    """The choice, the manifest's table, and the report of the match if there is one.
+
+    Every filter holds for every row by the row's own values. SQL looks at all rows of an image, so where an image has
+    several rows of scores or labels that disagree, it may pass by one and be listed with another: it is left out, and
+    the question asked again.
+    """
+    disagreeing: frozenset[int] = frozenset()
+    while True:
+        choice = _choose(database, query, workspace, name, disagreeing)
+        if len(choice.assigned) < query.wanted + (query.reserve or 0):
+            raise shortage(database, query, choice.filters, len(choice.assigned), choice.dropped)
+        if query.match:
+            assert workspace is not None, "_excluded has refused a match without a workspace"
+            table, match = _matched(_pools(database, query, choice), workspace, query)
+        else:
+            table, match = build_table(database, query, choice.assigned, choice.source), {}
+        failing = mids_that_fail(table, query)
+        if not failing:
+            return choice, table, match
+        disagreeing |= failing
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,13 @@ class _Choice:
     """Rule -> candidates it left out."""
 
 
-def _choose(database: Database, query: Query, workspace: Workspace | None, name: str) -> _Choice:
+def _choose(
+    database: Database,
+    query: Query,
+    workspace: Workspace | None,
+    name: str,
+    disagreeing: frozenset[int] = frozenset(),
+) -> _Choice:
     """Rank, filter and assign to splits, as far as the images reach."""
     filters = conditions(database, query)
     source = label_source(database, query)
@@ -152,7 +172,7 @@ def _choose(database: Database, query: Query, workspace: Workspace | None, name:
     first = (query.pool or POOL * query.asked) if query.match else query.asked
     assignment = SplitAssignment(
         {"pool": query.pool or max(first, WIDEST)} if query.match else query.counts,
-        excluded,
+        replace(excluded, disagreeing=disagreeing),
         group_by_project=bool(query.group_by) and not query.match,
         # A pool with one image a project can be split in any way without sharing one.
         project_limit=1 if query.match and query.group_by else query.limit_per_project,
@@ -232,9 +252,15 @@ def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
     return sha.hexdigest()[:16]
 
 
+def _refuse_itself(query: Query, name: str) -> None:
+    if name in query.references:
+        raise BamkitError(f"the selection {name} cannot refer to itself", "give this one another --name")
+
+
 def _excluded(workspace: Workspace | None, query: Query, own: str) -> tuple[Excluded, dict[str, str]]:
     """What the selections named by the query hold, and their ids by name."""
-    names = sorted({*query.disjoint_from, *([query.match] if query.match else [])})
+    _refuse_itself(query, own)
+    names = query.references
     if not names:
         return Excluded(), {}
     if workspace is None:
@@ -244,8 +270,6 @@ def _excluded(workspace: Workspace | None, query: Query, own: str) -> tuple[Excl
     projects: set[int] = set()
     inputs = {}
     for name in names:
-        if name == own:
-            raise BamkitError(f"the selection {name} cannot refer to itself", "give this one another --name")
         other = read_selection(workspace, name)
         inputs[name] = other.selection_id
         mids.update(other.table.column("mid").to_pylist())
@@ -283,13 +307,21 @@ def _matched(pools: Iterator[pa.Table], workspace: Workspace, query: Query) -> t
     from bamkit.curate.select.matching.match import match_widening
 
     target = read_selection(workspace, query.match).table
-    result = match_widening(pools, target, query.counts, query.seed)
+    result = match_widening(pools, target, query.counts, query.seed, "" if query.match_any else query.attribute)
     order = {split: i for i, split in enumerate(SPLITS)}
     splits = result.chosen.column("split").to_pylist()
     by_split = sorted(range(len(splits)), key=lambda i: order[splits[i]])
     table = result.chosen.take(by_split)
     ranks = pa.array(range(1, len(table) + 1), pa.int32())
     return table.set_column(table.schema.get_field_index("rank"), "rank", ranks).cast(selection_schema()), result.report
+
+
+def _match_notes(match: dict[str, Any], query: Query) -> list[str]:
+    from bamkit.curate.select.matching.match import explain as explain_match
+
+    lines = explain_match(match, query.match)
+    # A warning, which is the last, matters more than how the pool grew.
+    return [lines[0], *lines[:0:-1]]
 
 
 def _labels_about(query: Query, source: str) -> dict[str, Any]:

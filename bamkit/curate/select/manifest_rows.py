@@ -61,6 +61,25 @@ def _part(
     return pa.Table.from_pylist(rows, schema=selection_schema())
 
 
+def mids_that_fail(table: pa.Table, query: Query) -> frozenset[int]:
+    """The images of a manifest that fail a filter of the query by the manifest's own values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    passes = [
+        pc.is_in(table[labels.attribute], value_set=pa.array(labels.labels)) for labels in query.having_filters
+    ] + [
+        pc.invert(pc.is_in(table[labels.attribute], value_set=pa.array(labels.labels)))
+        for labels in query.without_filters
+    ]
+    for bounds, compare in ((query.min_bounds, pc.greater_equal), (query.max_bounds, pc.less_equal)):
+        passes += [pc.fill_null(compare(table[f"{b.attribute}_score"], b.value), False) for b in bounds]
+    failing: set[int] = set()
+    for passing in passes:
+        failing.update(table["mid"].filter(pc.invert(passing)).to_pylist())
+    return frozenset(failing)
+
+
 def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict[str, float]]:
     """Candidate key -> column of the manifest (`emotion_happy_score`) -> score; only scores that are finite numbers."""
     key, names = row_key(database), database.score_attributes

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_about, read_table
-from bamkit.common.workspace import Workspace
+from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.query import Query
 
@@ -24,44 +25,65 @@ def source_notes(database: Database, query: Query, source: str) -> list[str]:
     return []
 
 
-def split_notes(table: pa.Table, query: Query, dropped: Counter[str]) -> list[str]:
-    notes = [*label_notes(table, query)]
-    notes += [f"{n:,} {'image' if n == 1 else 'images'} left out: {reason}" for reason, n in sorted(dropped.items())]
-    splits = table.column("split").to_pylist()
-    reserve = splits.count("reserve")
+def selection_notes(
+    table: pa.Table, query: Query, dropped: Counter[str], workspace: Workspace | None, name: str
+) -> list[str]:
+    """What matters most first: what spoils a training, then what leaks, then what was left out."""
+    notes = label_notes(table, query)
+    if workspace:
+        notes += overlaps(table, workspace, name, query.attribute)
+    notes += project_notes(table)
+    reserve = table.column("split").to_pylist().count("reserve")
     if reserve < query.reserve_wanted:
         notes.append(f"the reserve holds {reserve:,} images instead of {query.reserve_wanted:,}: no more pass")
+    return notes + [
+        f"{n:,} {'image' if n == 1 else 'images'} left out: {reason}" for reason, n in sorted(dropped.items())
+    ]
+
+
+def project_notes(table: pa.Table) -> list[str]:
+    """Projects in more than one split."""
+    splits = table.column("split").to_pylist()
     homes: dict[int, set[str]] = {}
     for project, split in zip(table.column("project_id").to_pylist(), splits, strict=True):
         if project is not None and split != "reserve":
             homes.setdefault(project, set()).add(split)
-    shared = sum(len(found) > 1 for found in homes.values())
-    if shared:
-        notes.append(
-            f"{_projects(shared)} images in more than one split, and images of one project look alike: "
-            "--group-by project keeps them apart"
-        )
-    return notes
+    shared = sum(len(of_project) > 1 for of_project in homes.values())
+    if not shared:
+        return []
+    have = "1 project has" if shared == 1 else f"{shared:,} projects have"
+    return [
+        f"{have} images in more than one split, and images of one project look alike: --group-by project keeps them "
+        "apart"
+    ]
 
 
 def label_notes(table: pa.Table, query: Query) -> list[str]:
     """A warning where the ranks reach so far down that the training images no longer show the attribute."""
     pairs = zip(table.column("split").to_pylist(), table.column(query.attribute).to_pylist(), strict=True)
-    labels = Counter(label for split, label in pairs if split == "train" and label)
-    if labels["negative"] <= sum(labels.values()) // 20 or query.sample != "top":
+    labels = [label for split, label in pairs if split == "train"]
+    negative = labels.count("negative")
+    if negative <= _tolerated(labels) or query.sample != "top":
         return []
-    return [
-        f"{labels['negative']:,} of the {query.top:,} train images are {query.attribute}:negative: ask for fewer "
-        f"(--top {max(labels['positive'], 1)} would do), or add --with {query.attribute}"
-    ]
+    said = f"{negative:,} of the {query.top:,} train images are {query.attribute}:negative"
+    if query.match:
+        return [f"{said}: leave --match-any out, or add --with {query.attribute}"]
+    enough = max(n for n in range(len(labels) + 1) if labels[:n].count("negative") <= _tolerated(labels[:n]))
+    fewer = f"ask for fewer (--top {enough} would do), or " if enough else ""
+    return [f"{said}: {fewer}add --with {query.attribute}"]
+
+
+def _tolerated(labels: list[str | None]) -> int:
+    """Images among so many that may be negative without a word: one in twenty."""
+    return sum(label is not None for label in labels) // 20
 
 
 def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -> list[str]:
-    """Notes about images and projects that the other domains of the workspace hold as well."""
-    notes = []
-    mids, srcs, projects = (set(table.column(c).to_pylist()) - {None} for c in ("mid", "src", "project_id"))
+    """Notes about images and projects that other domains of the workspace hold as well."""
+    notes, images, projects = [], {}, {}
+    own = {column: set(table.column(column).to_pylist()) - {None} for column in ("mid", "src", "project_id")}
     for other in workspace.selection_names():
-        if other == name:
+        if other == name or is_judges(other) or is_judges(name):
             continue
         try:
             about = read_about(workspace.selection(other))
@@ -73,24 +95,26 @@ def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -
             # Another version of the same domain is there to be compared, not to be trained against.
             continue
         pairs = zip(rows.column("mid").to_pylist(), rows.column("src").to_pylist(), strict=True)
-        both = sum(mid in mids or src in srcs for mid, src in pairs)
-        if both:
-            notes.append(
-                f"{_images(both)} also in the selection {other}, and training refuses an image in both domains: "
-                f"select again with --disjoint-from {other}"
-            )
-        shared = len(projects & set(rows.column("project_id").to_pylist()))
-        if shared:
-            notes.append(
-                f"{_projects(shared)} images in the selection {other} as well: --disjoint-from {other} "
-                "--group-by project keeps them apart"
-            )
+        images[other] = sum(mid in own["mid"] or src in own["src"] for mid, src in pairs)
+        projects[other] = len(own["project_id"] & set(rows.column("project_id").to_pylist()))
+    shared = {other: n for other, n in images.items() if n}
+    if shared:
+        notes.append(
+            f"images that other selections hold as well ({_each(shared)}), and training refuses an image in both "
+            f"domains: select again with {_disjoint(shared)}"
+        )
+    shared = {other: n for other, n in projects.items() if n}
+    if shared:
+        notes.append(
+            f"projects that have images in other selections as well ({_each(shared)}): {_disjoint(shared)} "
+            "--group-by project keeps them apart"
+        )
     return notes
 
 
-def _images(n: int) -> str:
-    return "1 image is" if n == 1 else f"{n:,} images are"
+def _each(shared: Mapping[str, int]) -> str:
+    return ", ".join(f"{other}: {n:,}" for other, n in shared.items())
 
 
-def _projects(n: int) -> str:
-    return "1 project has" if n == 1 else f"{n:,} projects have"
+def _disjoint(names: Iterable[str]) -> str:
+    return " ".join(f"--disjoint-from {name}" for name in names)

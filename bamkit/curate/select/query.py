@@ -86,6 +86,11 @@ class Query:
     """Match this selection on content and media attributes."""
     pool: Annotated[int | None, Range(1), Option(default="5 times the images, then ever more until balanced")] = None
     """With --match: candidates to choose from."""
+    match_any: bool = False
+    """With --match: choose for balance alone, also images that are negative for the domain.
+
+    Otherwise those are left out, and positives fall at most 5 points below their share in the unmatched top ranks.
+    """
 
     def __post_init__(self, emotion: str) -> None:
         set_ = _setter(self)
@@ -117,6 +122,8 @@ class Query:
             raise BamkitError("--pool has no effect without --match NAME")
         if self.pool is not None and self.pool < self.wanted:
             raise BamkitError(f"--pool {self.pool} is smaller than the {self.wanted:,} images wanted")
+        if self.match_any and not self.match:
+            raise BamkitError("--match-any has no effect without --match NAME")
         if self.positive_above < self.negative_below:
             raise BamkitError(
                 f"--positive-above {self.positive_above:g} lies below --negative-below {self.negative_below:g}"
@@ -198,9 +205,16 @@ class Query:
         """What the selection is called unless a name is given: `happy`."""
         return short(self.attribute)
 
+    @property
+    def references(self) -> list[str]:
+        """The selections that the query names."""
+        return sorted({*self.disjoint_from, *filter(None, [self.match])})
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for provenance; `Query.from_dict` gives the query back."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        # Selections from before this option keep their id.
+        return values if self.match_any else {key: value for key, value in values.items() if key != "match_any"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Query:

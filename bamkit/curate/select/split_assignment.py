@@ -16,6 +16,8 @@ class Excluded:
     mids: frozenset[int] = frozenset()
     srcs: frozenset[str] = frozenset()
     projects: frozenset[int] = frozenset()
+    disagreeing: frozenset[int] = frozenset()
+    """mids whose rows of scores or labels disagree about a filter."""
 
 
 @dataclass
@@ -64,6 +66,8 @@ class SplitAssignment:
         src, project = candidate.src, candidate.project_id
         if not isinstance(src, str) or not src:
             return "no src"
+        if candidate.mid in self.excluded.disagreeing:
+            return "several rows of scores or labels that disagree about a filter"
         if candidate.mid in self._mids:
             return "a second row of scores for one mid"
         if src in self._srcs:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+MARGIN = 0.05
+"""How far the share of positives of the domain's own attribute may fall below that of the unmatched top ranks: a match
+may choose among the images that show the emotion, and may not weaken it."""
 PATIENCE = 3
 """How many ever larger pools are tried without coming closer to balance."""
 NEAR = 0.05
@@ -46,35 +49,67 @@ class MatchResult:
     """Plain numbers, ready for JSON: how many were matched how, |SMD|, mean score and AUC before and after."""
 
 
-def match(candidates: pa.Table, target: pa.Table, counts: Mapping[str, int], seed: int = 0) -> MatchResult:
+def match(
+    candidates: pa.Table, target: pa.Table, counts: Mapping[str, int], seed: int = 0, attribute: str = ""
+) -> MatchResult:
     """Choose `counts[split]` candidates for each split so that they resemble the target's images of that split.
 
     `candidates` and `target` have the manifest's columns; `candidates` are ordered by rank, best first. The target's
     own images (mid or src) are never chosen. The reserve is filled as far as the candidates reach, all other splits
     wholly. Takes about 5 s for 100,000 candidates. Same arguments, same result.
+
+    attribute: the domain's own, to keep what it stands for: no image that is negative for it is chosen, and outside the
+    reserve the share of positives is at most MARGIN below that of the top ranks; "" for balance at any price.
     Raises BamkitError where there are too few candidates, the target is empty, or all content and media scores lack.
     """
-    pool = _without(candidates, target)
+    ranked = _without(candidates, target)
     needed = sum(n for split, n in counts.items() if split != "reserve")
-    if pool.num_rows < needed:
+    if ranked.num_rows < needed:
         raise BamkitError(
-            f"{pool.num_rows:,} candidates cannot fill {needed:,} places (without the matched images)",
+            f"{ranked.num_rows:,} candidates cannot fill {needed:,} places (without the matched images)",
             "give a larger --pool, ask for fewer images, or relax a filter",
         )
+    plain = ranked.slice(0, needed)
+    pool = ranked.filter(~_labelled(ranked, attribute, "negative")) if attribute else ranked
+    if pool.num_rows < needed:
+        raise BamkitError(
+            f"only {pool.num_rows:,} of {ranked.num_rows:,} candidates are not {attribute}:negative, and {needed:,} "
+            "places are to be filled",
+            f"ask for at most {pool.num_rows:,} images in all, or add --match-any to take negative ones",
+        )
+    positive, others = None, None
+    if attribute:
+        positive = _labelled(pool, attribute, "positive")
+        least = math.ceil(float(_labelled(plain, attribute, "positive").sum()) - MARGIN * needed)
+        others = needed - max(0, least)
     anchors, homes = _anchors(target, counts, np.random.default_rng(seed))
     ours, theirs = features(pool), features(target)
     near, far = propensities(theirs, ours, seed)
-    search = Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool))
-    found = search.run()
+    search = Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool), positive, others)
+    found = search.run(unbounded=needed)
     search.refine(found, homes, theirs[anchors], ours)
     inside = found.place >= 0
     order = np.argsort(found.place[inside], kind="stable")
     chosen = _with_splits(pool, found.place[inside][order], [SPLITS[home] for home in homes[inside][order]])
-    return MatchResult(chosen, _report(pool, target, chosen, found, (anchors, homes), seed))
+    report = _report(pool, plain, target, chosen, found, (anchors, homes), seed)
+    report["candidates"] = ranked.num_rows
+    if attribute:
+        kept = chosen.filter(np.array(chosen["split"].to_pylist()) != "reserve")
+        report["positive"] = {
+            "attribute": attribute,
+            "before": int(_labelled(plain, attribute, "positive").sum()),
+            "after": int(_labelled(kept, attribute, "positive").sum()),
+        }
+    return MatchResult(chosen, report)
+
+
+def _labelled(rows: pa.Table, attribute: str, label: str) -> NDArray[np.bool_]:
+    """bool (n,): which rows carry a label of an attribute."""
+    return np.array([value == label for value in rows[attribute].to_pylist()], dtype=bool)
 
 
 def match_widening(
-    pools: Iterable[pa.Table], target: pa.Table, counts: Mapping[str, int], seed: int = 0
+    pools: Iterable[pa.Table], target: pa.Table, counts: Mapping[str, int], seed: int = 0, attribute: str = ""
 ) -> MatchResult:
     """`match` among one pool after the other, each a longer head of the ranking, until the domains are balanced.
 
@@ -85,8 +120,14 @@ def match_widening(
     """
     tries: list[dict[str, Any]] = []
     best, least, since = None, (math.inf, math.inf), 0
+    failure = BamkitError("there are no candidates to match")
     for pool in pools:
-        result = match(pool, target, counts, seed)
+        try:
+            result = match(pool, target, counts, seed, attribute)
+        except BamkitError as error:
+            # Too few candidates, perhaps not in a larger pool.
+            failure = error
+            continue
         report, lack = result.report, _lack(result.report)
         tries.append(
             {
@@ -103,7 +144,7 @@ def match_widening(
         if not any(lack) or since == PATIENCE:
             break
     if best is None:
-        raise BamkitError("there are no candidates to match")
+        raise failure
     return MatchResult(best.chosen, {**best.report, "tries": tries})
 
 
@@ -158,6 +199,7 @@ def _with_splits(pool: pa.Table, places: NDArray[np.int64], splits: list[str]) -
 
 def _report(
     pool: pa.Table,
+    plain: pa.Table,
     target: pa.Table,
     chosen: pa.Table,
     found: Found,
@@ -169,7 +211,6 @@ def _report(
     import pyarrow.compute as pc
 
     kept = chosen.filter(pc.not_equal(chosen["split"], "reserve"))
-    plain = pool.slice(0, kept.num_rows)
     rows, homes = anchors
     counted = (found.place >= 0) & (homes != SPLITS.index("reserve"))
     likeness = target.take(pa.array(rows[counted]))
@@ -183,7 +224,6 @@ def _report(
     }
     return {
         "matched": kept.num_rows,
-        "candidates": pool.num_rows,
         "same_labels": int((found.exact & counted).sum()),
         "within_caliper": int((found.close & counted).sum()),
         "smd": {name: {when: _round(shift[name]) for when, shift in shifts.items()} for name in NOT_EMOTION},
@@ -210,22 +250,21 @@ def _round(value: float) -> float | None:
 def explain(report: Mapping[str, Any], name: str) -> list[str]:
     """The report of a match with the selection `name` in sentences, the last one a warning where it did not work."""
     auc, smd, score = report["auc"], report["largest_smd"], report["score"]
-    n, beyond = report["matched"], report["unbalanced"]
-    lines = [
-        f"matched {n:,} images on {name}: {report['same_labels']:,} have the same content and media labels, "
-        f"{report['within_caliper']:,} lie within the caliper of the propensity",
-        f"largest |SMD| of the content and media scores {_text(smd['before'])} before, {_text(smd['after'])} after; "
-        f"beyond {BALANCED}: {beyond['before']} and {beyond['after']} of {len(NOT_EMOTION)}",
-        f"mean score {_text(score['before']['mean'])} before, {_text(score['after']['mean'])} after "
-        f"[{_text(score['after']['low'])}, {_text(score['after']['high'])}]",
-        f"telling the domains apart by content and media: AUC {_text(auc['before']['value'])} before, "
-        f"{_text(auc['after']['value'])} after [{_text(auc['after']['low'])}, {_text(auc['after']['high'])}]; "
-        "0.5 or less is chance",
-    ]
+    line = (
+        f"matched {report['matched']:,} images on {name}: told apart by content and media with AUC "
+        f"{_text(auc['before']['value'])} before, {_text(auc['after']['value'])} after "
+        f"[{_text(auc['after']['low'])}, {_text(auc['after']['high'])}] (at most {0.5 + NEAR:g} passes for balanced), "
+        f"largest |SMD| {_text(smd['before'])} before, {_text(smd['after'])} after, mean score "
+        f"{_text(score['before']['mean'])} before, {_text(score['after']['mean'])} after"
+    )
+    positive = report.get("positive")
+    if positive:
+        line += f"; {positive['attribute']}:positive {positive['before']:,} before, {positive['after']:,} after"
+    lines = [line]
     tries = report.get("tries", [])
     if len(tries) > 1:
         first, last = tries[0], tries[-1]
-        taken = next(one for one in tries if one["candidates"] == report["candidates"])
+        taken = next(pool for pool in tries if pool["candidates"] == report["candidates"])
         line = f"{first['candidates']:,} candidates gave no balance (AUC {_text(first['auc'])}, largest |SMD| "
         line += f"{_text(first['largest_smd'])})"
         if taken is not first:
@@ -235,9 +274,14 @@ def explain(report: Mapping[str, Any], name: str) -> list[str]:
             line += f"; more, up to {last['candidates']:,}, came no closer"
         lines.append(line)
     if not worked(report):
+        bound = (
+            f" that keep {positive['attribute']} (--match-any chooses for balance alone, and gives up positives)"
+            if positive
+            else ""
+        )
         lines.append(
             f"the two domains can still be told apart by content and media: among {report['candidates']:,} candidates "
-            "there are too few like the target; give a larger --pool, ask for fewer images, or relax a filter"
+            f"there are too few like the target{bound}; give a larger --pool, ask for fewer images, or relax a filter"
         )
     return lines
 

@@ -43,19 +43,34 @@ class Search:
         labels: NDArray[np.int64],
         there: NDArray[np.float64],
         there_labels: NDArray[np.int64],
+        positive: NDArray[np.bool_] | None = None,
+        others: int | None = None,
     ) -> None:
-        """`wanted` and `labels`: logit and coarse labels of the anchors; `there`...: of the pool, best rank first."""
+        """`wanted` and `labels`: logit and coarse labels of the anchors; `there`...: of the pool, best rank first.
+
+        positive: bool (pool,), which candidates show the domain's own attribute; at most `others` of the rest are
+        chosen (None for any number), apart from those for the reserve.
+        """
         self.wanted, self.labels = wanted, labels
         self.order = np.argsort(there, kind="stable")  # holds places in the pool, which are ranks
         self.logits, self.there_labels = there[self.order], there_labels[self.order]
         self.free = np.ones(self.order.size, dtype=bool)
+        self.positive = np.ones(self.order.size, dtype=bool) if positive is None else positive
+        self.others = self.order.size if others is None else others
         self.caliper = CALIPER * float(np.concatenate([wanted, there]).std())
 
-    def run(self) -> Found:
-        """One row of the pool for each anchor, none twice, in the order of the anchors."""
+    def run(self, unbounded: int | None = None) -> Found:
+        """One row of the pool for each anchor, none twice, in the order of the anchors; the bound on candidates that
+        are not positive holds for all anchors before the one numbered `unbounded` (None: for all)."""
         n = self.wanted.size
         found = Found(np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool))
+        held_back, remaining = np.zeros(self.order.size, dtype=bool), self.others
         for index in range(n):
+            if index == unbounded:
+                self.free |= held_back
+            elif not remaining and not held_back.any() and (unbounded is None or index < unbounded):
+                held_back = self.free & ~self.positive[self.order]
+                self.free &= ~held_back
             same = self.like(index)
             if same.size:
                 at = int(same[np.argmin(self.order[same])])
@@ -67,8 +82,11 @@ class Search:
                     break
             self.free[at] = False
             found.place[index] = self.order[at]
+            remaining -= not self.positive[self.order[at]]
             found.exact[index] = self.there_labels[at] == self.labels[index]
             found.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
+        if unbounded is None or unbounded >= n:
+            self.free |= held_back
         return found
 
     def like(self, index: int, calipers: float = 1.0) -> NDArray[np.int64]:
@@ -100,6 +118,8 @@ class Search:
                 if np.abs(gap).max() < BALANCED / 2:
                     break
                 fits = self.order[self.like(index)]
+                if self.positive[found.place[index]]:
+                    fits = fits[self.positive[fits]]
                 fits = np.sort(fits)[:REFINED]
                 if not fits.size or not (found.exact[index] and found.close[index]):
                     continue
