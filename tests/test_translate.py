@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -243,7 +244,7 @@ def test_a_split_is_seen_at_the_size_the_run_was_trained_at(workspace, bamkit):
     bamkit("translate --size own --direction a-to-b --force", cwd=workspace)
     assert set(pq.read_table(table)["width"].to_pylist()) == {24}
     Image.fromarray(picture(20, 60)).save(workspace / "wide.png")
-    for size, expected in (("auto", (60, 20)), ("trained", (144, 48)), ("30", (90, 30))):
+    for size, expected in (("auto", (60, 20)), ("trained", (60, 20)), ("30", (90, 30))):
         bamkit(f"translate --input wide.png --direction a-to-b --size {size} --output out-{size}", cwd=workspace)
         with Image.open(workspace / f"out-{size}/happy-to-scary/wide.png") as made:
             assert made.size == expected
@@ -308,7 +309,14 @@ def test_bad_pictures_are_recorded_and_skipped(workspace, bamkit):
         ("translate --weights broken.jpg --input cat.png --output out", "broken.jpg is no readable file of weights"),
         ("translate --weights nothing.pth --input cat.png --output out", "there are no weights at nothing.pth"),
         ("translate --weights nothing.pth", "--input PATH --output DIR"),
-        ("translate --input cat.png --output cat.png", "cat.png is a file"),
+        (
+            "translate --input cat.png --output cat.png",
+            "cat.png names one picture, and 2 would be made in two directions",
+        ),
+        ("translate --input cat.png --output cat.png --direction a-to-b --force", "cat.png is the picture itself"),
+        ("translate --input cat.png --output broken.jpg --direction a-to-b", "broken.jpg is already there"),
+        ("translate --input cat.png --output notes.txt", "notes.txt is a file"),
+        ("translate --input cat.png --split test", "--input and --split both say which pictures to translate"),
     ],
 )
 def test_mistakes_get_one_line(workspace, bamkit, line, said):
@@ -316,6 +324,7 @@ def test_mistakes_get_one_line(workspace, bamkit, line, said):
         pytest.skip("there is a GPU")
     (workspace / "empty").mkdir()
     (workspace / "broken.jpg").write_bytes(b"no picture")
+    (workspace / "notes.txt").write_text("")
     Image.fromarray(picture(16, 16)).save(workspace / "cat.png")
     shown = bamkit(line, cwd=workspace, code=3).output
     assert said in shown
@@ -674,3 +683,109 @@ def test_own_pictures_beside_test_pictures_leave_evaluate_clear(workspace, bamki
     bamkit("translate --split validation", cwd=workspace)
     assert inputs.choose_run(Workspace(workspace), None) == "happy-scary"
     assert inputs.choose_run(Workspace(workspace), None, "validation") == "happy-scary-validation"
+
+
+# ---------------------------------------------------------------- one file, interruptions, sizes
+
+
+@pytest.mark.parametrize("name", ["dark.jpg", "dark.PNG", "dark.webp", "new/dark.tif"])
+def test_one_picture_goes_to_the_file_that_output_names(workspace, bamkit, name):
+    Image.fromarray(picture(30, 41)).save(workspace / "cat.png")
+    line = f"translate --input cat.png --direction happy-to-scary --output {name}"
+    bamkit(line, cwd=workspace)
+    bamkit("translate --input cat.png --direction happy-to-scary --output folder", cwd=workspace)
+    with Image.open(workspace / name) as made, Image.open(workspace / "folder/happy-to-scary/cat.png") as wanted:
+        assert made.size == (41, 30)
+        difference = np.abs(np.asarray(made.convert("RGB")).astype(int) - np.asarray(wanted))
+    assert difference.max() <= (40 if name.endswith("jpg") else 0)
+    assert not [path for path in (workspace / name).parent.iterdir() if path.suffix == ".tmp"]
+    assert "is already there" in bamkit(line, cwd=workspace, code=3).output
+    bamkit(f"{line} --force", cwd=workspace)
+
+
+def test_a_file_cannot_hold_several_pictures(workspace, bamkit):
+    for name in ("a", "b"):
+        Image.fromarray(picture(30, 41)).save(workspace / f"{name}.png")
+    shown = bamkit("translate --input a.png --input b.png --direction a-to-b --output c.jpg", cwd=workspace, code=3)
+    assert "c.jpg names one picture, and 2 would be made" in shown.output
+    assert "--output DIR" in shown.output
+    assert not (workspace / "c.jpg").exists()
+    bamkit("translate --output c.jpg", cwd=workspace, code=3)
+    (workspace / "d.jpg").mkdir()
+    bamkit("translate --input a.png --direction a-to-b --output d.jpg", cwd=workspace)
+    assert (workspace / "d.jpg/happy-to-scary/a.png").is_file(), "a folder may be called like that"
+
+
+def test_an_interrupted_translation_of_files_goes_on(workspace, bamkit, monkeypatch):
+    from bamkit.gan.translate import batch
+    from bamkit.gan.translate.run import translate_run
+
+    monkeypatch.chdir(workspace)
+    for number in range(4):
+        Image.fromarray(picture(24, 24, number)).save(workspace / f"{number}.png")
+    line = "translate --input 0.png --input 1.png --input 2.png --input 3.png --direction a-to-b --output out"
+    written = []
+
+    def interrupted(*given):
+        written.append(given)
+        if len(written) > 2:
+            raise KeyboardInterrupt
+        return png_bytes(*given)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(batch, "png_bytes", interrupted)
+        paths = [Path(f"{number}.png") for number in range(4)]
+        translate_run(Workspace(Path()), inputs=paths, direction="a-to-b", output=Path("out"))
+    assert len(list((workspace / "out").glob("*/*.png"))) == 2
+    shown = bamkit(f"{line} --input 3.png", cwd=workspace, code=3).output
+    assert "out is not empty" in shown, "other inputs"
+    write_run(workspace, step=9, seed=5)
+    assert "out is not empty" in bamkit(line, cwd=workspace, code=3).output, "other weights"
+    (checkpoint.path_of(workspace / "runs" / "happy-scary", 9)).unlink()
+    write_run(workspace)
+    bamkit(line, cwd=workspace)
+    assert not (workspace / "out" / "unfinished.json").exists()
+    stamps = {path: path.stat().st_mtime_ns for path in (workspace / "out").glob("*/*.png")}
+    assert len(stamps) == 4
+    assert re.search(r"\b0 pictures translated in .*, 4 were there already", bamkit(line, cwd=workspace).output)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_one_unreadable_picture_is_one(workspace, bamkit):
+    (workspace / "broken.jpg").write_text("no picture")
+    (workspace / "cut.jpg").write_bytes(encoded(picture(40, 40), "JPEG")[:300])
+    assert "more" not in bamkit("translate --input broken.jpg --output out", cwd=workspace, code=3).output
+    shown = bamkit("translate --input broken.jpg --input cut.jpg --output out", cwd=workspace, code=3).output
+    assert "(and 1 more)" in shown
+
+
+def test_size_trained_gives_the_pictures_own_size_back(workspace, bamkit):
+    set_config(workspace, size=24, crop=24)
+    rgba = np.dstack([picture(64, 96), np.tile(np.arange(96, dtype=np.uint8) * 2, (64, 1))])
+    Image.fromarray(rgba).save(workspace / "stamp.png")
+    bamkit("translate --input stamp.png --direction a-to-b --size trained --output out", cwd=workspace)
+    with Image.open(workspace / "out/happy-to-scary/stamp.png") as made:
+        assert made.size == (96, 64)
+        assert np.array_equal(np.asarray(made)[..., 3], rgba[..., 3])
+        given = Image.fromarray(open_picture(workspace / "stamp.png").rgb).resize((36, 24), Image.Resampling.BICUBIC)
+        seen = network(seed=0)(unit(np.asarray(given)))
+        small = ((seen[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+        wanted = np.asarray(Image.fromarray(small).resize((96, 64), Image.Resampling.BICUBIC))
+        assert np.abs(np.asarray(made)[..., :3].astype(int) - wanted).max() <= 2
+
+
+def unit(pixels):
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def test_a_picture_out_of_the_networks_range_is_said(workspace, bamkit):
+    set_config(workspace, size=24, crop=24)
+    Image.fromarray(picture(97, 200)).save(workspace / "large.png")
+    Image.fromarray(picture(96, 200)).save(workspace / "fits.png")
+    line = "translate --direction a-to-b --output"
+    shown = bamkit(f"{line} one --input large.png", cwd=workspace).output
+    assert "the picture is out of the network's range: up to 97 px at the shorter side, and it was trained" in shown
+    shown = bamkit(f"{line} two --input large.png --input fits.png", cwd=workspace).output
+    assert "1 of 2 pictures are out of the network's range" in shown
+    for more in ("three --input fits.png", "four --input large.png --size trained"):
+        assert "out of the network's range" not in bamkit(f"{line} {more}", cwd=workspace).output

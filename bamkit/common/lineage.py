@@ -16,7 +16,7 @@ from typing import Any
 from bamkit.common.errors import BamkitError, StaleWarning
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_about
-from bamkit.common.workspace import NAME, Workspace, shard_paths
+from bamkit.common.workspace import Workspace, is_name, shard_paths
 
 TRANSLATIONS = "translations.parquet"
 
@@ -45,7 +45,7 @@ def require_current(workspace: Workspace, found: Iterable[Stale]) -> None:
 
 def split_about(workspace: Workspace, name: str) -> dict[str, Any]:
     """The provenance of a fetched split, {} where there is none."""
-    paths = shard_paths(workspace.split(name)) if NAME.fullmatch(name) else []
+    paths = shard_paths(workspace.split(name)) if is_name(name) else []
     return read_about(paths[0]) if paths else {}
 
 
@@ -159,7 +159,7 @@ def renewal(run: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _stale_selection(workspace: Workspace, name: str) -> list[Stale]:
     """Disjointness and matching hold against the selections of then: whether they do now, check and balance say."""
-    about = _about(workspace.selection(name)) if NAME.fullmatch(name) else {}
+    about = _about(workspace.selection(name)) if is_name(name) else {}
     return [
         Stale(
             f"selections/{name}.parquet was made with another selection {other} than lies there now",
@@ -172,7 +172,7 @@ def _stale_selection(workspace: Workspace, name: str) -> list[Stale]:
 
 
 def _stale_split(workspace: Workspace, name: str) -> list[Stale]:
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         return []
     paths = shard_paths(workspace.split(name))
     abouts = [read_about(path) for path in paths]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bamkit.commands.options import (
     completed,
@@ -43,13 +44,14 @@ from bamkit.gan.translate.settings import TranslateConfig
     help="A picture or a folder of pictures (repeatable), or - for a list of paths on standard input.",
 )
 @click.option("--direction", metavar="A-to-B", help="One direction, such as happy-to-scary (default: both).")
-@click.option("--split", default="test", show_default=True, help="Which split, where no --input is given.")
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most so many pictures of the split (0: all).")
+@click.option("--split", help="Which split, where no --input is given.  [default: test]")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most so many pictures (0: all).")
 @click.option(
     "--output",
-    metavar="DIR",
+    metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Default: translations/RUN for test pictures, else RUN-validation or such.",
+    help="A folder, or for one picture in one direction a file such as dark.jpg. "
+    "Default: translations/RUN for test pictures, else RUN-validation or such.",
 )
 @click.option(
     "--weights",
@@ -67,7 +69,7 @@ def command(
     run: str | None,
     inputs: tuple[str, ...],
     direction: str | None,
-    split: str,
+    split: str | None,
     limit: int,
     output: Path | None,
     weights: Path | None,
@@ -88,6 +90,8 @@ def command(
     listed = click.open_file("-", errors="surrogateescape") if inputs == ("-",) else None
     paths = [Path(path) for path in inputs] if listed is None else []
     config = build(TranslateConfig, given)
+    if inputs and click.get_current_context().get_parameter_source("split") is not ParameterSource.COMMANDLINE:
+        split = None  # of bamkit.toml: meant for calls that translate a split
     if weights is not None:
         if run:
             raise click.UsageError("give a RUN or --weights, not both")
@@ -140,4 +144,4 @@ def command(
     click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")
     if not inputs and output is None:
         name = result.output.name
-        print_next(f"bamkit evaluate {name}" + ("" if split == "test" else f" --split {split}"))
+        print_next(f"bamkit evaluate {name}" + ("" if split in (None, "test") else f" --split {split}"))

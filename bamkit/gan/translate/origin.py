@@ -38,3 +38,20 @@ def read_about(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, SyntaxError):
         return {}
     return about if isinstance(about, dict) else {}
+
+
+def in_format(png: bytes, suffix: str) -> bytes:
+    """A PNG file in the format that a suffix such as `.jpg` stands for; PNG itself unchanged. JPEG at quality 95."""
+    kind = Image.registered_extensions()[suffix.lower()]
+    if kind == "PNG":
+        return png
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 95},
+    }
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        keeps_alpha = kind in ("WEBP", "TIFF", "AVIF")
+        (image if keeps_alpha else image.convert("RGB")).save(buffer, kind, **options.get(kind, {}))
+    return buffer.getvalue()

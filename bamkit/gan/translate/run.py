@@ -1,15 +1,18 @@
-"""`bamkit translate` as functions: find the run, its networks and the pictures, and hand them to translations.py."""
+"""`bamkit translate` as functions: find the run, its networks and the pictures."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.images import SUFFIXES
 from bamkit.common.lineage import require_current, stale_run
+from bamkit.common.provenance import digest
 from bamkit.common.shards import count_rows, read_about
 from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
@@ -17,9 +20,14 @@ from bamkit.gan.train.data.domains import PARTS, list_split
 from bamkit.gan.train.device.devices import pick_device
 from bamkit.gan.train.networks import public_layout
 from bamkit.gan.translate import sources
-from bamkit.gan.translate.batch import Job, Maker, Result, translate
+from bamkit.gan.translate.batch import Job, Maker, translate, translate_to_file
 from bamkit.gan.translate.generator import Translator
+from bamkit.gan.translate.results import Result
 from bamkit.gan.translate.settings import TranslateConfig
+from bamkit.gan.translate.sources import Source
+
+OUT_OF_RANGE = 4
+"""Pictures whose shorter side is more than so many times what a run was trained on get a note."""
 
 
 def translate_run(
@@ -29,7 +37,7 @@ def translate_run(
     inputs: Sequence[Path] = (),
     listed: Iterable[str] | None = None,
     direction: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     limit: int = 0,
     output: Path | None = None,
     config: TranslateConfig | None = None,
@@ -37,54 +45,85 @@ def translate_run(
 ) -> Result:
     """Translate with a run of the workspace (the newest by default), in both directions unless one is named.
 
-    The pictures are those of `inputs` (files and folders) or `listed` (paths, one a line), else those of `split` of the
-    splits that the run was trained on, at most `limit` of each (0: all). The result goes to `output`; by default to
-    translations/RUN for the test split, to translations/RUN-<split or input> for others. Raises BamkitError for
+    The pictures are those of `inputs` (files and folders) or `listed` (paths, one a line), else those of `split` (test
+    by default) of the domains that the run was trained on, at most `limit` of each (0: all). The result goes to the
+    folder `output`; by default to translations/RUN for the test split, to translations/RUN-<split or input> for others.
+    One picture in one direction may go to a file: an `output` with the suffix of a picture. Raises BamkitError for
     whatever a user can mend.
     """
     config = config or TranslateConfig()
+    files = bool(inputs) or listed is not None
+    if files and split is not None:
+        raise BamkitError("--input and --split both say which pictures to translate", "give one of them")
     name = checked_name(run) if run else newest_run(workspace)
     if name not in workspace.run_names():
         raise BamkitError(f"there is no run {name!r} in {workspace.runs}", _runs_hint(workspace, name))
     made = checkpoint.load_generators(workspace.run(name), config.checkpoint, "cpu")
     chosen = _directions(made.directions(), made.names, direction)
-    notes, about = list(made.notes), {"split": "files"}
-    folders: list[str] = []
-    if inputs or listed is not None:
-        given, folders = (sources.from_list(listed), []) if listed is not None else sources.from_paths(inputs)
+    notes, folders = list(made.notes), list[str]()
+    parts: dict[str, Iterable[Source]]
+    if files:
+        given, folders = _given(inputs, listed, limit)
         parts = dict.fromkeys(chosen, given)
         counts = dict.fromkeys(chosen, len(given))
+        about = _about_files(given)
     else:
         require_current(workspace, stale_run(workspace, name))
-        parts, counts, about = _splits(workspace, name, made.names, list(chosen), split, limit)
-    size = config.shorter_side(made.config.size, split=about["split"] != "files")
-
-    def titles(one: str) -> tuple[str, str]:
+        parts, counts, about = _splits(workspace, name, made.names, list(chosen), split or "test", limit)
+    size = config.shorter_side(made.config.size, split=not files)
+    jobs = []
+    for one, network in chosen.items():
         source, target = _domains(made.names, one)
-        return (source if about["split"] != "files" else "picture"), target
-
-    jobs = [
-        Job(one, titles(one), _translator(network, config), lambda one=one: parts[one], counts[one], size)
-        for one, network in chosen.items()
-    ]
+        titles = ("picture" if files else source, target)
+        job = Job(one, titles, _translator(network, config), partial(iter, parts[one]), counts[one], size)
+        job.own_size = files and config.size == "trained"
+        jobs.append(job)
     built = about.pop("built", 0)
     if size and built and built != size:
         notes.append(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
     maker = Maker(name, made.run_id, made.checkpoint_name, about)
-    label = {"files": _label(inputs), "test": ""}.get(about["split"], about["split"])
-    default = workspace.translations / "-".join(filter(None, (name, label)))
-    result = translate(
-        jobs,
-        maker,
-        output or default,
-        batch=_batch(config),
-        force=force,
-        ours=output is None and about["split"] != "files",
-    )
-    result.notes, result.folders = notes, folders
+    label = _label(inputs) if files else "" if split in (None, "test") else split
+    folder = output or workspace.translations / "-".join(filter(None, (name, label)))
+    own_folder = output is None and not files
+    result = _translate(jobs, maker, folder, config, force, own_folder)
+    result.notes, result.folders = notes + _out_of_range(result, made.config.size if not size else 0), folders
     return result
+
+
+def _translate(
+    jobs: list[Job], maker: Maker, output: Path, config: TranslateConfig, force: bool, own_folder: bool = False
+) -> Result:
+    """To a folder, or to a file where `output` is called like a picture."""
+    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+        return translate_to_file(jobs, maker, output, force=force)
+    return translate(jobs, maker, output, batch=_batch(config), force=force, own_folder=own_folder)
+
+
+def _given(inputs: Sequence[Path], listed: Iterable[str] | None, limit: int = 0) -> tuple[list[Source], list[str]]:
+    """The pictures named by paths, and a line for each folder on what was taken."""
+    given, folders = (sources.from_list(listed), []) if listed is not None else sources.from_paths(inputs)
+    return given[: limit or None], folders
+
+
+def _about_files(given: list[Source]) -> dict[str, Any]:
+    """What the table says of pictures that are no split: which they were tells a translation from another."""
+    return {"split": "files", "inputs": digest([source.name for source in given])}
+
+
+def _out_of_range(result: Result, trained: int) -> list[str]:
+    """A note if pictures were much larger than what the network was trained on (`trained` px; 0: resized to that)."""
+    sides = {row["source"]: min(row["width"], row["height"]) for one in result.directions for row in one.rows}
+    large = [side for side in sides.values() if trained and side > OUT_OF_RANGE * trained]
+    if not large:
+        return []
+    which = "the picture is" if len(sides) == 1 else f"{len(large):,} of {len(sides):,} pictures are"
+    return [
+        f"{which} out of the network's range: up to {max(large):,} px at the shorter side, and it was trained on "
+        f"{trained} px. At that size it changes light, colour and fine texture only; --size trained shows it the whole "
+        "picture as in training"
+    ]
 
 
 def translate_weights(
@@ -105,13 +144,13 @@ def translate_weights(
     network = public_layout.read(weights)
     if not isinstance(network, public_layout.Generator):
         raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
-    found, folders = (sources.from_list(listed), []) if listed is not None else sources.from_paths(inputs)
+    given, folders = _given(inputs, listed)
     translator = _translator(network, config)
     _, _, second = checked_name(direction).partition("-to-")
     size = config.shorter_side(0, split=False)
-    job = Job(direction, ("picture", second or "result"), translator, lambda: found, len(found), size)
-    maker = Maker(weights.name, translator.id, weights.stem, {"split": "files"})
-    result = translate([job], maker, output, batch=_batch(config), force=force)
+    job = Job(direction, ("picture", second or "result"), translator, partial(iter, given), len(given), size)
+    maker = Maker(weights.name, translator.id, weights.stem, _about_files(given))
+    result = _translate([job], maker, output, config, force)
     result.folders = folders
     return result
 
@@ -171,13 +210,14 @@ def _label(inputs: Sequence[Path]) -> str:
 
 def _splits(
     workspace: Workspace, run: str, names: tuple[str, str], directions: list[str], split: str, limit: int
-) -> tuple[dict[str, Any], dict[str, int], dict[str, Any]]:
+) -> tuple[dict[str, Iterable[Source]], dict[str, int], dict[str, Any]]:
     """Sources, counts and provenance for one split of the run's domains."""
     if split not in PARTS:
         raise BamkitError(f"there is no split {split!r}", f"the splits are {', '.join(PARTS)}")
     about = checkpoint.read_run(workspace.run(run))
     trained = {name: about.get(side) or {} for name, side in zip(names, ("from", "to"), strict=True)}
-    parts, counts, ids, built = {}, {}, {}, 0
+    parts: dict[str, Iterable[Source]] = {}
+    counts, ids, built = {}, {}, 0
     for direction in directions:
         source, _ = _domains(names, direction)
         shards = workspace.shards(source, split)
