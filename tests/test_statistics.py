@@ -255,3 +255,5 @@ def test_estimates_have_the_digits_that_their_error_leaves(estimate, expected):
 def test_estimates_become_json():
     found = s.bootstrap_mean([2.0]).as_dict()
     assert (found["value"], found["low"], found["n"]) == (2.0, None, 1)
+    assert s.Estimate.from_dict(found).as_dict() == found
+    assert s.Estimate.from_dict(s.wilson(3, 9).as_dict()) == s.wilson(3, 9)

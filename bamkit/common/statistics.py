@@ -8,7 +8,7 @@ scikit-learn take up to three seconds to import and are imported where they are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,12 @@ class Estimate:
         if self.method == DEVIATION:
             return f"{value} ± {number_text(error, error)}"
         return f"{value} [{number_text(self.low, error)}, {number_text(self.high, error)}]"
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Estimate:
+        """The inverse of `as_dict`: None becomes NaN."""
+        fields: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
+        return cls(**fields)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values; NaN and infinities become None."""

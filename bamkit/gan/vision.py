@@ -10,6 +10,7 @@ everything in `torchvision.io` (decode with Pillow), `nms` and the detection mod
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -28,9 +29,7 @@ def torchvision() -> ModuleType:
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _declared.append(library)
-    import torchvision
-
-    return torchvision
+    return importlib.import_module("torchvision")
 
 
 def _operators_missing() -> bool:
@@ -39,10 +38,10 @@ def _operators_missing() -> bool:
 
     if torch.version.cuda is not None or torch.version.hip is not None:
         return False
-    found = importlib.util.find_spec("torchvision")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
         return False
-    for path in Path(found.origin).parent.glob("_C*.*"):
+    for path in Path(spec.origin).parent.glob("_C*.*"):
         try:
             ctypes.CDLL(str(path))
         except OSError:

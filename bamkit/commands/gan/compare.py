@@ -23,7 +23,6 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
     and differences to the first run, picture by picture. Writes reports/compare/.
     """
     from bamkit.gan.evaluate.compare import compare_and_write
-    from bamkit.gan.evaluate.estimates import records
 
     comparison, written = compare_and_write(workspace, runs)
     if as_json:
@@ -31,12 +30,12 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
         return
     for direction in comparison.directions:
         click.echo(f"{direction}:")
-        print_table(records(comparison.side_by_side(direction)))
+        print_table(comparison.side_by_side(direction))
         tables = (("over seeds (mean ± deviation)", comparison.spread), ("picture by picture", comparison.paired))
         for title, of in tables:
             if not of(direction).empty:
                 click.echo(f"\n{title}:")
-                print_table(records(of(direction)))
+                print_table(of(direction))
         click.echo()
     for text in comparison.warnings:
         click.echo(f"note: {text}")

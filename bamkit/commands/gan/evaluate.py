@@ -70,7 +70,6 @@ def command(
     if answers:
         _analyse(workspace, run, answers, as_json)
         return
-    from bamkit.gan.evaluate.estimates import records
     from bamkit.gan.evaluate.run import evaluate_and_write
 
     evaluation, folder, notes = evaluate_and_write(workspace, run, build(EvaluateOptions, given))
@@ -79,7 +78,7 @@ def command(
         return
     for result in evaluation.results:
         click.echo(f"{result.direction.name}: {len(result.direction)} pictures")
-        print_table(records(evaluation.summary(result.direction.name)))
+        print_table(evaluation.summary(result.direction.name))
         click.echo()
     for text in [*evaluation.missing, *evaluation.warnings, *notes]:
         click.echo(f"note: {text}")
@@ -97,7 +96,6 @@ def _make_study(workspace: Workspace, run: str | None, options: StudyOptions, fo
 
 
 def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], as_json: bool) -> None:
-    from bamkit.gan.evaluate.estimates import records
     from bamkit.gan.evaluate.inputs import choose_run
     from bamkit.gan.user_study.answers import analyse_answers, summary
 
@@ -107,7 +105,7 @@ def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], a
         return
     for result in results:
         click.echo(f"{result.direction}: {result.question}")
-        print_table(records(summary(result)))
-        print_table(records(result.per_rater))
+        print_table(summary(result))
+        print_table(result.per_rater)
         click.echo()
     click.echo(f"-> {path}")

@@ -59,14 +59,14 @@ def train(
     Images, near-duplicates and projects of every other split and selection in the workspace are left out, so the judge
     shares nothing with what it will judge; it refuses to judge what it was trained on.
     """
-    from bamkit.gan.judge.card import card_rows
+    from bamkit.gan.judge.card import held_out
     from bamkit.gan.judge.train import train_judge
 
     judge = train_judge(workspace, splits, build(JudgeConfig, given), output, force)
     if as_json:
         print_json(judge.card)
         return
-    print_table(card_rows(judge.card))
+    print_table(held_out(judge.card))
     click.echo(judge.summary()["sentence"])
     click.echo(f"-> {(output or workspace.root / 'judge') / 'card.json'}")
 
@@ -77,12 +77,12 @@ def train(
 @pass_workspace
 def card(workspace: Workspace, judge: Path | None, as_json: bool) -> None:
     """Show what a judge was trained on and how good it is."""
-    from bamkit.gan.judge.card import card_rows
+    from bamkit.gan.judge.card import held_out
     from bamkit.gan.judge.model import load_judge
 
     shown = load_judge(judge or workspace.root / "judge")
     if as_json:
         print_json(shown.card)
         return
-    print_table(card_rows(shown.card))
+    print_table(held_out(shown.card))
     click.echo(shown.summary()["sentence"])

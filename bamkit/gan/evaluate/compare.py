@@ -15,7 +15,7 @@ from bamkit.common.pages import Page, Picture
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.comparison import Comparison, compare
-from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, REAL, records
+from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, REAL
 from bamkit.gan.evaluate.inputs import open_run
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, pictures_of
 from bamkit.gan.evaluate.page import draw
@@ -55,19 +55,19 @@ def write_page(comparison: Comparison, workspace: Workspace, path: Path) -> None
             panels(_chart(comparison, direction)), "Dots are estimates, bars their intervals. Runs are orange."
         )
         page.table(
-            records(comparison.side_by_side(direction)),
+            comparison.side_by_side(direction),
             caption="In brackets: the floors. LPIPS, KID and FID: lower is better.",
         )
         spread = comparison.spread(direction)
         if not spread.empty:
             page.heading("Over seeds")
             caption = "Mean ± standard deviation over runs that differ in nothing but their seed."
-            page.table(records(spread), caption=caption)
+            page.table(spread, caption=caption)
         paired = comparison.paired(direction)
         if not paired.empty:
             page.heading("Picture by picture")
             caption = "Mean difference on the same pictures, with its 95 % bootstrap interval."
-            page.table(records(paired), caption=caption)
+            page.table(paired, caption=caption)
         page.heading("The same pictures")
         _pictures(page, comparison, workspace, direction)
     page.write(path)

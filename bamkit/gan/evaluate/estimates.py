@@ -169,7 +169,7 @@ def content_survives(measured: Measured, attributes: Sequence[str], reliable: Se
     that did not, the share that does now. Only attributes in `reliable` are counted: those the judge tells apart.
     """
     name, rows = measured.direction.name, []
-    known = [(i, one) for i, one in enumerate(attributes) if one.startswith("content_") and one in reliable]
+    known = [(i, a) for i, a in enumerate(attributes) if a.startswith("content_") and a in reliable]
     if not known:
         return []
     before = _probabilities(measured.images[IDENTITY]) >= 0.5

@@ -74,8 +74,8 @@ class Run:
     @property
     def domains(self) -> list[Domain]:
         """The domains of all directions, each once, by name."""
-        found = {d.name: d for direction in self.directions for d in (direction.source, direction.target)}
-        return [found[name] for name in sorted(found)]
+        domains = {d.name: d for direction in self.directions for d in (direction.source, direction.target)}
+        return [domains[name] for name in sorted(domains)]
 
 
 def translated(workspace: Workspace) -> list[str]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bamkit.common.contract import short
 from bamkit.common.pages import Page, Picture
+from bamkit.common.statistics import Estimate
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.estimates import (
     METHOD_NAMES,
@@ -86,7 +87,7 @@ def _direction(page: Page, evaluation: Evaluation, result: DirectionResult) -> N
     direction = result.direction
     page.section(direction.name, f"{len(direction)} pictures, each beside its own source.")
     page.table(
-        records(evaluation.summary(direction.name)),
+        evaluation.summary(direction.name),
         caption="Real pictures show what a perfect model would reach; no translation and colour transfer are what a "
         f"model has to beat. LPIPS, KID and FID: lower is better. {NOT_MEASURED}: has no meaning or was not measured.",
     )
@@ -230,14 +231,14 @@ def _thumb(picture: np.ndarray) -> Image.Image:
 
 def _people(page: Page, folder: Path) -> None:
     """What raters chose, from the last `bamkit evaluate --answers`."""
-    found = [folder / name for name in STUDY_RESULTS if (folder / name).is_file()]
-    if not found:
+    results = next((folder / name for name in STUDY_RESULTS if (folder / name).is_file()), None)
+    if results is None:
         return
-    about = json.loads(found[0].read_text(encoding="utf-8"))
+    about = json.loads(results.read_text(encoding="utf-8"))
     page.section("What people chose", f"Study {about['study']}, {about['answers']} answers, blind, sides at random.")
     rows = []
     for result in about["results"]:
-        share = estimate_of({**result["answers"], "interval": result["answers"]["method"]})
+        share = Estimate.from_dict(result["answers"])
         rows.append(
             {
                 "question": result["question"],

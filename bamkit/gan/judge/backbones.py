@@ -43,7 +43,8 @@ class Backbone(nn.Module):
         self.network = network
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.network(pictures)
+        features: Tensor = self.network(pictures)
+        return features
 
 
 def pretrained(path: Path, name: str | None = None) -> tuple[Backbone, tuple[tuple[float, ...], tuple[float, ...]]]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from bamkit.common.contract import EMOTION, short
-from bamkit.common.pages import FAINT
+from bamkit.common.figures import EMOTION_COLOURS, inline, new, style
+from bamkit.common.pages import FAINT, Page
 from bamkit.common.provenance import digest, versions
-from bamkit.common.statistics import Bin, auc, average_precision, calibration, expected_calibration_error
+from bamkit.common.statistics import Bin, Estimate, auc, average_precision, calibration, expected_calibration_error
 from bamkit.gan.judge.identity import PARTS
 
 if TYPE_CHECKING:
@@ -37,8 +39,11 @@ def card_of(
     for index, name in enumerate(shape.attributes):
         column = labels[:, index]
         counts = {
-            told: {"positive": int((column[part == p] == 1).sum()), "negative": int((column[part == p] == 0).sum())}
-            for p, told in enumerate(PARTS)
+            name_of_part: {
+                "positive": int((column[part == p] == 1).sum()),
+                "negative": int((column[part == p] == 0).sum()),
+            }
+            for p, name_of_part in enumerate(PARTS)
         }
         scores = logits[held, index] * slope[index] + offset[index]
         measured[name] = {"counts": counts, **_measured(labels[held, index], scores)}
@@ -90,57 +95,49 @@ def _plain(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def card_rows(card: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row an attribute, emotions first, for a table."""
+def held_out(card: dict[str, Any]) -> pd.DataFrame:
+    """How good the judge is on the held-out part: one row an attribute, emotions first."""
     order = sorted(card["attributes"], key=lambda name: (short(name) not in EMOTION, name))
     rows = []
     for name in order:
-        one = card["held_out"][name]
+        measured = card["held_out"][name]
         rows.append(
             {
                 "attribute": name,
-                "n": one["n"],
-                "positive": one["counts"]["held out"]["positive"],
-                "average precision": _interval(one["average_precision"]),
-                "chance": _round(one["prevalence"]),
-                "AUC": _interval(one["auc"]),
-                "calibration error": _round(one["calibration_error"]),
+                "n": measured["n"],
+                "positive": measured["counts"]["held out"]["positive"],
+                "average precision": str(Estimate.from_dict(measured["average_precision"])),
+                "chance": measured["prevalence"],
+                "AUC": str(Estimate.from_dict(measured["auc"])),
+                "calibration error": measured["calibration_error"],
             }
         )
-    return rows
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
-
-
-def _interval(value: dict[str, Any]) -> str:
-    if value["low"] is None:
-        return "" if value["value"] is None else f"{value['value']:.2f}"
-    return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+    return pd.DataFrame(rows).astype({"chance": float, "calibration error": float}).round(3)
 
 
 def write_card_page(judge: Judge, folder: Path) -> None:
     """The card as index.html, where jinja2 and matplotlib are installed."""
     if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
         return
-    from bamkit.common.pages import Page
-
     card = judge.card
     images = ", ".join(f"{count:,} {part}" for part, count in card["images"].items())
     page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
     page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
     page.table(
-        card_rows(card),
+        held_out(card),
         caption="n: held-out pictures with a label. Chance: the average precision of a random order.",
     )
-    if _emotions(card):
-        told = "Predicted probability and observed share, by tenths; a calibrated judge is on the line."
-        page.figure(_reliability(card), "Reliability of the emotions: the table above has the errors.", told, wide=True)
+    emotions = [name for name in card["attributes"] if name.startswith("emotion_")]
+    if emotions:
+        page.figures(
+            [(_reliability(card, name), f"Reliability of {short(name)}") for name in emotions],
+            "Predicted probability and observed share, by tenths; a calibrated judge is on the line. The table above "
+            "has the errors.",
+        )
     page.section("What it was trained on", "Projects and near-duplicates are never torn between the three parts.")
     page.table([{"split": name, "split id": value or "none"} for name, value in card["trained_on"]["splits"].items()])
-    told = ", ".join(f"{count} {reason}" for reason, count in card["excluded"].items() if count)
-    page.text(f"Left out, as other splits or selections of the workspace have them: {told or 'nothing'}.")
+    excluded = ", ".join(f"{count} {reason}" for reason, count in card["excluded"].items() if count)
+    page.text(f"Left out, as other splits or selections of the workspace have them: {excluded or 'nothing'}.")
     if card["not_judged"]:
         page.details("Not judged", [{"attribute": name, "why": why} for name, why in card["not_judged"].items()])
     page.section("What it is not good for")
@@ -154,25 +151,15 @@ def write_card_page(judge: Judge, folder: Path) -> None:
     page.write(folder / "index.html")
 
 
-def _emotions(card: dict[str, Any]) -> list[str]:
-    return [name for name in card["attributes"] if name.startswith("emotion_")]
-
-
-def _reliability(card: dict[str, Any]) -> bytes:
-    """Reliability diagrams of the emotions side by side; the dots' area grows with their n."""
-    from bamkit.common.figures import EMOTION_COLOURS, inline, new, style
-
-    names = _emotions(card)
-    figure = new(8.6, 2.5)
+def _reliability(card: dict[str, Any], name: str) -> bytes:
+    """The reliability diagram of one emotion; the dots' area grows with their n."""
+    measured = card["held_out"][name]
+    rows = pd.DataFrame(measured["reliability"], columns=["predicted", "observed", "n"])
+    figure = new(3.0, 2.6)
     with style():
-        for axes, name in zip(np.ravel(figure.subplots(1, max(4, len(names)), sharey=True)), names, strict=False):
-            one = card["held_out"][name]
-            axes.plot([0, 1], [0, 1], linewidth=1, color=FAINT, linestyle=":")
-            sizes = [12 + 100 * row["n"] / max(1, one["n"]) for row in one["reliability"]]
-            x, y = ([row[key] for row in one["reliability"]] for key in ("predicted", "observed"))
-            axes.scatter(x, y, s=sizes, color=EMOTION_COLOURS[short(name)])
-            axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted")
-        figure.axes[0].set_ylabel("observed")
-        for axes in figure.axes[len(names) :]:
-            axes.set_axis_off()
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], linewidth=1, color=FAINT, linestyle=":")
+        sizes = 12 + 100 * rows["n"] / max(1, measured["n"])
+        axes.scatter(rows["predicted"], rows["observed"], s=sizes, color=EMOTION_COLOURS[short(name)])
+        axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted", ylabel="observed")
     return inline(figure)

@@ -141,22 +141,22 @@ def logits_of(
 ) -> np.ndarray:
     """Uncalibrated logits (m, k) of the rows, in evaluation mode."""
     network.eval()
-    found = []
+    batches = []
     with torch.inference_mode():
         for start in range(0, len(rows), batch):
             part = pictures[torch.from_numpy(rows[start : start + batch])].to(device)
-            found.append(network(part)[1].cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, network.head.out_features), np.float32)
+            batches.append(network(part)[1].cpu().numpy())
+    return np.concatenate(batches) if batches else np.zeros((0, network.head.out_features), np.float32)
 
 
 def mean_precision(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean average precision over the attributes that have a positive; 0 if none has."""
-    found = []
+    precisions = []
     for column, truth in zip(logits.T, labels.T, strict=True):
         known = ~np.isnan(truth)
         if truth[known].any():
-            found.append(average_precision(truth[known] > 0.5, column[known]).value)
-    return float(np.mean(found)) if found else 0.0
+            precisions.append(average_precision(truth[known] > 0.5, column[known]).value)
+    return float(np.mean(precisions)) if precisions else 0.0
 
 
 def platt(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Which images are the same, or nearly so, or from one project: what a judge must not have seen."""
+"""Which images are the same, or nearly so, or from one project: what a judge must not have been trained on."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def shared(rows: pa.Table, known: pa.Table) -> dict[str, np.ndarray]:
     Both tables have `mid` and `project_id`, and may have `original_sha256` and `phash`. Every row counts under the
     first reason that applies. Null projects are no project.
     """
-    found = np.zeros(rows.num_rows, dtype=bool)
+    counted = np.zeros(rows.num_rows, dtype=bool)
     reasons = {}
     same = _member(rows, known, "mid") | _member(rows, known, "original_sha256")
-    near = np.zeros_like(found)
+    near = np.zeros_like(counted)
     if "phash" in rows.column_names and "phash" in known.column_names:
         places, hashes = _hashes(rows)
         near[places] = near_any(hashes, _hashes(known)[1])
@@ -37,8 +37,8 @@ def shared(rows: pa.Table, known: pa.Table) -> dict[str, np.ndarray]:
         ("near-duplicate", near),
         ("same project", _member(rows, known, "project_id")),
     ):
-        reasons[reason] = mask & ~found
-        found |= mask
+        reasons[reason] = mask & ~counted
+        counted |= mask
     return reasons
 
 

@@ -29,7 +29,8 @@ class SamePadded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        return self.convolution(F.pad(x, (width % 2, 1, height % 2, 1)))
+        padded: Tensor = self.convolution(F.pad(x, (width % 2, 1, height % 2, 1)))
+        return padded
 
 
 def load(network: nn.Module, path: Path) -> None:
@@ -38,15 +39,15 @@ def load(network: nn.Module, path: Path) -> None:
     The network is changed to Keras' padding and epsilon. Raises BamkitError if h5py is missing or the file does not
     hold a MobileNetV2 of width 1.0.
     """
-    found = _read(path)
+    weights = _read(path)
     pairs = list(zip(_torch_layers(network), _keras_layers(), strict=True))
     for (convolution, norm), (kernel, batch_norm) in pairs:
         depthwise = convolution.groups > 1
         order = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
-        _copy(convolution.weight, found, (kernel, "depthwise_kernel" if depthwise else "kernel"), path, order)
+        _copy(convolution.weight, weights, (kernel, "depthwise_kernel" if depthwise else "kernel"), path, order)
         names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
         for own, theirs in names.items():
-            _copy(getattr(norm, own), found, (batch_norm, theirs), path)
+            _copy(getattr(norm, own), weights, (batch_norm, theirs), path)
     same_padding(network)
 
 
@@ -62,8 +63,10 @@ def same_padding(network: nn.Module) -> None:
 
 def _torch_layers(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Every convolution with the batch norm that follows it, in order."""
-    modules = [m for m in network.features.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
-    return list(zip(modules[::2], modules[1::2], strict=True))
+    modules = list(network.get_submodule("features").modules())
+    convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
+    norms = [module for module in modules if isinstance(module, nn.BatchNorm2d)]
+    return list(zip(convolutions, norms, strict=True))
 
 
 def _keras_layers() -> list[tuple[str, str]]:
@@ -81,30 +84,30 @@ def _read(path: Path) -> dict[tuple[str, str], np.ndarray]:
         import h5py
     except ImportError as error:
         raise BamkitError("weights in a Keras .h5 file need h5py", "pip install h5py") from error
-    found: dict[tuple[str, str], np.ndarray] = {}
+    weights: dict[tuple[str, str], np.ndarray] = {}
 
     def visit(name: str, item: object) -> None:
         parts = name.split("/")
         if isinstance(item, h5py.Dataset) and len(parts) > 1 and not parts[0].startswith("optimizer"):
-            found[parts[-2], parts[-1].split(":")[0]] = item[()]
+            weights[parts[-2], parts[-1].split(":")[0]] = item[()]
 
     try:
         with h5py.File(path) as file:
             file.visititems(visit)
     except OSError as error:
         raise BamkitError(f"{path} is not a readable HDF5 file: {str(error).splitlines()[0]}") from error
-    return found
+    return weights
 
 
 def _copy(
     own: Tensor,
-    found: dict[tuple[str, str], np.ndarray],
+    weights: dict[tuple[str, str], np.ndarray],
     key: tuple[str, str],
     path: Path,
     order: tuple[int, ...] | None = None,
 ) -> None:
     # Keras 2 calls it depthwise_kernel, Keras 3 just kernel.
-    value = found.get(key, found.get((key[0], "kernel")) if key[1] == "depthwise_kernel" else None)
+    value = weights.get(key, weights.get((key[0], "kernel")) if key[1] == "depthwise_kernel" else None)
     if value is None:
         raise BamkitError(f"{path} does not hold Keras' MobileNetV2: there is no {'/'.join(key)}")
     given = torch.from_numpy(value.transpose(order) if order and value.ndim == len(order) else value)

@@ -1,4 +1,4 @@
-"""A trained judge: probabilities of BAM's attributes, features, and the refusal to judge what it has seen."""
+"""A trained judge: probabilities of BAM's attributes, features, and the refusal to judge what it was trained on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bamkit.gan.judge.identity import shared
 JUDGE = "judge"
 """The folder of a workspace's judge, and the name of the split it is trained on by default."""
 RELIABLE_AUC = 0.6
-"""An attribute whose held-out AUC cannot be told from this or less is not reported on."""
+"""An attribute whose held-out AUC cannot be shown to exceed this is not reported on."""
 WEIGHTS, CARD, KNOWN = "judge.pt", "card.json", "known.parquet"
 
 
@@ -53,6 +53,12 @@ class Network(nn.Module):
     same holds at even odds, which is what is judged by: otherwise nothing could ever be judged to show a rare mood.
     """
 
+    slope: Tensor
+    offset: Tensor
+    prior: Tensor
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, shape: Shape, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.shape = shape
@@ -69,7 +75,8 @@ class Network(nn.Module):
 
     def features(self, pictures: Tensor) -> Tensor:
         """(n, 3, size, size) uint8 -> (n, d)."""
-        return self.backbone((pictures.float() / 255 - self.mean) / self.deviation)
+        features: Tensor = self.backbone((pictures.float() / 255 - self.mean) / self.deviation)
+        return features
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """(n, 3, size, size) uint8 -> (n, d) features and (n, k) uncalibrated logits."""
@@ -130,10 +137,10 @@ class Judge:
         """
         reasons = {reason: int(mask.sum()) for reason, mask in shared(rows, self.known).items()}
         if any(reasons.values()):
-            told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+            why = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
             raise BamkitError(
                 f"the judge refuses to judge {name}: it was trained on {sum(reasons.values())} of its "
-                f"{rows.num_rows} images ({told})",
+                f"{rows.num_rows} images ({why})",
                 "bamkit judge train --force leaves out all that is in the workspace now",
             )
 
@@ -141,7 +148,7 @@ class Judge:
         """What a report says about the judge."""
         held = self.card["held_out"]
         emotions = {a: held[a] for a in self.attributes if a.startswith("emotion_")}
-        told = ", ".join(f"{a.split('_')[1]} {v['average_precision']['value']:.2f}" for a, v in emotions.items())
+        precisions = ", ".join(f"{a.split('_')[1]} {v['average_precision']['value']:.2f}" for a, v in emotions.items())
         return {
             "sha256": self.sha256,
             "backbone": self.network.shape.backbone,
@@ -153,7 +160,8 @@ class Judge:
             "sentence": (
                 f"The judge: {self.network.shape.backbone} at {self.network.shape.size} px, "
                 f"{self.card['weights']['told']}, on {self.card['images']['fit']:,} images it shares with nothing it "
-                f"judges. Average precision on {self.card['images']['held out']:,} held-out images: {told or 'none'}."
+                f"judges. Average precision on {self.card['images']['held out']:,} held-out images: "
+                f"{precisions or 'none'}."
             ),
         }
 
@@ -179,8 +187,8 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
-        shape = Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()})
-        network = Network(shape)
+        shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()}
+        network = Network(Shape(**shape))
         network.load_state_dict(state["state"])
     except Exception as error:
         # torch reports foreign, damaged and hostile files through many exception types.

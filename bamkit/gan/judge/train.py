@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -140,7 +139,7 @@ def _usable(workspace: Workspace, names: list[str]) -> tuple[tuple[pa.Table, Whe
     others = _others(workspace, names)
     tables, where = [], []
     excluded = {"same image": 0, "near-duplicate": 0, "same project": 0, "twice": 0}
-    seen: set[int] = set()
+    used: set[int] = set()
     for name in names:
         for split in SPLITS:
             paths = workspace.shards(name, split)
@@ -153,10 +152,10 @@ def _usable(workspace: Workspace, names: list[str]) -> tuple[tuple[pa.Table, Whe
                 excluded[reason] += int(mask.sum())
                 keep &= ~mask
             for index, mid in enumerate(rows["mid"].to_pylist()):
-                if keep[index] and mid in seen:
+                if keep[index] and mid in used:
                     keep[index] = False
                     excluded["twice"] += 1
-                seen.add(mid)
+                used.add(mid)
             tables.append(rows.filter(pa.array(keep)))
             where.append((shards, np.flatnonzero(keep)))
     return (pa.concat_tables(tables), where), excluded
@@ -196,17 +195,17 @@ def _labels(rows: pa.Table, part: np.ndarray) -> tuple[tuple[str, ...], np.ndarr
 
 def _network(config: JudgeConfig, attributes: tuple[str, ...]) -> Network:
     if config.weights is None:
-        backbone, normal, keras = Backbone(config.backbone or "resnet10"), PLAIN, False
-    else:
-        backbone, normal = pretrained(config.weights, config.backbone or None)
-        keras = normal == PLAIN
-    return Network(Shape(backbone.name, config.side, *normal, keras, attributes), backbone)
+        backbone = Backbone(config.backbone or "resnet10")
+        return Network(Shape(backbone.name, config.side, *PLAIN, False, attributes), backbone)
+    backbone, normalisation = pretrained(config.weights, config.backbone or None)
+    keras = normalisation == PLAIN
+    return Network(Shape(backbone.name, config.side, *normalisation, keras, attributes), backbone)
 
 
-def _each(where: Where, batch: int, told: str) -> Any:
+def _each(where: Where, batch: int, task: str) -> Iterator[list[np.ndarray]]:
     """Decoded pictures of the used rows, `batch` at a time, in order."""
     total = sum(len(rows) for _, rows in where)
-    with Progress(told, total, "pictures") as progress:
+    with Progress(task, total, "pictures") as progress:
         for shards, rows in where:
             for start in range(0, len(rows), batch):
                 yield [shards.picture(int(index)) for index in rows[start : start + batch]]
@@ -216,12 +215,12 @@ def _each(where: Where, batch: int, told: str) -> Any:
 def _features(network: Network, where: Where, side: int, device: torch.device) -> Tensor:
     """(n, d) float32 features of the frozen backbone."""
     network.eval()
-    found = []
+    batches = []
     with torch.inference_mode():
         for pictures in _each(where, 16, "judge: features"):
             batch = np.stack([resized(picture, side) for picture in pictures])
-            found.append(network.features(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)).cpu())
-    return torch.cat(found).clone()
+            batches.append(network.features(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)).cpu())
+    return torch.cat(batches).clone()
 
 
 def _pictures(where: Where, side: int) -> Tensor:

@@ -31,7 +31,8 @@ def srgb(values: np.ndarray) -> np.ndarray:
     ratio = np.where(f > _KNEE, f**3, 3 * _KNEE**2 * (f - 4 / 29))
     linear = np.clip(ratio @ np.linalg.inv(_XYZ / _WHITE[:, None]).T, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(encoded * 255).astype(np.uint8)
+    pixels: np.ndarray = np.round(encoded * 255).astype(np.uint8)
+    return pixels
 
 
 @dataclass

@@ -16,7 +16,8 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Euclidean distances of (n, d) to (m, d) vectors: (n, m) float64."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     squared = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T
-    return np.sqrt(np.clip(squared, 0, None))
+    roots: np.ndarray = np.sqrt(np.clip(squared, 0, None))
+    return roots
 
 
 def nearest(queries: Vectors, references: Vectors, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
