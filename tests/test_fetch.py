@@ -20,6 +20,7 @@ from bamkit.common.shards import read_about
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.curate.fetch.download import GATHER
 from bamkit.curate.fetch.http.body import IN_MEMORY
+from bamkit.curate.fetch.ledger import read_ledger
 from bamkit.curate.fetch.run import fetch
 from bamkit.curate.fetch.settings import FetchSettings, PictureSettings, Politeness
 from bamkit.curate.fetch.store import Store
@@ -279,6 +280,18 @@ def test_placeholders_are_recognised_by_list_and_by_repetition(server, tmp_path)
     }  # fmt: skip
     assert [row["rank"] for row in read(tmp_path, "happy", "train")] == [2, 3, 7, 8, 9, 11, 12, 14]
     assert hashlib.sha256(sorry).hexdigest() not in {path.name for path in (tmp_path / "originals").rglob("*")}
+
+
+def test_the_ledger_as_a_table(server, ten):
+    server["/1.jpg"] = status(404)
+    fetch(Workspace(ten), config=settings())
+    table = read_ledger(ten / "originals" / "ledger.sqlite")
+    assert list(table["url"]) == sorted(table["url"])
+    assert dict(table["outcome"].value_counts()) == {"ok": 8, "gone": 1}
+    assert table.set_index("url").loc[server.url("/1.jpg"), ["http_status", "attempts"]].tolist() == [404, 1]
+    assert table["width"].isna().sum() == 1
+    with pytest.raises(BamkitError, match="not a readable ledger"):
+        read_ledger(ten / "nowhere.sqlite")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -27,7 +27,7 @@ def unknown_names(monkeypatch):
     real, asked = socket.getaddrinfo, []
 
     def lookup(host, port, *rest, **more):
-        if host in ("127.0.0.1", "localhost"):
+        if host == "localhost" or host.replace(".", "").isdigit() or ":" in host:
             return real(host, port, *rest, **more)
         asked.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import socket
+import time
 import zlib
 from urllib.parse import quote
 
@@ -44,6 +45,7 @@ ACCEPTED = {
     "empty": file(GOOD, Content_Encoding=""),
     "plain under gzip": file(GOOD, Content_Encoding="gzip"),
     "plain under brotli": file(GOOD, Content_Encoding="br"),
+    "plain under compress": file(GOOD, Content_Encoding="compress"),
     "plain under deflate": file(GOOD, Content_Encoding="deflate"),
     "raw deflate": file(raw_deflate(GOOD), Content_Encoding="deflate"),
     "zlib deflate": file(zlib.compress(GOOD), Content_Encoding="deflate"),
@@ -270,6 +272,26 @@ def test_a_host_is_reached_by_the_address_that_works(monkeypatch, tmp_path, erro
         config = settings(limits=Limits(), threads=1)
         assert fetch(Workspace(tmp_path), config=config).arrived == 6
         assert len(tried) <= config.politeness.connections, "what worked is tried first from then on"
+
+
+def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch, tmp_path):
+    """Where packets to IPv6 vanish, as behind many a firewall."""
+    with Server() as server:
+        for index in range(6):
+            server[f"/{index}"] = file(jpeg(index), Connection="close")
+        without_family(monkeypatch, None)
+        real = socket.socket.connect
+
+        def connect(sock, address):
+            if sock.family == socket.AF_INET6:
+                time.sleep(sock.gettimeout())
+                raise TimeoutError("timed out")
+            return real(sock, address)
+
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        write_selection(tmp_path, "happy", [f"http://art.test:{server.port}/{index}" for index in range(6)], 6)
+        summary = fetch(Workspace(tmp_path), config=settings(limits=Limits(seconds=1.5, connect_seconds=1.5)))
+        assert (summary.arrived, summary.failed.total()) == (6, 0)
 
 
 def cookie_wall(cookie, wanted):

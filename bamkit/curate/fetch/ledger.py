@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.curate.fetch.http.urls import host_key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VERSION = 1
 SCHEMA = """
@@ -185,6 +188,17 @@ class Ledger:
                 "update ledger set outcome = 'placeholder', reason = ?, time = ? where outcome = 'ok' and sha256 = ?",
                 ((text, now(), sha256) for sha256, text in why.items()),
             )
+
+
+def read_ledger(path: Path) -> pd.DataFrame:
+    """The ledger as a table, one row for every URL ever tried, in the order of URLs. Raises BamkitError."""
+    import pandas as pd
+
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return pd.read_sql_query(f"select {COLUMNS} from ledger order by url", db, dtype_backend="numpy_nullable")
+    except (sqlite3.Error, pd.errors.DatabaseError) as error:
+        raise BamkitError(f"{path} is not a readable ledger: {error}", "bamkit fetch writes it") from error
 
 
 @contextmanager

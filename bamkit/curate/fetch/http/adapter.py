@@ -33,9 +33,10 @@ class Dialer:
         resolver = self.proxy_resolver if is_proxy else self.resolver
         prefix = f"the proxy {host}:{port}: " if is_proxy else ""
         last: OSError | None = None
-        for address in resolver(host, port):
+        addresses = resolver(host, port)
+        for number, address in enumerate(addresses):
             try:
-                sock = self._connect(*address)
+                sock = self._connect(*address, share=1 / (len(addresses) - number))
             except OSError as error:
                 last = error
             else:
@@ -45,11 +46,12 @@ class Dialer:
             raise Fault("unreachable", f"{prefix}no connection within {self.seconds:g} s") from last
         raise Fault("unreachable", prefix + (getattr(last, "strerror", None) or str(last))) from last
 
-    def _connect(self, family: int, address: tuple[Any, ...]) -> socket.socket:
+    def _connect(self, family: int, address: tuple[Any, ...], share: float) -> socket.socket:
         # Also to make the socket may fail: a machine without IPv6 has no such family.
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(min(self.seconds, self.deadlines.left()))
+            # An address that does not answer must leave time for the next one.
+            sock.settimeout(min(self.seconds, self.deadlines.left()) * share)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.deadlines.attach(sock)
             sock.connect(address)

@@ -75,9 +75,6 @@ class Resolver:
         """
         if self.allow_private or self._unknown.get(host, 0.0) > time.monotonic():
             return
-        literal = _literal(host)
-        if literal and not is_public(literal):
-            raise Fault("private-address", f"{host} is {literal}")
         try:
             self(host, port)
         except Fault as fault:
@@ -88,10 +85,3 @@ class Resolver:
 
 def _ip(address: SocketAddress) -> IpAddress:
     return ipaddress.ip_address(str(address[1][0]).partition("%")[0])
-
-
-def _literal(host: str) -> IpAddress | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None

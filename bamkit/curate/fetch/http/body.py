@@ -17,7 +17,18 @@ IN_MEMORY = 1 << 19
 LAYERS = 5
 UNKNOWN_HERE = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
 """Encodings that exist, were not asked for, and cannot be undone here."""
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"GIF8",
+    b"RIFF",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\0\x1cftyp",
+    b"\0\0\0 ftyp",
+)
+"""How files of the formats that may be decoded begin."""
 
 
 class SpooledFile:
