@@ -43,8 +43,7 @@ class Shown(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"bamkit: {self.message}", err=True)
-        if self.hint:
-            print_next(self.hint, err=True)
+        print_next(*self.hint.splitlines(), err=True)
 
 
 class Interrupted(Shown):

@@ -73,7 +73,7 @@ def test_an_empty_workspace_says_what_to_type(bamkit, tmp_path, line, says, sugg
     output = bamkit(line, cwd=tmp_path, code=3).output
     assert says in output
     assert suggests in output
-    assert len(output.strip().splitlines()) <= 2, output
+    assert all(line.startswith("next: ") for line in output.splitlines()[1:]), output
     assert list(tmp_path.iterdir()) == [], "a refused command must leave nothing behind"
 
 
@@ -146,6 +146,13 @@ def test_a_database_may_lie_in_the_home_folder(bamkit, sample_workspace, tmp_pat
 def test_a_workspace_that_is_a_file(bamkit, tmp_path):
     (tmp_path / "file").write_text("x")
     assert "a workspace is a folder" in bamkit(f"info -w {tmp_path / 'file'}", code=3).output
+
+
+@pytest.mark.parametrize("line", ["-w nowhere info", "fetch -w nowhere", "-w 'no where/at all' judge card"])
+def test_a_workspace_that_is_not_there_is_named(bamkit, tmp_path, line):
+    output = bamkit(line, cwd=tmp_path, code=3).output
+    assert "there is no folder no" in output
+    assert "next: mkdir " in output
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), KeyboardInterrupt("bamkit demo goes on from there")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 
 from bamkit.commands.defaults import defaults
 from bamkit.common.contract import ATTRIBUTES, EMOTION, short
+from bamkit.common.errors import BamkitError
 from bamkit.common.settings import Setting, docstrings, settings_of
 from bamkit.common.workspace import Workspace
 
@@ -38,6 +40,8 @@ def _open(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     chosen = value or ctx.find_root().params.get("workspace") or "."
     if ctx.resilient_parsing:  # a shell completes: nothing is run, so bamkit.toml says nothing
         return Workspace(Path(chosen))
+    if not Path(chosen).exists():
+        raise BamkitError(f"there is no folder {chosen}", f"mkdir {shlex.quote(chosen)}   # or another -w DIR")
     workspace = Workspace.open(chosen)
     ctx.default_map = defaults(ctx, workspace)
     return workspace

@@ -2,9 +2,9 @@
 
 
 class BamkitError(Exception):
-    """A mistake a user can mend: what is wrong and where (`message`), and the next command to type (`hint`).
+    """A mistake a user can mend: what is wrong and where (`message`), and what to type next (`hint`), a command a line.
 
-    The command line prints each on a line and exits with status 3. Programming errors raise ordinary exceptions.
+    The command line prints them and exits with status 3. Programming errors raise ordinary exceptions.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -13,7 +13,7 @@ class BamkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        return f"{self.message} ({'; '.join(self.hint.splitlines())})" if self.hint else self.message
 
 
 class StaleWarning(UserWarning):

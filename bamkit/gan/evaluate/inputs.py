@@ -101,7 +101,7 @@ def choose_run(workspace: Workspace, name: str | None, split: str = "test") -> s
         runs = workspace.run_names()
         if runs:
             raise BamkitError(f"no run has been translated yet: {', '.join(runs)}", "bamkit translate")
-        raise BamkitError("there is no trained run to evaluate", "bamkit train, then bamkit translate")
+        raise BamkitError("there is no trained run to evaluate", "bamkit train\nbamkit translate")
     if name in known:
         return name
     if name in workspace.run_names():
@@ -162,7 +162,7 @@ def _how_to_translate(workspace: Workspace, run: str, split: str) -> str:
     if lacking:
         places = " and ".join(map(str, lacking))
         return f"put pictures that the run was not trained on into {places}, then: {command}"
-    return command if split == "test" else f"{command}; bamkit evaluate {run}-{split} --split {split}"
+    return command if split == "test" else f"{command}\nbamkit evaluate {run}-{split} --split {split}"
 
 
 def _domains(workspace: Workspace, run: str, text: str) -> tuple[Domain, Domain]:

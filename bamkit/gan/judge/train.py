@@ -126,7 +126,7 @@ def recipe(workspace: Workspace) -> str:
         for name in attributes
         if name
     ]
-    return "; ".join([*lines, "bamkit fetch; bamkit judge train"])
+    return "\n".join([*lines, "bamkit fetch", "bamkit judge train"])
 
 
 Where = list[tuple[ShardReader, np.ndarray]]

@@ -238,10 +238,10 @@ def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
     many = "1 picture" if len(shared) == 1 else f"{len(shared):,} pictures"
     fix = "remove them from one folder"
     if second.about["kind"] == "split":
-        fix = f"bamkit select --emotion {second.name} --disjoint-from {first.name} --force, then bamkit fetch"
+        fix = f"bamkit select --emotion {second.name} --disjoint-from {first.name} --force\nbamkit fetch"
     raise BamkitError(
         f"{first.name} and {second.name} share {many} ({some}): the generators would learn that these are both",
-        f"{fix}; or give --allow-shared",
+        f"{fix}\nor give --allow-shared",
     )
 
 
@@ -337,7 +337,8 @@ def _which_domains(workspace: Workspace, known: list[str]) -> BamkitError:
     have = f"only {known[0]}" if known else "none"
     return BamkitError(
         f"training needs two fetched splits, and there is {have}",
-        "bamkit select --emotion happy --top 1000, the same for scary, then bamkit fetch; or --from DIR --to DIR",
+        "bamkit select --emotion happy --top 1000\nbamkit select --emotion scary --top 1000\nbamkit fetch\n"
+        "or give --from DIR --to DIR",
     )
 
 
