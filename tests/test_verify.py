@@ -70,6 +70,32 @@ def test_a_changed_value_of_a_chosen_image_is_noticed(world):
     assert (found.state, found.changed, found.added) == ("differs", 1, 0)
 
 
+def test_the_images_that_differ_are_named(world, bamkit):
+    """One joins, one leaves, some move, one has another licence and one another score."""
+    path, made, workspace = world
+    best = ranked(made, "emotion_happy")
+    with sqlite3.connect(path) as base:
+        base.execute("update scores set emotion_happy = -0.00001 where mid = ?", (best[-1]["mid"],))
+        base.execute("update modules set license = 'sold' where mid = ?", (best[3]["mid"],))
+        base.execute("update scores set content_dog = -9.5 where mid = ?", (best[4]["mid"],))
+    rows = verdicts(path, workspace)["happy"].rows
+    by_change = {change: part.set_index("mid")["detail"].to_dict() for change, part in rows.groupby("change")}
+    assert by_change["added"] == {best[-1]["mid"]: "train"}
+    assert by_change["removed"] == {best[52]["mid"]: "reserve"}
+    assert by_change["moved"] == {
+        best[29]["mid"]: "train -> test",
+        best[39]["mid"]: "test -> validation",
+        best[44]["mid"]: "validation -> reserve",
+    }
+    assert by_change["changed"][best[3]["mid"]] == f"license: {best[3]['license']} -> sold"
+    assert "content_dog_score: " in by_change["changed"][best[4]["mid"]]
+    assert len(by_change["changed"]) == 2
+    shown = bamkit("verify happy", cwd=workspace.root, code=1).output
+    assert [str(best[3]["mid"]), "changed", "license:"] in [line.split()[:3] for line in shown.splitlines()]
+    named = json.loads(bamkit("verify happy --json", code=1).output)[0]["rows"]
+    assert {row["mid"] for row in named} == set(rows["mid"])
+
+
 def test_an_altered_manifest_is_noticed(world):
     path, _, workspace = world
     manifest = workspace.selection("happy")
@@ -124,15 +150,15 @@ def test_diff_counts_and_intervals():
     found = diff(a, b)
     assert (len(found.added), len(found.removed), len(found.kept)) == (100, 100, 300)
     assert not found.changed
-    cat = next(row for row in found.attributes if row["attribute"] == "content_cat")
+    cat = found.attributes.set_index("attribute").loc["content_cat"]
     assert cat["positive_a"] == cat["positive_b"] == 0.25
     assert cat["positive_shift_low"] < 0 < cat["positive_shift_high"]
     assert cat["score_shift"] == pytest.approx(scores[100:].mean() - scores[:n].mean())
     # 100 exchanged of 400: the standard error of the shift is sqrt(200) / 400 = 0.035, not sqrt(2 / 400) = 0.071.
     assert (cat["score_shift_high"] - cat["score_shift_low"]) / 3.92 == pytest.approx(0.035, rel=0.25)
-    dog = next(row for row in found.attributes if row["attribute"] == "content_dog")
-    assert dog["positive_a"] is None
-    assert dog["score_shift"] is None
+    dog = found.attributes.set_index("attribute").loc["content_dog"]
+    assert np.isnan(dog["positive_a"])
+    assert np.isnan(dog["score_shift"])
 
 
 def test_diff_of_one_with_itself_and_moves():

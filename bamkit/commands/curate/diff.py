@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import click
@@ -40,13 +42,13 @@ def command(workspace: Workspace, a: str, b: str, split: str | None, as_json: bo
         click.echo("the selections are the same")
         return
     click.echo()
-    print_table([_row(row) for row in found.attributes])
+    print_table([_row(row) for row in found.attributes.to_dict("records")])
     click.echo(
         "\npositive: share of images with that label (Wilson interval); shift: B minus A, * where 0 is outside it"
     )
 
 
-def _row(row: dict[str, Any]) -> dict[str, str]:
+def _row(row: Mapping[Hashable, Any]) -> dict[str, str]:
     return {
         "attribute": row["attribute"],
         "positive in A": _share(row, "a"),
@@ -56,14 +58,14 @@ def _row(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _share(row: dict[str, Any], side: str) -> str:
+def _share(row: Mapping[Hashable, Any], side: str) -> str:
     share, low, high = (row[f"positive_{side}{end}"] for end in ("", "_low", "_high"))
-    return "" if share is None else f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    return "" if math.isnan(share) else f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _shift(row: dict[str, Any], name: str, scale: int, unit: str) -> str:
+def _shift(row: Mapping[Hashable, Any], name: str, scale: int, unit: str) -> str:
     shift, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if shift is None:
+    if math.isnan(shift):
         return ""
     clear = " *" if low > 0 or high < 0 else ""
     return f"{scale * shift:+.{1 if unit else 2}f}{unit} [{scale * low:+.2f}, {scale * high:+.2f}]{clear}"

@@ -68,12 +68,19 @@ def command(
                 print_json({"query": query.as_dict(), **shown.as_dict()})
             else:
                 click.echo(shown.sql + "\n")
-                print_table(shown.rows())
+                print_table(shown.frame())
             return
         selection = select_into(workspace, database, query, name, force)
     path = workspace.selection(selection.name)
     if as_json:
-        print_json({"path": path, **selection.about, "splits": summary(selection), "notes": list(selection.notes)})
+        print_json(
+            {
+                "path": path,
+                **selection.about,
+                "splits": summary(selection).to_dict("records"),
+                "notes": list(selection.notes),
+            }
+        )
         return
     print_table(summary(selection))
     for note in selection.notes[:NOTES]:

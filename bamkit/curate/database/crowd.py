@@ -87,7 +87,8 @@ class ScoredCrowdLabels:
     @property
     def positive(self) -> NDArray[np.bool_]:
         """True for `positive`; `unsure` counts as not positive."""
-        return self.labels == "positive"
+        positive: NDArray[np.bool_] = self.labels == "positive"
+        return positive
 
 
 def scored_crowd_labels(database: Database) -> list[ScoredCrowdLabels]:

@@ -6,6 +6,8 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.curate.database.accumulator import Counts
 from bamkit.curate.database.connection import KNOWN, Database
@@ -36,7 +38,7 @@ class Info:
     problems: tuple[str, ...]
     """What is wrong or unusual, one sentence each."""
 
-    def attributes(self) -> list[dict[str, Any]]:
+    def attributes(self) -> pd.DataFrame:
         """One row an attribute: the range of its score, its labels, the crowd's labels."""
         rows = []
         for name in ATTRIBUTES:
@@ -51,7 +53,7 @@ class Info:
                     **{f"crowd {label}": self.counts.crowd.get(name, {}).get(label, 0) for label in LABELS},
                 }
             )
-        return rows
+        return pd.DataFrame(rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for --json."""
@@ -72,7 +74,7 @@ class Info:
             "licenses": counts.licenses,
             "automatic_labels": self.automatic,
             "label_source": counts.label_source,
-            "attributes": self.attributes(),
+            "attributes": self.attributes().to_dict("records"),
             "from_cache": counts.from_cache,
             "problems": list(self.problems),
         }

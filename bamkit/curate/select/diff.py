@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from bamkit.common.contract import ATTRIBUTES, SPLITS
+from bamkit.common.contract import ATTRIBUTES, SPLITS, selection_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_table
 from bamkit.common.statistics import difference_of_proportions, wilson
@@ -18,8 +21,12 @@ from bamkit.curate.select.manifest import read_selection
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 RESAMPLES = 2000
+PLACE = ("rank", "split", "score")
+"""Columns that say where an image stands in a selection; `score` repeats the ranked attribute's, which may be another
+one in each."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,16 @@ class Diff:
     """(split in A, split in B) -> kept images that changed their split."""
     changed: dict[str, int]
     """Column -> kept images whose value differs (rank and split left out): the database itself changed."""
-    attributes: tuple[dict[str, Any], ...]
+    rows: pd.DataFrame
+    """One row an image that differs: mid, change (`added`, `removed`, `moved`, `changed`), detail."""
+    attributes: pd.DataFrame
     """One row an attribute: share of positives in A and in B and mean score in A and in B, each with n, the shift B - A
-    and its interval."""
+    and its interval; NaN where there is none."""
 
     @property
     def same(self) -> bool:
         """Whether both hold the same images in the same splits with the same values."""
-        return not (self.added or self.removed or self.moved or self.changed)
+        return self.rows.empty
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for --json."""
@@ -53,7 +62,7 @@ class Diff:
             "kept": len(self.kept),
             "moved": [{"from": a, "to": b, "images": n} for (a, b), n in sorted(self.moved.items())],
             "changed": self.changed,
-            "attributes": [dict(row) for row in self.attributes],
+            "attributes": self.attributes.to_dict("records"),
         }
 
 
@@ -72,23 +81,30 @@ def diff(a: pa.Table, b: pa.Table, confidence: float = 0.95, seed: int = 0) -> D
     image that is in both selections counts in both or in neither, so what they share does not widen the interval. Those
     of the shifts of a share are Newcombe's.
     """
-    mids_a, mids_b = a.column("mid").to_pylist(), b.column("mid").to_pylist()
-    in_a, in_b = set(mids_a), set(mids_b)
-    kept = [mid for mid in mids_a if mid in in_b]
-    splits_a = dict(zip(mids_a, a.column("split").to_pylist(), strict=True))
-    splits_b = dict(zip(mids_b, b.column("split").to_pylist(), strict=True))
-    moved: dict[tuple[str, str], int] = {}
-    for mid in kept:
-        if splits_a[mid] != splits_b[mid]:
-            pair = (splits_a[mid], splits_b[mid])
-            moved[pair] = moved.get(pair, 0) + 1
+    left, right = (table.to_pandas().set_index("mid") for table in (a, b))
+    kept = left.index[left.index.isin(right.index)]
+    added, removed = right.index.difference(left.index, sort=False), left.index.difference(right.index, sort=False)
+    before, after = left.loc[kept], right.loc[kept]
+    # Missing values are equal to each other.
+    differs = (before != after) & ~(before.isna() & after.isna())
+    moved = differs["split"]
+    changed = differs.drop(columns=list(PLACE))
+    rows = [(mid, "added", right.at[mid, "split"]) for mid in added]
+    rows += [(mid, "removed", left.at[mid, "split"]) for mid in removed]
+    rows += [(mid, "moved", f"{before.at[mid, 'split']} -> {after.at[mid, 'split']}") for mid in kept[moved]]
+    rows += [
+        (mid, "changed", "; ".join(f"{name}: {before.at[mid, name]} -> {after.at[mid, name]}" for name in names))
+        for mid, names in ((mid, changed.columns[changed.loc[mid]]) for mid in kept[changed.any(axis=1)])
+    ]
+    per_column = changed.sum()
     return Diff(
-        added=tuple(mid for mid in mids_b if mid not in in_a),
-        removed=tuple(mid for mid in mids_a if mid not in in_b),
-        kept=tuple(kept),
-        moved=moved,
-        changed=_changed(a, b, kept),
-        attributes=tuple(_shifts(a, b, confidence, seed)),
+        added=tuple(map(int, added)),
+        removed=tuple(map(int, removed)),
+        kept=tuple(map(int, kept)),
+        moved=dict(Counter(zip(before["split"][moved], after["split"][moved], strict=True))),
+        changed={str(name): int(n) for name, n in per_column[per_column > 0].items()},
+        rows=pd.DataFrame(rows, columns=["mid", "change", "detail"]),
+        attributes=_shifts(left, right, confidence, seed),
     )
 
 
@@ -99,10 +115,7 @@ def _rows(workspace: Workspace, name: str) -> pa.Table:
         return read_selection(workspace, name).table
     if not path.is_file():
         raise BamkitError(f"there is no file {path}")
-    from bamkit.common.contract import selection_schema
-
-    wanted = selection_schema().names
-    return read_table(path, wanted)
+    return read_table(path, selection_schema().names)
 
 
 def _of_split(rows: pa.Table, split: str) -> pa.Table:
@@ -113,94 +126,54 @@ def _of_split(rows: pa.Table, split: str) -> pa.Table:
     return rows.filter(pc.equal(rows.column("split"), split))
 
 
-def _changed(a: pa.Table, b: pa.Table, kept: Sequence[int]) -> dict[str, int]:
-    """Columns whose value differs for images of both."""
-    place_a = {mid: i for i, mid in enumerate(a.column("mid").to_pylist())}
-    place_b = {mid: i for i, mid in enumerate(b.column("mid").to_pylist())}
-    found = {}
-    for name in a.column_names:
-        # `score` repeats the ranked attribute's column, which may be another one in each.
-        if name in ("rank", "split", "score", "mid"):
-            continue
-        left, right = a.column(name).to_pylist(), b.column(name).to_pylist()
-        different = sum(left[place_a[mid]] != right[place_b[mid]] for mid in kept)
-        if different:
-            found[name] = different
-    return found
-
-
-def _shifts(a: pa.Table, b: pa.Table, confidence: float, seed: int) -> list[dict[str, Any]]:
-    """One row an attribute."""
-    shares = [(_positive(a, name), _positive(b, name)) for name in ATTRIBUTES]
-    scores = [(_scores(a, name), _scores(b, name)) for name in ATTRIBUTES]
-    draws = _draws(a, b, seed)
+def _shifts(a: pd.DataFrame, b: pd.DataFrame, confidence: float, seed: int) -> pd.DataFrame:
+    """One row an attribute; `a` and `b` have the manifest's columns and the mid as index."""
+    draws = _draws(a.index, b.index, seed)
     rows = []
-    for name, (share_a, share_b), (score_a, score_b) in zip(ATTRIBUTES, shares, scores, strict=True):
-        row: dict[str, Any] = {"attribute": name}
-        for side, values in (("a", share_a), ("b", share_b)):
-            known = values[~np.isnan(values)]
-            share = wilson(int(known.sum()), len(known), confidence)
-            row |= {
-                f"positive_{side}": share.value if len(known) else None,
-                f"positive_{side}_low": share.low if len(known) else None,
-                f"positive_{side}_high": share.high if len(known) else None,
-                f"n_{side}": len(known),
-            }
-        row |= _share_shift(share_a, share_b, confidence)
-        for side, values in (("a", score_a), ("b", score_b)):
-            known = values[~np.isnan(values)]
-            row[f"score_{side}"] = float(known.mean()) if len(known) else None
-        row |= _interval("score_shift", score_a, score_b, draws, confidence)
-        rows.append(row)
-    return rows
+    for name in ATTRIBUTES:
+        row: dict[Hashable, Any] = {"attribute": name}
+        counts = []
+        for side, table in (("a", a), ("b", b)):
+            labels = table[name].dropna()
+            positive = int((labels == "positive").sum())
+            counts += [positive, len(labels)]
+            share = wilson(positive, len(labels), confidence)
+            ends = (share.low, share.high) if share.n else (math.nan, math.nan)
+            row |= {f"positive_{side}": share.value, f"positive_{side}_low": ends[0], f"positive_{side}_high": ends[1]}
+            row[f"n_{side}"] = len(labels)
+        # It takes the two as independent; where they share images the true interval is narrower, never wider.
+        shift = difference_of_proportions(counts[2], counts[3], counts[0], counts[1], confidence)
+        known = not math.isnan(shift.value)
+        row |= {
+            "positive_shift": shift.value,
+            "positive_shift_low": shift.low if known else math.nan,
+            "positive_shift_high": shift.high if known else math.nan,
+        }
+        scores = [table[f"{name}_score"].to_numpy(np.float64) for table in (a, b)]
+        row |= {f"score_{side}": float(pd.Series(values).mean()) for side, values in zip("ab", scores, strict=True)}
+        rows.append(row | _score_shift(scores, draws, confidence))
+    return pd.DataFrame(rows)
 
 
-def _share_shift(a: np.ndarray, b: np.ndarray, confidence: float) -> dict[str, float | None]:
-    """The shift of the share of positives from a to b and Newcombe's interval.
-
-    It takes the two as independent; where they share images the true interval is narrower, never wider.
-    """
-    known_a, known_b = a[~np.isnan(a)], b[~np.isnan(b)]
-    if not len(known_a) or not len(known_b):
-        return {"positive_shift": None, "positive_shift_low": None, "positive_shift_high": None}
-    shift = difference_of_proportions(int(known_b.sum()), len(known_b), int(known_a.sum()), len(known_a), confidence)
-    return {"positive_shift": shift.value, "positive_shift_low": shift.low, "positive_shift_high": shift.high}
-
-
-def _draws(a: pa.Table, b: pa.Table, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each image is drawn in each resample: two int64 arrays (RESAMPLES, rows of a) and (…, rows of b)."""
-    mids_a, mids_b = a.column("mid").to_numpy(), b.column("mid").to_numpy()
-    union = np.union1d(mids_a, mids_b)
-    if not len(union):
-        return np.zeros((RESAMPLES, 0)), np.zeros((RESAMPLES, 0))
+def _draws(a: pd.Index, b: pd.Index, seed: int) -> list[NDArray[np.float32]]:
+    """How often each image is drawn in each resample: float32 (RESAMPLES, rows of a) and (RESAMPLES, rows of b)."""
+    union = np.union1d(a, b)
     random = np.random.default_rng(seed)
     weights = random.poisson(1.0, (RESAMPLES, len(union))).astype(np.float32)
-    return weights[:, np.searchsorted(union, mids_a)], weights[:, np.searchsorted(union, mids_b)]
+    return [weights[:, np.searchsorted(union, mids)] for mids in (a, b)]
 
 
-def _interval(
-    name: str, a: np.ndarray, b: np.ndarray, draws: tuple[np.ndarray, np.ndarray], confidence: float
-) -> dict[str, float | None]:
-    """The shift of the mean from a to b and its percentile interval."""
-    known_a, known_b = ~np.isnan(a), ~np.isnan(b)
-    if known_a.sum() < 2 or known_b.sum() < 2:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
+def _score_shift(
+    scores: list[NDArray[np.float64]], draws: list[NDArray[np.float32]], confidence: float
+) -> dict[Hashable, float]:
+    """The shift of the mean score from a to b and its percentile interval."""
+    known = [~np.isnan(values) for values in scores]
+    if min(int(there.sum()) for there in known) < 2:
+        return dict.fromkeys(("score_shift", "score_shift_low", "score_shift_high"), math.nan)
     means = [
-        (drawn[:, known] @ values[known]) / np.maximum(drawn[:, known].sum(axis=1), 1)
-        for drawn, values, known in ((draws[0], a, known_a), (draws[1], b, known_b))
+        (drawn[:, there] @ values[there]) / np.maximum(drawn[:, there].sum(axis=1), 1)
+        for drawn, values, there in zip(draws, scores, known, strict=True)
     ]
     low, high = np.quantile(means[1] - means[0], [(1 - confidence) / 2, (1 + confidence) / 2])
-    shift = float(b[known_b].mean() - a[known_a].mean())
-    return {name: shift, f"{name}_low": float(low), f"{name}_high": float(high)}
-
-
-def _positive(rows: pa.Table, attribute: str) -> np.ndarray:
-    """float64 (n,): 1 for positive, 0 for another label, NaN for none."""
-    labels = rows.column(attribute).to_pylist()
-    return np.array([np.nan if label is None else float(label == "positive") for label in labels], np.float64)
-
-
-def _scores(rows: pa.Table, attribute: str) -> np.ndarray:
-    """float64 (n,): the attribute's scores, NaN for none."""
-    values = rows.column(f"{attribute}_score").to_pylist()
-    return np.array([np.nan if value is None else value for value in values], np.float64)
+    shift = scores[1][known[1]].mean() - scores[0][known[0]].mean()
+    return {"score_shift": float(shift), "score_shift_low": float(low), "score_shift_high": float(high)}

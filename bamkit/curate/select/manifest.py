@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from bamkit.curate.select.ranking import Candidate, candidates, modules_sql, ran
 from bamkit.curate.select.split_assignment import Excluded, SplitAssignment
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 POOL = 5
@@ -52,13 +54,18 @@ class Selection:
     @property
     def selection_id(self) -> str:
         """16 hex digits of the query and the rows, whatever the file or the machine."""
-        return self.about["selection_id"]
+        return str(self.about["selection_id"])
 
     @property
     def counts(self) -> dict[str, int]:
         """Images a split, in the order of contract.SPLITS."""
         found = Counter(self.table.column("split").to_pylist())
         return {split: found[split] for split in SPLITS if found[split]}
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a DataFrame."""
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
 
     def write(self, path: Path, force: bool = False) -> None:
         """Write the manifest atomically. Raises BamkitError if it is there and `force` is not given."""
@@ -194,18 +201,22 @@ class Explanation:
     sql: str
     """The statements as they are run, with their parameters in a comment each."""
 
-    def rows(self) -> list[dict[str, Any]]:
+    def frame(self) -> pd.DataFrame:
         """One row a filter: how many images it leaves, how many it takes out; then the rules, then the splits."""
-        before = [None, *(step.left for step in self.steps)]
-        rows: list[dict[str, Any]] = [
-            {"filter": step.filter, "left": step.left, "taken out": None if last is None else last - step.left}
-            for step, last in zip(self.steps, before, strict=False)
-        ]
-        rows += [{"filter": rule, "left": None, "taken out": n} for rule, n in sorted(self.dropped.items())]
-        return rows + [{"filter": f"-> {split}", "left": n, "taken out": None} for split, n in self.assigned.items()]
+        import pandas as pd
+
+        steps = pd.DataFrame([vars(step) for step in self.steps]).assign(
+            **{"taken out": lambda rows: -rows["left"].diff()}
+        )
+        rules = pd.DataFrame(sorted(self.dropped.items()), columns=["filter", "taken out"])
+        splits = pd.DataFrame({"filter": [f"-> {split}" for split in self.assigned], "left": self.assigned.values()})
+        numbers = {"left": "Int64", "taken out": "Int64"}
+        parts = [part.reindex(columns=["filter", *numbers]).astype(numbers) for part in (steps, rules, splits)]
+        return pd.concat(parts, ignore_index=True)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"sql": self.sql, "filters": self.rows()}
+        """Plain values for --json."""
+        return {"sql": self.sql, "filters": json.loads(self.frame().to_json(orient="records"))}
 
 
 def explain(
@@ -330,28 +341,15 @@ def _labels_about(query: Query, source: str) -> dict[str, Any]:
     return {"source": source, "positive_above": query.positive_above, "negative_below": query.negative_below}
 
 
-def summary(selection: Selection) -> list[dict[str, Any]]:
+def summary(selection: Selection) -> pd.DataFrame:
     """One row a split: images, projects, range of the ranked score, share of each label of the domain's attribute."""
-    table = selection.table
-    rows = []
-    own = selection.query.attribute
-    every = zip(*(table.column(c).to_pylist() for c in ("split", "score", "project_id", own)), strict=True)
-    held: dict[str, list[tuple[float, int | None, str | None]]] = {}
-    for split, score, project, label in every:
-        held.setdefault(split, []).append((score, project, label))
-    for split in SPLITS:
-        if split not in held:
-            continue
-        scores = [score for score, _, _ in held[split]]
-        labels = Counter(label for _, _, label in held[split])
-        rows.append(
-            {
-                "split": split,
-                "images": len(scores),
-                "projects": len({project for _, project, _ in held[split]} - {None}),
-                "best score": max(scores),
-                "least score": min(scores),
-                **{label: labels[label] for label in LABELS},
-            }
-        )
-    return rows
+    import pandas as pd
+
+    rows = selection.frame()
+    order = [split for split in SPLITS if (rows["split"] == split).any()]
+    by_split = rows.groupby("split")
+    table = by_split.agg(
+        images=("mid", "size"), projects=("project_id", "nunique"), best=("score", "max"), least=("score", "min")
+    ).rename(columns={"best": "best score", "least": "least score"})
+    labels = pd.crosstab(rows["split"], rows[selection.query.attribute])
+    return table.join(labels.reindex(index=order, columns=list(LABELS), fill_value=0)).loc[order].reset_index()

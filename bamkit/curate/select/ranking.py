@@ -14,6 +14,7 @@ from bamkit.curate.select.query import Query
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 BANDS = 10
 EVERYTHING = 2**62
@@ -175,7 +176,7 @@ def _drawn(database: Database, query: Query, conditions: Sequence[Condition]) ->
         yield rows[order[start : start + CHUNK]].tolist()
 
 
-def draw_order(mids: np.ndarray, scores: np.ndarray, seed: int, stratified: bool) -> np.ndarray:
+def draw_order(mids: NDArray[np.int64], scores: NDArray[np.float64], seed: int, stratified: bool) -> NDArray[np.int64]:
     """The order of a random draw without replacement, as indices int64 (n,).
 
     Every mid gets a 64-bit hash of itself and the seed, and the draw goes by that hash: it does not depend on the
@@ -200,7 +201,7 @@ def draw_order(mids: np.ndarray, scores: np.ndarray, seed: int, stratified: bool
     return np.lexsort((-band, turn))
 
 
-def _mix(value: np.ndarray) -> np.ndarray:
+def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finalizer (Steele, Lea and Flood 2014): a bijection of 64-bit integers that looks random."""
     import numpy as np
 
@@ -208,7 +209,8 @@ def _mix(value: np.ndarray) -> np.ndarray:
         value = value + np.uint64(0x9E3779B97F4A7C15)
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
+        mixed: NDArray[np.uint64] = value ^ (value >> np.uint64(31))
+        return mixed
 
 
 def _chunks(rows: Iterable[Ranked], size: int) -> Iterator[list[Ranked]]:

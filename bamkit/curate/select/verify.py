@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import pandas as pd
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
+from bamkit.curate.select.diff import diff
 from bamkit.curate.select.manifest import Selection, read_selection, select, selection_id
 
 
@@ -32,13 +35,21 @@ class Verdict:
     changed: int = 0
     """Images of both with another value in some column."""
     reason: str = ""
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The images that differ: mid, change, detail; see `Diff.rows`."""
 
     @property
     def ok(self) -> bool:
         return self.state == "same"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values for --json."""
+        return {**vars(self), "rows": self.rows.to_dict("records")}
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row a selection, without the images that differ."""
+    return pd.DataFrame([vars(verdict) for verdict in verdicts]).drop(columns="rows")
 
 
 def verify(workspace: Workspace, database: Database, names: Sequence[str] = ()) -> list[Verdict]:
@@ -54,35 +65,29 @@ def verify(workspace: Workspace, database: Database, names: Sequence[str] = ()) 
 def verify_one(workspace: Workspace, database: Database, selection: Selection) -> Verdict:
     """Re-run a selection's query and compare images, splits and every value."""
     origin = "same" if selection.about["database"]["fingerprint"] == database.fingerprint else "other"
-    seen = Verdict(selection.name, "same", len(selection.table), origin)
+    verdict = Verdict(selection.name, "same", len(selection.table), origin)
     inputs = selection.about.get("inputs", {})
     if selection_id(selection.query, inputs, selection.table) != selection.selection_id:
-        return _with(seen, state="altered", reason="the rows do not give the selection_id in the file")
+        return replace(verdict, state="altered", reason="the rows do not give the selection_id in the file")
     try:
         again = select(database, selection.query, workspace, selection.name)
     except BamkitError as error:
-        return _with(seen, state="failed", reason=str(error))
+        return replace(verdict, state="failed", reason=str(error))
     if again.selection_id == selection.selection_id:
-        return seen
-    from bamkit.curate.select.diff import diff
-
-    found = diff(selection.table, again.table)
-    others = [name for name, then in inputs.items() if again.about["inputs"].get(name) != then]
-    reason = (
-        f"the selection {', '.join(others)} it refers to was replaced" if others else "the database gives other rows"
-    )
-    if found.same and others:
-        return _with(seen, state="differs", reason=f"{reason}; the rows are the same")
-    return _with(
-        seen,
+        return verdict
+    difference = diff(selection.table, again.table)
+    replaced = [name for name, then in inputs.items() if again.about["inputs"].get(name) != then]
+    reason = "the database gives other rows"
+    if replaced:
+        reason = f"the selection {', '.join(replaced)} it refers to was replaced"
+        reason += "; the rows are the same" if difference.same else ""
+    return replace(
+        verdict,
         state="differs",
-        added=len(found.added),
-        removed=len(found.removed),
-        moved=sum(found.moved.values()),
-        changed=max(found.changed.values(), default=0),
+        added=len(difference.added),
+        removed=len(difference.removed),
+        moved=sum(difference.moved.values()),
+        changed=max(difference.changed.values(), default=0),
         reason=reason,
+        rows=difference.rows,
     )
-
-
-def _with(verdict: Verdict, **values: Any) -> Verdict:
-    return Verdict(**{**asdict(verdict), **values})

@@ -94,6 +94,6 @@ def _cross_validated(
     # The order in which threads add up gradients must not decide which images are chosen.
     with threadpool_limits(1):
         predicted = cross_val_predict(trees, np.vstack([a, b]), labels, cv=folds, groups=groups, method="predict_proba")
-    chance = predicted[:, 1]
-    chance = np.clip(chance, 1e-6, 1 - 1e-6)
-    return np.log(chance / (1 - chance))
+    chance: NDArray[np.float64] = np.clip(predicted[:, 1], 1e-6, 1 - 1e-6)
+    logits: NDArray[np.float64] = np.log(chance / (1 - chance))
+    return logits

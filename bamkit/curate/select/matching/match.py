@@ -177,15 +177,15 @@ def _anchors(
     own = np.array([SPLITS.index(name) for name in target["split"].to_pylist()], dtype=np.int64)
     if not own.size:
         raise BamkitError("the selection to match is empty")
-    rows, homes = [], []
-    for home, split in enumerate(SPLITS):
+    rows, split_indices = [], []
+    for index, split in enumerate(SPLITS):
         wanted = counts.get(split, 0)
-        there = np.flatnonzero(own == (0 if split == "reserve" else home))
+        there = np.flatnonzero(own == (0 if split == "reserve" else index))
         there = there if there.size else np.flatnonzero(own == 0) if (own == 0).any() else np.arange(own.size)
         whole, rest = divmod(wanted, there.size)
         rows.append(np.concatenate([np.tile(there, whole), random.choice(there, rest, replace=False)]))
-        homes.append(np.full(wanted, home))
-    row, home = np.concatenate(rows).astype(np.int64), np.concatenate(homes).astype(np.int64)
+        split_indices.append(np.full(wanted, index))
+    row, home = np.concatenate(rows).astype(np.int64), np.concatenate(split_indices).astype(np.int64)
     order = np.lexsort((random.permutation(home.size), home == SPLITS.index("reserve")))
     return row[order], home[order]
 
@@ -291,7 +291,7 @@ def worked(report: Mapping[str, Any]) -> bool:
     after = report["auc"]["after"]
     if after["value"] is None:
         return True
-    return after["value"] <= 0.5 + NEAR or after["low"] <= 0.5
+    return bool(after["value"] <= 0.5 + NEAR or after["low"] <= 0.5)
 
 
 def _text(value: float | None) -> str:

@@ -95,7 +95,7 @@ class Search:
         start = np.searchsorted(self.logits, self.wanted[index] - reach, side="left")
         end = np.searchsorted(self.logits, self.wanted[index] + reach, side="right")
         same = self.free[start:end] & (self.there_labels[start:end] == self.labels[index])
-        return np.flatnonzero(same) + start
+        return np.flatnonzero(same).astype(np.int64) + int(start)
 
     def refine(
         self, found: Found, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
