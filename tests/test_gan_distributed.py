@@ -76,3 +76,41 @@ def test_two_processes_stop_together_and_resume(tmp_path):
     assert [int(row["step"]) for row in rows(run)] == list(range(1, step + 4))
     alone = torchrun(tmp_path, "--resume", "--name", "two", processes=1)
     assert "was trained by 2 processes" in alone.communicate(timeout=280)[0]
+
+
+PEER = """
+import os, sys, torch
+import torch.distributed as dist
+from bamkit.common.errors import BamkitError
+from bamkit.gan.train.device.distributed import ProcessGroup
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
+group = ProcessGroup(rank, 2)
+group.barrier()
+if rank:
+    os._exit(9)
+for call in (lambda: group.mean(torch.ones(2)), lambda: group.maximum(1, torch.device("cpu")), group.barrier,
+             lambda: group.all_gather(torch.ones(2)), lambda: group.broadcast(torch.ones(2))):
+    try:
+        for _ in range(5):
+            call()
+    except BamkitError as error:
+        print(error.message, "|", error.hint)
+os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_said_to_the_others(tmp_path):
+    words = [sys.executable, "-c", PEER]
+    both = [
+        subprocess.Popen([*words, str(rank), str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    output = both[0].communicate(timeout=100)[0]
+    both[1].wait()
+    lines = output.splitlines()
+    assert len(lines) >= 3, output
+    for line in lines:
+        assert line.startswith("another process of this training has ended")
+        assert "--resume" in line

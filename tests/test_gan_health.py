@@ -30,11 +30,34 @@ def test_nothing_is_said_of_a_healthy_run_or_of_its_beginning():
     assert not [line for step in range(10, 5000, 10) for line in health.row(step, accuracies(0.85, 0.6))]
 
 
+GOOD = Validation((0.5, 0.4), (0.1, 0.1), (0.9, 1.1))
+COLLAPSED = Validation((0.5, 0.4), (0.1, 0.1), (0.9, 0.1))
+
+
 def test_a_collapse_names_the_direction():
     health = Health(("happy", "scary"))
-    good = Validation((0.5, 0.4), (0.1, 0.1), (0.9, 1.1))
-    assert not health.validation(100, good)
-    (line,) = health.validation(200, Validation((0.5, 0.4), (0.1, 0.1), (0.9, 0.1)))
+    assert not health.validation(600, GOOD)
+    (line,) = health.validation(700, COLLAPSED)
     assert "scary to happy look nearly the same" in line
     assert "10 %" in line
-    assert good.score == (0.5 + 0.4 + 0.1 + 0.1) / 2
+    assert GOOD.score == (0.5 + 0.4 + 0.1 + 0.1) / 2
+
+
+def test_untrained_networks_are_not_said_to_have_collapsed():
+    """Whatever the picture, they paint grey."""
+    health = Health(("happy", "scary"))
+    assert not [line for step in (1, 60, 499) for line in health.validation(step, COLLAPSED)]
+    assert len(health.validation(500, COLLAPSED)) == 1
+
+
+def test_what_has_passed_stands_no_longer():
+    health = Health(("happy", "scary"))
+    health.validation(600, COLLAPSED)
+    for step in range(50, 1050, 50):
+        health.row(step, accuracies(0.99, 0.7))
+    assert len(health.standing) == 2
+    health.validation(1100, GOOD)
+    assert [line[:20] for line in health.standing.values()] == ["step 500: D_A tells "]
+    for step in range(1050, 2050, 50):
+        health.row(step, accuracies(0.8, 0.7))
+    assert not health.standing

@@ -11,7 +11,7 @@ from torch import nn
 from bamkit.common.errors import BamkitError
 from bamkit.gan.exchange import export
 from bamkit.gan.train import checkpoint
-from bamkit.gan.train.networks import public_layout
+from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, initialise
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate.generator import weights_id
@@ -118,7 +118,7 @@ def make_run(root, config=RESNET, judges=True, name="happy-scary"):
     (run / "run.json").write_text(json.dumps({"run_id": "r1", "name": name, "config": config.as_dict()}))
     nets = {}
     for i, key in enumerate(("a_to_b", "b_to_a")):
-        nets[key] = public_layout.Generator.__args__[0 if config.generator == "resnet" else 1](
+        nets[key] = cyclegan.Generator.__args__[0 if config.generator == "resnet" else 1](
             *((config.width, config.blocks) if config.generator == "resnet" else (config.width, config.halvings))
         )
         initialise(nets[key], i)

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import ImageFont
 
 from bamkit.common.errors import BamkitError
 from bamkit.gan.train.monitor import run_page, sample_strip, samples
@@ -20,7 +21,7 @@ from bamkit.gan.train.settings import TrainConfig
 def make_run(root, rows=40, frames=3, name="happy-scary"):
     run = root / "runs" / name
     (run / "samples").mkdir(parents=True)
-    about = {"run_id": "abc", "name": name, "config": TrainConfig(width=16, steps=400).as_dict()}
+    about = {"run_id": "abc", "name": name, "config": TrainConfig(width=16, steps=400, size=72, crop=64).as_dict()}
     about |= {"from": {"name": "happy", "split_id": "s1"}, "to": {"name": "<scary>", "split_id": "s2"}}
     about |= {"device": "cpu", "versions": {"torch": "2.x"}}
     (run / "run.json").write_text(json.dumps(about))
@@ -73,9 +74,10 @@ def test_nan_and_a_line_cut_by_a_kill(tmp_path):
     run = make_run(tmp_path)
     with open(run / "metrics.csv", "a") as file:
         file.write("410,4.1,82.0," + "nan," * 11 + "nan\n420,4.2,8")
-    rows = run_page._table(run / "metrics.csv")
-    assert len(rows) == 41
-    assert math.isnan(rows[-1]["G_A"])
+    table, _ = run_page.read_tables(run)
+    assert len(table) == 41
+    assert math.isnan(table["G_A"].iloc[-1])
+    assert table["step"].iloc[-1] == 410
     html = run_page.write(run).read_text()
     assert "410" in html
     assert "after 410 steps" in html
@@ -110,10 +112,30 @@ def test_frames_are_grouped_by_step(tmp_path):
     assert {step: sorted(one) for step, one in found.items()} == {2: ["a-to-b", "b-to-a"], 10: ["a-to-b"]}
 
 
-def test_running_mean_skips_what_is_not_there():
-    values = np.array([1.0, np.nan, 3.0, 5.0, np.nan, np.nan, np.nan])
-    assert run_page._running_mean(values, 3)[:4].tolist() == [1.0, 2.0, 4.0, 4.0]
-    assert np.isnan(run_page._running_mean(values, 3)[-1])
+def test_settings_say_what_the_study_has(tmp_path):
+    """Not the 0 that stands for a value decided later."""
+    html = run_page.write(make_run(tmp_path)).read_text()
+    settings = re.sub(r"<[^>]+>|\s+", " ", html[html.index("differs from the published study") :])
+    for name, value, study in (("width", "16", "64"), ("steps", "400", "by epochs"), ("size", "72", "286")):
+        assert re.search(rf"\b{name}\s+{value}\s+{study}\b", settings), name
+
+
+def test_a_warning_that_has_passed_is_not_repeated(tmp_path):
+    run = make_run(tmp_path, rows=0)
+    (run / "validation.csv").unlink()
+    for step, value in ((1, 0.1), (600, 0.1), (700, 0.9)):
+        row = dict.fromkeys(VALIDATION_COLUMNS, value) | {"step": step}
+        _append(run / "validation.csv", VALIDATION_COLUMNS, row)
+        assert ("a collapse" in run_page.write(run).read_text()) is (step == 600), step
+
+
+@pytest.mark.parametrize(("side", "shown"), [(28, 84), (32, 64), (63, 126), (64, 64), (100, 100)])
+def test_titles_fit_above_small_pictures(side, shown):
+    pictures = np.zeros((2, side, side, 3), np.uint8)
+    sheet = samples.draw(lambda x: x, lambda x: x, pictures, torch.device("cpu"))
+    assert sheet.size == (4 * (shown + 4) - 4, 18 + 2 * (shown + 4) - 4)
+    font = ImageFont.load_default(12)
+    assert all(font.getlength(title) + 2 <= shown for title in samples.COLUMNS)
 
 
 def test_no_run(tmp_path):

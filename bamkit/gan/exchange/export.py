@@ -7,12 +7,14 @@ In: `load_public` reads one file of the public layout; `import_public` makes a r
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -44,7 +46,7 @@ class Exported:
 class Named:
     """A network with all that its file should say about it."""
 
-    network: nn.Module
+    network: cyclegan.Generator
     direction: str
     letter: str
     """`A` for the generator A -> B and its opponent, `B` for the other way."""
@@ -68,19 +70,21 @@ def export_run(
     `old` adds the running statistics that files from before torch 0.4 hold, `dropout` numbers the residual blocks as in
     networks with dropout. Raises BamkitError for an unknown direction or format, a missing package, files in the way.
     """
-    made = checkpoint.load_generators(run, which, "cpu")
-    known = made.directions()
+    generators = checkpoint.load_generators(run, which, "cpu")
+    known = generators.directions()
     if direction is not None and direction not in known:
         raise BamkitError(f"this run has no direction {direction!r}", f"--direction {' or '.join(known)}")
-    about = {"run": run.name, "run_id": made.run_id, "checkpoint": made.checkpoint_name, "step": made.step}
+    about = {
+        "run": run.name, "run_id": generators.run_id, "checkpoint": generators.checkpoint_name, "step": generators.step,
+    }  # fmt: skip
     chosen = [
-        Named(network, one, letter, {**about, "direction": one})
-        for (one, network), letter in zip(known.items(), "AB", strict=True)
-        if direction in (None, one)
+        Named(network, name, letter, {**about, "direction": name})
+        for (name, network), letter in zip(known.items(), "AB", strict=True)
+        if direction in (None, name)
     ]
-    judges = _discriminators(run, made) if to == "cyclegan" and direction is None else {}
-    exported = _write(chosen, judges, to, output, old, dropout, force, direction is not None)
-    exported.notes = [*made.notes, *exported.notes]
+    discriminators = _discriminators(run, generators) if to == "cyclegan" and direction is None else {}
+    exported = _write(chosen, discriminators, to, output, old, dropout, force, direction is not None)
+    exported.notes = [*generators.notes, *exported.notes]
     return exported
 
 
@@ -88,29 +92,25 @@ def export_weights(
     path: Path, to: str, output: Path, *, old: bool = False, dropout: bool = False, force: bool = False
 ) -> Exported:
     """The same for one generator in a file of the public layout, such as a published `latest_net_G.pth`."""
-    network = public_layout.read(path)
-    if not isinstance(network, public_layout.Generator):
-        raise BamkitError(f"{path} is a discriminator: it makes no pictures", "take latest_net_G_A.pth")
+    network = public_layout.read_generator(path)
     named = Named(network, path.stem, "A", {"run": path.name, "direction": path.stem})
     return _write([named], {}, to, output, old, dropout, force, alone=True)
 
 
-def _discriminators(run: Path, made: checkpoint.Generators) -> dict[str, nn.Module]:
-    """{"A": D_A, "B": D_B} of the checkpoint that `made` came from; {} where it holds none."""
-    state = checkpoint.read(run / checkpoint.FOLDER / f"{made.checkpoint_name}.pt")
-    found = {}
-    for letter in "AB":
-        weights = (state.get("discriminators") or {}).get(f"D_{letter}")
-        if weights is not None:
-            network = cyclegan.discriminator(made.config)
-            checkpoint.load_weights(network, weights, f"{made.checkpoint_name} (D_{letter})")
-            found[letter] = network.eval()
-    return found
+def _discriminators(run: Path, generators: checkpoint.Generators) -> dict[str, nn.Module]:
+    """{"A": D_A, "B": D_B} of the checkpoint that `generators` came from; {} where it holds none."""
+    state = checkpoint.read(run / checkpoint.FOLDER / f"{generators.checkpoint_name}.pt")
+    networks: dict[str, nn.Module] = {}
+    for name, weights in (state.get("discriminators") or {}).items():
+        network = cyclegan.discriminator(generators.config)
+        checkpoint.load_weights(network, weights, f"{generators.checkpoint_name} ({name})")
+        networks[name.removeprefix("D_")] = network.eval()
+    return networks
 
 
 def _write(
     chosen: list[Named],
-    judges: dict[str, nn.Module],
+    discriminators: dict[str, nn.Module],
     to: str,
     output: Path,
     old: bool,
@@ -122,27 +122,25 @@ def _write(
         raise BamkitError(f"a run cannot be exported to {to!r}", f"--to {', '.join(FORMATS)}")
     if output.exists() and not output.is_dir():
         raise BamkitError(f"{output} is a file: an export goes into a folder", "--output DIR")
-    plan: dict[Path, Callable[[Path], None]] = {}
-    for one in chosen:
+    writers: dict[Path, Callable[[Path], None]] = {}
+    for named in chosen:
         if to == "cyclegan":
-            name = "latest_net_G.pth" if alone else f"latest_net_G_{one.letter}.pth"
-            plan[output / name] = _pth(one.network, old, dropout)
+            name = "latest_net_G.pth" if alone else f"latest_net_G_{named.letter}.pth"
+            writers[output / name] = _pth(named.network, old, dropout)
         else:
-            suffix = {"onnx": "onnx", "safetensors": "safetensors", "torchscript": "pt"}[to]
-            plan[output / f"{one.direction}.{suffix}"] = _WRITERS[to](one)
-    for letter, network in judges.items():
-        plan[output / f"latest_net_D_{letter}.pth"] = _pth(network, old, dropout)
+            suffix, writer = _FORMATS[to]
+            writers[output / f"{named.direction}.{suffix}"] = writer(named)
+    for letter, network in discriminators.items():
+        writers[output / f"latest_net_D_{letter}.pth"] = _pth(network, old, dropout)
     card = output / CARD
-    taken = [path for path in [*plan, card] if path.exists()]
+    taken = [path for path in [*writers, card] if path.exists()]
     if taken and not force:
         raise BamkitError(f"{taken[0]} is already there", "give --force to replace it, or another --output")
-    exported = Exported(output)
-    for path, write in plan.items():
+    for path, write in writers.items():
         with atomic_path(path) as temporary:
             write(temporary)
-        exported.files.append(path)
     write_text(card, json.dumps(_card(chosen, to), indent=2, ensure_ascii=False) + "\n")
-    return exported
+    return Exported(output, list(writers))
 
 
 def _card(chosen: list[Named], to: str) -> dict[str, Any]:
@@ -151,7 +149,7 @@ def _card(chosen: list[Named], to: str) -> dict[str, Any]:
         "input": "float32 [N, 3, H, W], RGB, -1 .. 1 (pixel / 127.5 - 1)",
         "output": "the same shape and range",
         "multiple": chosen[0].network.multiple,
-        "networks": {one.direction: {**one.about, "weights": weights_id(one.network)} for one in chosen},
+        "networks": {named.direction: {**named.about, "weights": weights_id(named.network)} for named in chosen},
         "versions": versions(("torch",)),
     }
 
@@ -164,23 +162,23 @@ def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]
     return write
 
 
-def _safetensors(one: Named) -> Callable[[Path], None]:
-    about = {"bamkit": canonical(one.about), "layout": "public CycleGAN"}
-    return lambda path: public_layout.save_safetensors(public_layout.weights(one.network), path, about)
+def _safetensors(named: Named) -> Callable[[Path], None]:
+    about = {"bamkit": canonical(named.about), "layout": "public CycleGAN"}
+    return lambda path: public_layout.save_safetensors(public_layout.weights(named.network), path, about)
 
 
-def _torchscript(one: Named) -> Callable[[Path], None]:
+def _torchscript(named: Named) -> Callable[[Path], None]:
     def write(path: Path) -> None:
-        network, side = one.network.cpu().float().eval(), example_side(one.network)
+        network, side = named.network.cpu().float().eval(), example_side(named.network)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates TorchScript; people still deploy it
             script = torch.jit.trace(network, torch.zeros(1, 3, side, side), check_trace=False)
-            torch.jit.save(torch.jit.freeze(script), path, _extra_files={"bamkit.json": canonical(one.about)})
+            torch.jit.save(torch.jit.freeze(script), path, _extra_files={"bamkit.json": canonical(named.about)})
 
     return write
 
 
-def _onnx(one: Named) -> Callable[[Path], None]:
+def _onnx(named: Named) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         try:
             import onnx
@@ -189,11 +187,11 @@ def _onnx(one: Named) -> Callable[[Path], None]:
             raise BamkitError(
                 "ONNX files need the onnx and onnxscript packages", "pip install 'bamkit[onnx]'"
             ) from error
-        network, multiple = one.network.cpu().float().eval(), one.network.multiple
+        network, multiple = named.network.cpu().float().eval(), named.network.multiple
         side = example_side(network)
         batch, rows, columns = (torch.export.Dim(name, max=10_000) for name in ("batch", "rows", "columns"))
         shapes = {"x": {0: batch, 2: multiple * rows, 3: multiple * columns}}
-        with warnings.catch_warnings(), _quiet():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the exporter prints
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,
@@ -204,8 +202,8 @@ def _onnx(one: Named) -> Callable[[Path], None]:
                 output_names=["translated"],
                 verbose=False,
             )
-        model = program.model_proto
-        for key, value in {"bamkit": canonical(one.about), "multiple": str(multiple), "range": "-1..1"}.items():
+        model = cast("torch.onnx.ONNXProgram", program).model_proto
+        for key, value in {"bamkit": canonical(named.about), "multiple": str(multiple), "range": "-1..1"}.items():
             entry = model.metadata_props.add()
             entry.key, entry.value = key, value
         onnx.checker.check_model(model)
@@ -214,24 +212,17 @@ def _onnx(one: Named) -> Callable[[Path], None]:
     return write
 
 
-_WRITERS: dict[str, Callable[[Named], Callable[[Path], None]]] = {
-    "onnx": _onnx,
-    "safetensors": _safetensors,
-    "torchscript": _torchscript,
+_FORMATS: dict[str, tuple[str, Callable[[Named], Callable[[Path], None]]]] = {
+    "onnx": ("onnx", _onnx),
+    "safetensors": ("safetensors", _safetensors),
+    "torchscript": ("pt", _torchscript),
 }
+"""Ending and writer of each format with one file a network."""
 
 
-def example_side(network: nn.Module) -> int:
+def example_side(network: cyclegan.Generator) -> int:
     """A side for an example input that the network takes."""
     return network.multiple * max(2, -(-40 // network.multiple))
-
-
-def _quiet():  # noqa: ANN202  (a context manager)
-    """torch's exporter prints its progress; that belongs to nobody's result."""
-    import contextlib
-    import io
-
-    return contextlib.redirect_stdout(io.StringIO())
 
 
 def import_public(paths: list[Path], run: Path, names: tuple[str, str] = ("A", "B"), force: bool = False) -> Path:
@@ -242,17 +233,17 @@ def import_public(paths: list[Path], run: Path, names: tuple[str, str] = ("A", "
     generator is missing, the two differ in architecture, or the run is there already.
     """
     files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
-    found = public_layout.one_way(files)
-    if set(found) != {"A", "B"}:
-        have = ", ".join(path.name for path in found.values()) or "none"
+    by_letter = public_layout.one_way(files)
+    if set(by_letter) != {"A", "B"}:
+        have = ", ".join(path.name for path in by_letter.values()) or "none"
         raise BamkitError(
             f"a run needs latest_net_G_A.pth and latest_net_G_B.pth; found {have}",
             "one generator alone: bamkit translate --weights FILE --input PICTURES --output DIR",
         )
-    pair = {letter: public_layout.read(path) for letter, path in found.items()}
+    pair = {letter: public_layout.read_generator(path) for letter, path in by_letter.items()}
     configs = [public_layout.config_of(pair[letter]) for letter in "AB"]
     if configs[0] != configs[1]:
-        raise BamkitError(f"{found['A'].name} and {found['B'].name} are networks of different sizes")
+        raise BamkitError(f"{by_letter['A'].name} and {by_letter['B'].name} are networks of different sizes")
     if (run / "run.json").exists() and not force:
         raise BamkitError(f"{run} is already there", "give --force to replace it, or another --name")
     ids = {letter: weights_id(network) for letter, network in pair.items()}
@@ -264,7 +255,7 @@ def import_public(paths: list[Path], run: Path, names: tuple[str, str] = ("A", "
         "to": {"name": checked_name(names[1])},
         "device": "",
         "versions": versions(),
-        "imported": {letter: {"file": path.name, "weights": ids[letter]} for letter, path in found.items()},
+        "imported": {letter: {"file": path.name, "weights": ids[letter]} for letter, path in by_letter.items()},
     }
     state = {
         "generators": {"a_to_b": pair["A"].state_dict(), "b_to_a": pair["B"].state_dict()},

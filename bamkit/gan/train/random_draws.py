@@ -33,7 +33,7 @@ class RandomDraws:
     """bool [N]: mirrored or not."""
     flip_b: Tensor
     slot_a: Tensor
-    """int64 [N]: where the fake of domain B that D_A judges goes in its pool (see ImagePool.exchange)."""
+    """int64 [N]: where the fake of domain B goes in the pool of D_A (see ImagePool.exchange)."""
     slot_b: Tensor
     swap_a: Tensor
     """bool [N]: whether an older fake is shown in its place."""
@@ -93,10 +93,8 @@ class Sampler:
         augment = rng.random(shape, dtype=np.float32)
         mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
         parts = (index_a, index_b, *corners, *flips, *slots, *swaps)
-        return RandomDraws(
-            *(torch.from_numpy(np.ascontiguousarray(part[:, mine])) for part in parts),
-            torch.from_numpy(np.ascontiguousarray(augment[:, :, mine])),
-        )
+        shares = [*(part[:, mine] for part in parts), augment[:, :, mine]]
+        return RandomDraws(*(torch.from_numpy(np.ascontiguousarray(share)) for share in shares))
 
     def _pool_draws(
         self, rng: np.random.Generator, epoch: int, steps: int, joint: int

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bamkit.gan.train.networks import public_layout
-from bamkit.gan.train.networks.cyclegan import ResnetGenerator
+from bamkit.gan.train.networks.cyclegan import Generator, ResnetGenerator
 from bamkit.gan.translate.tiling import Store, run_resnet, run_unet, to_uint8, untiled_bytes
 
 
@@ -23,7 +23,7 @@ class Translator:
     is translated in tiles of `tile` pixels, with the same result (see tiling.py).
     """
 
-    network: public_layout.Generator
+    network: Generator
     device: torch.device
     tile: int = 512
     memory: int = 2_000_000_000

@@ -18,7 +18,7 @@ from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.data.domains import PARTS, list_split
 from bamkit.gan.train.device.devices import pick_device
-from bamkit.gan.train.networks import public_layout
+from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.translate import sources
 from bamkit.gan.translate.batch import Job, Maker, translate, translate_to_file
 from bamkit.gan.translate.generator import Translator
@@ -141,9 +141,7 @@ def translate_weights(
     `direction` names the folder and the column of the results; the file knows no domains.
     """
     config = config or TranslateConfig()
-    network = public_layout.read(weights)
-    if not isinstance(network, public_layout.Generator):
-        raise BamkitError(f"{weights} is a discriminator: it judges pictures and makes none", "take latest_net_G_A.pth")
+    network = public_layout.read_generator(weights)
     given, folders = _given(inputs, listed)
     translator = _translator(network, config)
     _, _, second = checked_name(direction).partition("-to-")
@@ -155,7 +153,7 @@ def translate_weights(
     return result
 
 
-def _translator(network: public_layout.Generator, config: TranslateConfig) -> Translator:
+def _translator(network: cyclegan.Generator, config: TranslateConfig) -> Translator:
     """The network as a function on pictures."""
     return Translator(network, pick_device(config.device), config.tile, int(config.memory * 1e9))
 

@@ -91,7 +91,7 @@ def find_pair(
             first = next(name for name in known if name != second)
         else:
             raise _which_domains(workspace, known)
-    pair = find(workspace, first), find(workspace, second)  # type: ignore[arg-type]
+    pair = find(workspace, first), find(workspace, second)
     if pair[0].where.resolve() == pair[1].where.resolve():
         raise BamkitError(f"--from and --to are the same pictures: {pair[0].where}", "give two domains")
     if pair[0].name == pair[1].name:
@@ -265,7 +265,8 @@ def decode(entries: list[Entry], size: int, cache: Path | None = None, tick: Tic
             mapped.flush()
             del mapped
     # Copy-on-write: torch wants an array that it might write to.
-    return np.load(path, mmap_mode="c")
+    decoded: np.ndarray = np.load(path, mmap_mode="c")
+    return decoded
 
 
 def decode_bytes(data: bytes, size: int) -> np.ndarray:

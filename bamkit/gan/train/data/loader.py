@@ -11,6 +11,9 @@ from torch import Tensor
 
 from bamkit.gan.train.random_draws import RandomDraws
 
+CropPair = tuple[Tensor, Tensor]
+"""Of domain A and domain B, uint8 [N, crop, crop, 3]."""
+
 
 def cut(data: Tensor, index: Tensor, corner: Tensor, flip: Tensor, crop: int) -> Tensor:
     """Crops of uint8 pictures [M, S, S, 3]: those at `index` [N], from `corner` [N, 2], mirrored where `flip` [N].
@@ -42,17 +45,15 @@ def unit(pictures: Tensor, dtype: torch.dtype = torch.float32, channels_last: bo
 
 @dataclass
 class Inputs:
-    """What a step needs, on its device: the draws, and the cut pictures unless they are cut there."""
+    """What a step needs, on its device: the draws, and the crops unless they are cut there."""
 
     draws: RandomDraws
-    cut_a: Tensor | None = None
-    cut_b: Tensor | None = None
+    crops: CropPair | None = None
 
     def copy_(self, other: Inputs) -> None:
         self.draws.copy_(other.draws)
-        if self.cut_a is not None:
-            self.cut_a.copy_(other.cut_a, non_blocking=True)
-            self.cut_b.copy_(other.cut_b, non_blocking=True)
+        for mine, new in zip(self.crops or (), other.crops or (), strict=True):
+            mine.copy_(new, non_blocking=True)
 
 
 class UnpairedLoader:
@@ -74,7 +75,7 @@ class UnpairedLoader:
         if self.resident:
             self.data_a, self.data_b = self.data_a.to(device), self.data_b.to(device)
         self._ahead = ThreadPoolExecutor(1) if not self.resident else None
-        self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
+        self._next: tuple[int, Future[CropPair]] | None = None
 
     def set_epoch(self, epoch: RandomDraws) -> None:
         """Take an epoch's draws."""
@@ -87,28 +88,27 @@ class UnpairedLoader:
         draws = self._draws.at(step)
         if self._ahead is None:
             return Inputs(draws)
-        waiting = self._next[1] if self._next and self._next[0] == step else self._ahead.submit(self._cut_pair, step)
-        pair = waiting.result()
+        waiting = self._next[1] if self._next and self._next[0] == step else self._ahead.submit(self._cut_ahead, step)
+        crops_a, crops_b = waiting.result()
         if step + 1 < len(self._host.index_a):
-            self._next = (step + 1, self._ahead.submit(self._cut_pair, step + 1))
-        return Inputs(draws, *(part.to(self.device, non_blocking=True) for part in pair))
+            self._next = (step + 1, self._ahead.submit(self._cut_ahead, step + 1))
+        crops = crops_a.to(self.device, non_blocking=True), crops_b.to(self.device, non_blocking=True)
+        return Inputs(draws, crops)
 
     def pictures(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """real_a and real_b [N, 3, crop, crop] in [-1, 1], computed on the device."""
-        d = inputs.draws
-        cut_a, cut_b = inputs.cut_a, inputs.cut_b
-        if cut_a is None or cut_b is None:
-            cut_a = cut(self.data_a, d.index_a, d.corner_a, d.flip_a, self.crop)
-            cut_b = cut(self.data_b, d.index_b, d.corner_b, d.flip_b, self.crop)
-        return unit(cut_a, self.dtype, self.channels_last), unit(cut_b, self.dtype, self.channels_last)
+        a, b = inputs.crops or self._cut(inputs.draws)
+        return unit(a, self.dtype, self.channels_last), unit(b, self.dtype, self.channels_last)
 
-    def _cut_pair(self, step: int) -> tuple[Tensor, Tensor]:
-        d = self._host.at(step)
-        pair = (
-            cut(self.data_a, d.index_a, d.corner_a, d.flip_a, self.crop),
-            cut(self.data_b, d.index_b, d.corner_b, d.flip_b, self.crop),
+    def _cut(self, draws: RandomDraws) -> CropPair:
+        return (
+            cut(self.data_a, draws.index_a, draws.corner_a, draws.flip_a, self.crop),
+            cut(self.data_b, draws.index_b, draws.corner_b, draws.flip_b, self.crop),
         )
-        return tuple(part.pin_memory() for part in pair) if self.device.type == "cuda" else pair  # type: ignore[return-value]
+
+    def _cut_ahead(self, step: int) -> CropPair:
+        a, b = self._cut(self._host.at(step))
+        return (a.pin_memory(), b.pin_memory()) if self.device.type == "cuda" else (a, b)
 
 
 def fits(count: int, device: torch.device) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from bamkit.gan.train.monitor.validation import SAME_PICTURE, Validation
 
 WINS = 0.97
-"""Share of patches judged rightly, over a window, from which a generator learns little."""
+"""Share of patches told apart, over a window, from which a generator learns little."""
 WINDOW = 500
-"""Steps over which a discriminator is watched before anything is said."""
+"""Steps before anything is said: until then networks are hardly trained, and their translations are all grey."""
 
 
 @dataclass
@@ -21,7 +21,8 @@ class Health:
 
     names: tuple[str, str]
     _rows: deque[tuple[int, float, float]] = field(default_factory=deque)
-    _said: set[str] = field(default_factory=set)
+    standing: dict[str, str] = field(default_factory=dict)
+    """By state, the sentence about it, as long as it has not passed."""
 
     def row(self, step: int, values: Mapping[str, float]) -> list[str]:
         """Sentences to say after a row of metrics; each state is reported once, until it has passed."""
@@ -32,21 +33,23 @@ class Health:
             return []
         a, b = self.names
         said = []
-        for column, judge, (source, target) in ((1, "D_A", (a, b)), (2, "D_B", (b, a))):
+        for column, discriminator, (source, target) in ((1, "D_A", (a, b)), (2, "D_B", (b, a))):
             share = math.fsum(row[column] for row in self._rows) / len(self._rows)
             sentence = (
-                f"step {step:,}: {judge} tells real {target} pictures from translated ones {100 * share:.0f} times in "
-                f"100: the translation {source} to {target} learns little from it. If it stays so: more pictures, "
-                "--diffaug, or a smaller --discriminator-width"
+                f"step {step:,}: {discriminator} tells real {target} pictures from translated ones {100 * share:.0f} "
+                f"times in 100: the translation {source} to {target} learns little from it. If it stays so: more "
+                "pictures, --diffaug, or a smaller --discriminator-width"
             )
-            said += self._once(f"wins {judge}", share > WINS, sentence)
+            said += self._once(f"wins {discriminator}", share > WINS, sentence)
         return said
 
-    def validation(self, step: int, found: Validation) -> list[str]:
-        """Sentences to say after a validation."""
+    def validation(self, step: int, measured: Validation) -> list[str]:
+        """Sentences to say after a validation; none within the first WINDOW steps."""
+        if step < WINDOW:
+            return []
         a, b = self.names
         said = []
-        for variety, (source, target) in zip(found.variety, ((a, b), (b, a)), strict=True):
+        for variety, (source, target) in zip(measured.variety, ((a, b), (b, a)), strict=True):
             sentence = (
                 f"step {step:,}: translations {source} to {target} look nearly the same whatever the picture "
                 f"(they differ {100 * variety:.0f} % as much as real {target} pictures do): a collapse. "
@@ -55,11 +58,11 @@ class Health:
             said += self._once(f"collapse {source}", variety < SAME_PICTURE, sentence)
         return said
 
-    def _once(self, key: str, holds: bool, sentence: str) -> list[str]:
+    def _once(self, state: str, holds: bool, sentence: str) -> list[str]:
         if not holds:
-            self._said.discard(key)
+            self.standing.pop(state, None)
             return []
-        if key in self._said:
+        if state in self.standing:
             return []
-        self._said.add(key)
+        self.standing[state] = sentence
         return [sentence]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from bamkit.common.pages import data_uri
 
@@ -45,23 +46,23 @@ def _shrunk(path: Path) -> str:
 def strip(frames: dict[int, dict[str, Path]], label: Callable[[int], str]) -> str:
     """The slider and the two pictures it turns; the last frame shows where scripts are switched off."""
     directions = list(dict.fromkeys(direction for frame in frames.values() for direction in frame))
-    items = []
+    items: list[dict[str, Any]] = []
     for step, frame in frames.items():
-        pictures = [_shrunk(frame[one]) if one in frame else "" for one in directions]
+        pictures = [_shrunk(frame[direction]) if direction in frame else "" for direction in directions]
         items.append({"label": label(step), "pictures": pictures})
-    last = items[-1]
+    last = escape(items[-1]["label"])
     figures = "".join(
-        f'<figure><figcaption>{name}</figcaption><img src="{uri}" alt="Samples {name}, {escape(last["label"])}" '
+        f'<figure><figcaption>{name}</figcaption><img src="{uri}" alt="Samples {name}, {last}" '
         f'data-direction="{name}"></figure>'
-        for name, uri in zip(map(escape, directions), last["pictures"], strict=True)
+        for name, uri in zip(map(escape, directions), items[-1]["pictures"], strict=True)
     )
     payload = json.dumps(items).replace("</", "<\\/")
     return f"""<style>{CSS}</style>
 <div class="strip" id="strip">
 <div class="controls"><button type="button" aria-label="Play">&#9654;</button>
 <input type="range" min="0" max="{len(items) - 1}" value="{len(items) - 1}" step="1"
- aria-label="Moment of the training" aria-valuetext="{escape(last["label"])}">
-<output aria-live="off">{escape(last["label"])}</output></div>
+ aria-label="Moment of the training" aria-valuetext="{last}">
+<output aria-live="off">{last}</output></div>
 <div class="sheets">{figures}</div>
 <script type="application/json">{payload}</script>
 </div>

@@ -15,6 +15,8 @@ from bamkit.gan.train.monitor.validation import Translate
 
 COLUMNS = ("real", "translated", "and back", "identity")
 GAP, HEAD = 4, 18
+SMALLEST = 64
+"""Pictures with shorter sides are enlarged by a whole factor, so that they can be seen and titles do not overlap."""
 
 
 @torch.no_grad()
@@ -23,7 +25,8 @@ def draw(there: Translate, back: Translate, pictures: np.ndarray, device: torch.
 
     Identity is the picture given to the other direction's generator, which should leave it alone.
     """
-    side = pictures.shape[1]
+    factor = -(-SMALLEST // pictures.shape[1])
+    side = pictures.shape[1] * factor
     sheet = Image.new("RGB", (len(COLUMNS) * (side + GAP) - GAP, HEAD + len(pictures) * (side + GAP) - GAP), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for column, title in enumerate(COLUMNS):
@@ -33,7 +36,8 @@ def draw(there: Translate, back: Translate, pictures: np.ndarray, device: torch.
         fake = there(real)
         cells = (picture, as_picture(fake), as_picture(back(fake)), as_picture(back(real)))
         for column, cell in enumerate(cells):
-            sheet.paste(Image.fromarray(cell), (column * (side + GAP), HEAD + row * (side + GAP)))
+            large = Image.fromarray(cell.repeat(factor, axis=0).repeat(factor, axis=1))
+            sheet.paste(large, (column * (side + GAP), HEAD + row * (side + GAP)))
     return sheet
 
 

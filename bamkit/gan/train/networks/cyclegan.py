@@ -129,6 +129,7 @@ class PatchDiscriminator(nn.Module):
 
 
 Generator = ResnetGenerator | UnetGenerator
+Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def generator(config: TrainConfig) -> Generator:

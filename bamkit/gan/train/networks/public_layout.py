@@ -1,6 +1,6 @@
 """The names and layout under which the public CycleGAN implementation saves its networks.
 
-G_A goes A -> B and G_B goes B -> A; D_A judges domain B and D_B domain A. A one-way model is published as
+G_A goes A -> B and G_B goes B -> A; D_A is shown domain B and D_B domain A. A one-way model is published as
 `latest_net_G.pth`. A file may carry running statistics of its instance norms (written before torch 0.4, never used), a
 `module.` prefix (saved from DataParallel), or the other numbering of networks built with dropout. All are read.
 """
@@ -11,15 +11,21 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, UnetGenerator
+from bamkit.gan.train.networks.cyclegan import (
+    Convolution,
+    Generator,
+    PatchDiscriminator,
+    ResnetGenerator,
+    UnetGenerator,
+)
 from bamkit.gan.train.settings import TrainConfig
 
-Generator = ResnetGenerator | UnetGenerator
 Weights = dict[str, Tensor]
 """A network's weights under the public implementation's names."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -68,7 +74,7 @@ def weights(network: nn.Module, dropout: bool = False, statistics: bool = False,
     """
     found: Weights = OrderedDict()
     for ours, theirs in names(network, dropout):
-        conv = network.get_submodule(ours)
+        conv = cast("Convolution", network.get_submodule(ours))
         channels = conv.out_channels
         found[f"{prefix}{theirs}.weight"] = conv.weight.detach().float().cpu().contiguous().clone()
         bias = torch.zeros(channels) if conv.bias is None else conv.bias.detach().float().cpu().clone()
@@ -157,7 +163,8 @@ def _width(state: dict[str, Tensor], name: str, kernel: int, where: str) -> int:
 def config_of(made: Generator) -> TrainConfig:
     """The settings that describe a generator; the rest are defaults."""
     if isinstance(made, UnetGenerator):
-        return TrainConfig(generator="unet", width=made.down[0].out_channels, halvings=len(made.down))
+        width = cast("Convolution", made.down[0]).out_channels
+        return TrainConfig(generator="unet", width=width, halvings=len(made.down))
     return TrainConfig(width=made.stem.out_channels, blocks=len(made.blocks))
 
 
@@ -167,13 +174,22 @@ def read(path: Path) -> Generator | PatchDiscriminator:
     return network(state, str(path))
 
 
+def read_generator(path: Path) -> Generator:
+    """`read`, for a generator. Raises BamkitError for a discriminator, too."""
+    made = read(path)
+    if isinstance(made, PatchDiscriminator):
+        raise BamkitError(f"{path} is a discriminator: it makes no pictures", "take latest_net_G_A.pth")
+    return made
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, on the CPU. Never unpickles code (`weights_only=True`)."""
     if not path.is_file():
         raise BamkitError(f"there are no weights at {path}")
     try:
         if path.suffix == ".safetensors":
-            return _safetensors().load_file(path)
+            tensors: dict[str, Tensor] = _safetensors().load_file(path)
+            return tensors
         found = torch.load(path, map_location="cpu", weights_only=True)
     except BamkitError:
         raise
@@ -191,7 +207,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _safetensors():  # noqa: ANN202  (a module)
+def _safetensors() -> Any:
     try:
         import safetensors.torch as library
     except ImportError as error:
@@ -206,7 +222,7 @@ def save_safetensors(state: Weights, path: Path, about: dict[str, str]) -> None:
 
 def one_way(paths: Iterable[Path]) -> dict[str, Path]:
     """Which public file holds which generator: {"A": latest_net_G_A.pth, ...}; `latest_net_G.pth` is A -> B."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(paths):
         match = re.fullmatch(r"(?:.*_)?net_G(?:_([AB]))?\.(?:pth|safetensors)", path.name)
         if match:
