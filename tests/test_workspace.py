@@ -118,3 +118,13 @@ def test_misspelt_attributes_name_the_nearest(name, near):
     with pytest.raises(BamkitError) as error:
         contract.attribute(name)
     assert near in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "line", ["check", "fetch", "select --emotion happy", "train", "translate", "evaluate", "report"]
+)
+def test_a_workspace_that_is_not_there_is_named(bamkit, tmp_path, line):
+    shown = bamkit(f"-w {tmp_path / 'nope'} {line}", code=3).output
+    assert f"bamkit: there is no folder {tmp_path / 'nope'}" in shown
+    assert f"next: mkdir {tmp_path / 'nope'}" in shown
+    assert not (tmp_path / "nope").exists()

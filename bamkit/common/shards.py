@@ -199,6 +199,13 @@ class ShardReader:
         return self._held[1]
 
 
+@contextmanager
+def open_writer(path: Path, schema: Any, **layout: Any) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetWriter`, closed at the end; `layout`: its compression, dictionaries, statistics."""
+    with pa.OSFile(os.fsencode(path), "wb") as sink, pq.ParquetWriter(sink, schema, **layout) as writer:
+        yield writer
+
+
 def with_about(schema: Any, about: dict[str, Any]) -> Any:
     """The schema with `about` as JSON under the metadata key `bamkit`, and without what pandas left there."""
     kept = {key: value for key, value in (schema.metadata or {}).items() if key != b"pandas"}
@@ -233,12 +240,8 @@ def write_shard(
     plain = [name for name in schema.names if name != "image"]
     compression = dict.fromkeys([*plain, "image.path"], "zstd") | {"image.bytes": "none"}
     dictionary = [*plain, "image.path"] if path_dictionary else plain
-    with (
-        pa.OSFile(os.fsencode(path), "wb") as sink,
-        pq.ParquetWriter(
-            sink, schema, compression=compression, use_dictionary=dictionary, write_statistics=plain
-        ) as writer,
-    ):
+    layout = {"compression": compression, "use_dictionary": dictionary, "write_statistics": plain}
+    with open_writer(path, schema, **layout) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=ROWS_PER_GROUP)
             on_rows(table.num_rows)

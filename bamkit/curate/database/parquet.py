@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from bamkit.common.contract import ATTRIBUTES
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical
-from bamkit.common.shards import KEY
+from bamkit.common.shards import KEY, open_writer
 from bamkit.common.workspace import atomic_path, refuse_overwrite
 from bamkit.curate.database.connection import KNOWN, Database, truth
 from bamkit.curate.database.engines import quote
@@ -42,7 +41,7 @@ def export_tables(database: Database, folder: Path, force: bool = False) -> dict
         with (
             Progress(name, total, "rows") as bar,
             atomic_path(path) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+            open_writer(temporary, schema, compression="zstd") as writer,
         ):
             done = 0
             for frame in _frames(database, name, columns):
