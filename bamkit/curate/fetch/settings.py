@@ -51,10 +51,10 @@ class PictureSettings:
 
     def about(self) -> dict[str, Any]:
         """What is written into a split's metadata; the same settings always give the same value."""
-        said = asdict(self)
+        values = asdict(self)
         if self.format != "jpeg":
-            del said["quality"]
-        return said
+            del values["quality"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ class _TlsPool(_Pool, HTTPSConnectionPool):  # type: ignore[misc]
 class CheckedAdapter(HTTPAdapter):
     """Sends prepared requests over kept-alive connections that `dialer` opens; TLS is verified with one context.
 
-    Nothing is repeated here: whether and when to ask again is decided by the scheduler.
+    Up to `connections` are kept for each host or proxy. Nothing is repeated here: whether and when to ask again is
+    decided by the scheduler.
     """
 
     def __init__(self, dialer: Dialer, context: ssl.SSLContext, connections: int) -> None:

@@ -65,7 +65,7 @@ class Client:
         self.resolver = Resolver(config.allow_private)
         # A proxy is named by the user, not by the data: it may lie in a private network.
         dialer = Dialer(self.resolver, Resolver(allow_private=True), self.deadlines, limits.connect_timeout)
-        self.adapter = CheckedAdapter(dialer, tls_context(config.ca_file), config.politeness.connections)
+        self.adapter = CheckedAdapter(dialer, tls_context(config.ca_file), config.politeness.workers)
         self.session = requests.Session()
         self.session.mount("http://", self.adapter)
         self.session.mount("https://", self.adapter)

@@ -110,7 +110,7 @@ class HostLimiter:
         self.failed_probes += 1
         self.changed_at, self.probes = now, 0
         settings = self.politeness
-        # Nobody should wait for minutes to be told that a host is down or its name is wrong.
+        # A host that has not answered at all is given up after one more try.
         tries, pause = (settings.breaker_tries, settings.breaker_pause) if self.answered else (1, settings.first_pause)
         if self.failed_probes > tries:
             what = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
