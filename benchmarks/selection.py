@@ -47,7 +47,7 @@ began = time.perf_counter()
 from bamkit.contract import ATTRIBUTES
 from bamkit.curate.counts import count
 from bamkit.curate.database import Database
-from bamkit.curate.statistics import lift, pmi
+from bamkit.common.statistics import lift, pmi
 from bamkit.workspace import Workspace
 with Database.open(sys.argv[1]) as database:
     counts = count(database, Workspace.open("."), progress=False)

@@ -1,6 +1,8 @@
 """`bamkit compare`: side by side, over seeds, picture by picture."""
 
 import json
+import re
+import shutil
 
 import evaluation_world as w
 import numpy as np
@@ -77,8 +79,41 @@ def test_what_cannot_be_compared_is_said(compared, tmp_path):
     write_text(path, text)
 
 
+def test_the_page_has_charts_and_the_same_pictures_of_every_run(compared):
+    found, page = compare_and_write(compared)
+    html = page.read_text()
+    assert page.name == "index.html"
+    assert html.count("<svg") == 2 * len(found.directions)  # edges kept and KID: there is no judge
+    assert all(f">{caption}<" in html for caption in ("before", "happy-scary", "seed-0", "seed-1"))
+    # Four sources with three translations each one way, with one translation the other way.
+    assert html.count("<img") == 4 * 4 + 4 * 2
+    assert "evaluate-seed-1/index.html" in html
+
+
+def test_pictures_that_are_gone_are_said_and_leave_the_tables(compared, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(compared.root, root)
+    workspace = Workspace.open(root)
+    shutil.rmtree(workspace.translations / "seed-1")
+    _, page = compare_and_write(workspace)
+    assert "The pictures are left out" in page.read_text()
+    assert "Picture by picture" in page.read_text()
+
+
+def test_spread_and_differences_have_the_digits_of_their_error(compared):
+    found = compare(compared, ["seed-0", "seed-1"])
+    text = found.paired("happy-to-scary").set_index("metric")["difference"]["SSIM"]
+    value, low, high = (float(part) for part in re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", text).groups())
+    assert low < value < high
+    assert len({len(part.partition(".")[2]) for part in re.findall(r"[\d.]+", text)}) == 1
+    for text in found.seeds.drop(columns=["direction", "runs", "seeds"]).iloc[0]:
+        mean, deviation = text.split(" ± ")
+        assert len(mean.partition(".")[2]) == len(deviation.partition(".")[2])
+
+
 def test_command(compared, bamkit):
     output = bamkit("compare seed-0 seed-1", cwd=compared.root).output
     assert "over seeds" in output
+    assert output.splitlines()[-1] == "-> reports/compare/index.html"
     assert "picture by picture" in output
     assert json.loads(bamkit("compare --json", cwd=compared.root).stdout)["kind"] == "comparison"

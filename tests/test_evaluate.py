@@ -8,11 +8,13 @@ import tracemalloc
 
 import evaluation_world as w
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
+from bamkit.gan.evaluate.estimates import COLUMNS
 from bamkit.gan.evaluate.features import Colours
 from bamkit.gan.evaluate.inputs import open_run
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, Networks, extract, measure
@@ -96,6 +98,54 @@ def test_page_shows_before_transfer_and_after(found):
     for text in ("happy-to-scary", "Uncurated", "Worst cases", "Failure modes", "bamkit judge train"):
         assert text in html
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', html)  # self-contained
+
+
+def test_the_model_comes_first_and_no_cell_is_empty(found):
+    evaluation, folder, _ = found
+    for result in evaluation.results:
+        table = evaluation.summary(result.direction.name)
+        assert list(table.columns) == ["", "the model", "colour transfer", "no translation", "real pictures"]
+        assert (table != "").all(axis=None)
+    html = (folder / "index.html").read_text()
+    assert html.index('scope="col">the model') < html.index('scope="col">colour transfer')
+    assert "<td></td>" not in html
+
+
+def test_warnings_are_set_one_a_line(found):
+    evaluation, folder, _ = found
+    assert len(evaluation.warnings) > 1
+    html = (folder / "index.html").read_text()
+    assert html.count("<li>", html.index('role="note"'), html.index("</ul>", html.index('role="note"'))) == len(
+        evaluation.warnings
+    )
+
+
+def test_figures_are_a_table_that_metrics_csv_repeats(found):
+    evaluation, folder, _ = found
+    figures = evaluation.figures
+    assert list(figures.columns) == list(COLUMNS)
+    again = pd.read_csv(folder / "metrics.csv", keep_default_na=False, na_values={"low": "", "high": ""})
+    pd.testing.assert_frame_equal(again[list(COLUMNS)], figures, check_dtype=False)
+    pictures = pd.read_csv(folder / "pictures.csv")
+    assert pictures["direction"].value_counts().to_dict() == {"happy-to-scary": 24, "scary-to-happy": 24}
+
+
+@pytest.mark.slow
+def test_charts_and_the_models_column_lie_inside_a_phone(found, tmp_path):
+    from browser import Browser
+
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+        browser.open((found[1] / "index.html").as_uri())
+        rights = browser.js("[...document.querySelectorAll('figure svg')].map(e => e.getBoundingClientRect().right)")
+        assert rights
+        assert max(rights) <= 390
+        second = "[...document.querySelector('main table').rows].map(row => row.cells[1])"
+        assert max(browser.js(f"{second}.map(cell => cell.getBoundingClientRect().right)")) <= 390
+        assert browser.js("document.documentElement.scrollWidth") == 390
+    finally:
+        browser.close()
 
 
 def test_same_input_gives_the_same_bytes(prepared, found):

@@ -251,6 +251,7 @@ def test_diversity_closed_form_and_coverage():
     triangle = np.array([[0.0, 0], [3, 0], [0, 4]])
     assert mean_pairwise_distance(triangle).value == pytest.approx(4)
     assert mean_pairwise_distance(np.ones((5, 2))).value == pytest.approx(0, abs=1e-7)
+    assert math.isnan(mean_pairwise_distance(np.array([[0.0], [3.0]])).low)  # two vectors show no spread
     rng = np.random.default_rng(0)
     truth = 2 / math.sqrt(math.pi)  # E|x - y| for two standard normals
     hits = 0
