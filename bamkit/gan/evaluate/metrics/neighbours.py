@@ -45,7 +45,8 @@ def mean_pairwise_distance(features: Vectors, limit: int = 4000, confidence: flo
     """Diversity: the mean Euclidean distance between two different vectors of an (n, d) set.
 
     It is a U-statistic of order 2, so its variance is about 4 Var(h) / n where h is each vector's mean distance to the
-    others (Hoeffding 1948); the interval is the normal one, NaN for two vectors, whose h are equal. Beyond `limit` vectors a seeded sample of them is used.
+    others (Hoeffding 1948); the interval is the normal one, NaN for two vectors, whose h are equal. Beyond `limit`
+    vectors a seeded sample of them is used.
     Raises ValueError where n < 2.
     """
     if len(features) < 2:
