@@ -149,6 +149,13 @@ def signed(value: float | None, digits: int = 2) -> str | None:
     return None if value is None or math.isnan(value) else f"{value:+.{digits}f}"
 
 
+def print_notes(*groups: Iterable[str]) -> None:
+    """Print what a reader of the result should know, a note a line."""
+    for notes in groups:
+        for note in notes:
+            click.echo(f"note: {note}")
+
+
 def print_next(*commands: str, err: bool = False) -> None:
     """Print what to type next, one command a line; a remark stands behind a `#`."""
     for command in commands:

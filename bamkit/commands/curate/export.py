@@ -17,7 +17,7 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_next, print_table
+from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
@@ -90,41 +90,39 @@ def command(
     kind = _kind(workspace, names, to)
     target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
     if kind == "dataset":
-        from bamkit.curate.export.run import export
-
-        made = export(workspace, list(names), target, build(ExportSettings, given, to=to), force=force)
-        if as_json:
-            print_json(made.as_dict())
-            return
-        print_table(made.rows)
-        for note in made.notes:
-            click.echo(f"note: {note}")
-        click.echo(f"{made.images:,} images -> {made.output}")
+        _dataset(workspace, names, target, build(ExportSettings, given, to=to), force, as_json)
         return
-    from bamkit.gan.exchange import export as interop
+    from bamkit.gan.exchange import export as exchange
 
     if len(names) > 1:
         raise click.UsageError("one run, or one file of weights, at a time")
     if kind == "weights":
-        result = interop.export_weights(Path(names[0]), to, target, old=old, dropout=dropout, force=force)
+        result = exchange.export_weights(Path(names[0]), to, target, old=old, dropout=dropout, force=force)
     else:
-        result = interop.export_run(
-            workspace.run(names[0]),
-            to,
-            target,
-            which=checkpoint,
-            direction=direction,
-            old=old,
-            dropout=dropout,
+        result = exchange.export_run(
+            workspace.run(names[0]), to, target, which=checkpoint, direction=direction, old=old, dropout=dropout,
             force=force,
-        )
+        )  # fmt: skip
     if as_json:
         print_json({"output": str(target), "files": [str(path) for path in result.files], "notes": result.notes})
         return
     for path in result.files:
         click.echo(str(path))
-    for note in result.notes:
-        click.echo(f"note: {note}")
+    print_notes(result.notes)
+
+
+def _dataset(
+    workspace: Workspace, names: tuple[str, ...], target: Path, settings: ExportSettings, force: bool, as_json: bool
+) -> None:
+    from bamkit.curate.export.run import export
+
+    made = export(workspace, list(names), target, settings, force=force)
+    if as_json:
+        print_json(made.as_dict())
+        return
+    print_table(made.rows)
+    print_notes(made.notes)
+    click.echo(f"{made.images:,} images -> {made.output}")
 
 
 def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
@@ -137,21 +135,19 @@ def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
         return "dataset"
     for name in names:
         if Path(name).suffix in (".pth", ".safetensors") and name not in data | runs:
-            found = "weights"
+            kind, noun = "weights", "a network"
         elif name in runs and not (name in data and to in FORMATS):
-            found = "run"
+            kind, noun = "run", "a training run"
         elif name in data:
-            found = "dataset"
+            kind, noun = "dataset", "a dataset"
         else:
             known = "; ".join(filter(None, [_known("runs", runs), _known("splits", data)]))
-            known = known or "bamkit select --emotion happy --top 1000 and bamkit fetch make a split"
+            known = known or "bamkit select --emotion happy --top 1000\nbamkit fetch"
             raise BamkitError(f"there is no run, split or selection {name!r} in {workspace.root}", known)
-        if found == "dataset" and to not in FORMATS:
-            raise BamkitError(f"{name} is a dataset: it cannot be exported to {to}", f"--to {', '.join(FORMATS)}")
-        if found != "dataset" and to not in NETWORKS:
-            what = "a training run" if found == "run" else "a network"
-            raise BamkitError(f"{name} is {what}: it cannot be exported to {to}", f"--to {', '.join(NETWORKS)}")
-    return found
+        formats = FORMATS if kind == "dataset" else NETWORKS
+        if to not in formats:
+            raise BamkitError(f"{name} is {noun}: it cannot be exported to {to}", f"--to {', '.join(formats)}")
+    return kind
 
 
 def _tables(
@@ -176,13 +172,13 @@ def _known(what: str, names: set[str]) -> str:
 
 
 def _import(workspace: Workspace, names: tuple[str, ...], name: str | None, domains: str, force: bool) -> None:
-    from bamkit.gan.exchange import export as interop
+    from bamkit.gan.exchange import export as exchange
 
     if not names or not name:
         raise BamkitError("--to run needs the weights and a name", "bamkit export FOLDER --to run --name NAME")
     pair = domains.split(",")
     if len(pair) != 2 or not all(pair) or pair[0] == pair[1]:
         raise BamkitError(f"--domains {domains!r} does not name two domains", "--domains happy,scary")
-    run = interop.import_public([Path(one) for one in names], workspace.run(name), (pair[0], pair[1]), force)
+    run = exchange.import_public([Path(path) for path in names], workspace.run(name), (pair[0], pair[1]), force)
     click.echo(str(run))
     print_next(f"bamkit translate {name} --input PICTURES")

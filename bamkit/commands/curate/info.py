@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bamkit.commands.options import database_option, example, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_notes, print_table
 from bamkit.common.workspace import Workspace
 
 
@@ -36,6 +36,5 @@ def command(workspace: Workspace, db: str | None, as_json: bool) -> None:
     click.echo("licences: " + ", ".join(licenses) + (" ..." if len(counts.licenses) > 10 else ""))
     click.echo(f"labels: {counts.label_source} ({info.automatic})\n")
     print_table(info.attributes())
-    for problem in info.problems:
-        click.echo(f"note: {problem}")
+    print_notes(info.problems)
     click.echo(f"\nfingerprint {info.fingerprint}" + (" (counted before)" if counts.from_cache else ""))

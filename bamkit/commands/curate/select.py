@@ -15,7 +15,7 @@ from bamkit.commands.options import (
     pass_workspace,
     settings_options,
 )
-from bamkit.common.console import print_json, print_next, print_table
+from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
 from bamkit.curate.select.query import Query
@@ -83,8 +83,7 @@ def command(
         )
         return
     print_table(summary(selection))
-    for note in selection.notes[:NOTES]:
-        click.echo(f"note: {note}")
+    print_notes(selection.notes[:NOTES])
     if len(selection.notes) > NOTES:
         click.echo(f"{len(selection.notes) - NOTES} more: --json shows all notes")
     click.echo(f"{path}: {len(selection.table):,} images, selection_id {selection.selection_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bamkit.commands.options import completed, example, json_option, pass_workspace, stale_option
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import print_json, print_notes, print_table
 from bamkit.common.workspace import Workspace
 
 
@@ -37,6 +37,5 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
                 click.echo(f"\n{title}:")
                 print_table(of(direction))
         click.echo()
-    for text in comparison.warnings:
-        click.echo(f"note: {text}")
+    print_notes(comparison.warnings)
     click.echo(f"-> {written}")

@@ -16,7 +16,7 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_next, print_table
+from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate.settings import EvaluateOptions
@@ -80,8 +80,7 @@ def command(
         click.echo(f"{result.direction.name}: {len(result.direction)} pictures")
         print_table(evaluation.summary(result.direction.name))
         click.echo()
-    for text in [*evaluation.missing, *evaluation.warnings, *notes]:
-        click.echo(f"note: {text}")
+    print_notes(evaluation.missing, evaluation.warnings, notes)
     click.echo(f"-> {folder / 'index.html' if (folder / 'index.html').is_file() else folder / 'metrics.json'}")
 
 

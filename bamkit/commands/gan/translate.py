@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -17,12 +17,18 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_next, print_table
+from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.progress import duration
 from bamkit.common.settings import build
 from bamkit.common.workspace import Workspace
 from bamkit.gan.translate.settings import TranslateConfig
+
+if TYPE_CHECKING:
+    from bamkit.gan.translate.results import Result
+
+SHOWN = 5
+"""Skipped pictures of a direction that are named on the screen."""
 
 
 @click.command(
@@ -102,46 +108,29 @@ def command(
         )
     else:
         result = translate_run(
-            workspace,
-            run,
-            inputs=paths,
-            listed=listed,
-            direction=direction,
-            split=split,
-            limit=limit,
-            output=output,
-            config=config,
-            force=force,
-        )
-    rows = [
-        {
-            "direction": one.direction,
-            "translated": one.translated,
-            "there already": one.kept,
-            "skipped": len(one.skipped),
-            "in tiles": one.in_tiles,
-            "grid": str(one.grid) if one.grid else None,
-        }
-        for one in result.directions
-    ]
+            workspace, run, inputs=paths, listed=listed, direction=direction, split=split, limit=limit, output=output,
+            config=config, force=force,
+        )  # fmt: skip
     if as_json:
-        skipped = [row for one in result.directions for row in one.skipped]
-        print_json({"table": str(result.table), "directions": rows, "skipped": skipped, "notes": result.notes})
+        print_json(result.as_dict())
         return
-    for line in result.folders:
-        click.echo(line)
-    print_table(rows)
-    for one in result.directions:
-        for row in one.skipped[:5]:
-            click.echo(f"skipped {row['source']}: {row['reason']}")
-        if len(one.skipped) > 5:
-            click.echo(f"... {len(one.skipped) - 5} more in {result.output / 'skipped.csv'}")
-    for note in result.notes:
-        click.echo(f"note: {note}")
-    made = sum(one.translated for one in result.directions)
-    before = f", {result.pictures - made:,} were there already" if result.pictures > made else ""
-    pictures = "picture" if made == 1 else "pictures"
-    click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")
+    _print(result)
     if not inputs and output is None:
         name = result.output.name
         print_next(f"bamkit evaluate {name}" + ("" if split in (None, "test") else f" --split {split}"))
+
+
+def _print(result: Result) -> None:
+    for line in result.folders:
+        click.echo(line)
+    print_table(result.rows())
+    for direction in result.directions:
+        for row in direction.skipped[:SHOWN]:
+            click.echo(f"skipped {row['source']}: {row['reason']}")
+        if len(direction.skipped) > SHOWN:
+            click.echo(f"... {len(direction.skipped) - SHOWN} more in {result.output / 'skipped.csv'}")
+    print_notes(result.notes)
+    made = sum(direction.translated for direction in result.directions)
+    before = f", {result.pictures - made:,} were there already" if result.pictures > made else ""
+    pictures = "picture" if made == 1 else "pictures"
+    click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")

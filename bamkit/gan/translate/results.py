@@ -56,6 +56,25 @@ class Result:
         """Translations that are there now, in all directions."""
         return sum(result.translated + result.kept for result in self.directions)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a direction, as the command line shows it."""
+        return [
+            {
+                "direction": result.direction,
+                "translated": result.translated,
+                "there already": result.kept,
+                "skipped": len(result.skipped),
+                "in tiles": result.in_tiles,
+                "grid": str(result.grid) if result.grid else None,
+            }
+            for result in self.directions
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        skipped = [row for result in self.directions for row in result.skipped]
+        return {"table": str(self.table), "directions": self.rows(), "skipped": skipped, "notes": self.notes}
+
 
 def begin(output: Path, about: dict[str, Any], force: bool, own_folder: bool) -> None:
     """Make the folder, and note in it what is under way.
