@@ -22,7 +22,7 @@ from torch import nn
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import atomic_path
 from bamkit.gan.train.networks import cyclegan
-from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.train.settings import CHANGEABLE, TrainConfig
 
 FORMAT = 1
 FOLDER = "checkpoints"
@@ -144,6 +144,24 @@ def newest(run: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[st
     if notes:
         raise BamkitError(f"all {len(notes)} checkpoints of {run} are damaged", "bamkit train --force starts again")
     raise BamkitError(f"{run} has no checkpoint yet", "bamkit train --force starts it again")
+
+
+def refuse_mismatch(path: Path, state: dict[str, Any], config: TrainConfig, run_id: str, processes: int) -> None:
+    """Raises BamkitError if a checkpoint was not made by the run that shall go on from it."""
+    if state["processes"] != processes:
+        raise BamkitError(
+            f"{path} was trained by {state['processes']} processes, not {processes}",
+            f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
+        )
+    known = state["config"]
+    for name, value in config.as_dict().items():
+        if name not in CHANGEABLE and known.get(name, value) != value:
+            raise BamkitError(
+                f"run.json says {name} {value}, and {path} was trained with {known[name]}: run.json was changed",
+                f"write {known[name]} back into run.json, or train with another --name",
+            )
+    if state["run_id"] != run_id:
+        raise BamkitError(f"{path} belongs to another run than run.json", "train with another --name")
 
 
 def mark_best(run: Path, step: int) -> None:

@@ -22,7 +22,7 @@ from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.monitor.monitor import Monitor
 from bamkit.gan.train.monitor.run_folder import RunFolder
 from bamkit.gan.train.schedule import Schedule, StepTimer
-from bamkit.gan.train.settings import CHANGEABLE, TrainConfig
+from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.state import TrainState
 
 ROLLBACKS = 4
@@ -125,12 +125,7 @@ class Trainer:
             path, state, notes = checkpoint.newest(run)
             for note in notes:
                 self.say(note)
-            if state["processes"] != self.group.world:
-                raise BamkitError(
-                    f"{path} was trained by {state['processes']} processes, not {self.group.world}",
-                    f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
-                )
-            self._refuse_other_settings(path, state)
+            checkpoint.refuse_mismatch(path, state, self.config, self.run_id, self.group.world)
             if not self.schedule.fixed:
                 self.schedule.fix(state["total"])
             self._refuse_earlier_end(state["step"])
@@ -321,17 +316,6 @@ class Trainer:
         self._rolled_back_to, self.rate_factor = self.step, factor
         self._set_rate()
         self.say(f"{error}: back to step {self.step:,}, learning rate times {factor:g} from here")
-
-    def _refuse_other_settings(self, path: Path, state: dict[str, Any]) -> None:
-        known = state["config"]
-        for name, value in self.config.as_dict().items():
-            if name not in CHANGEABLE and known.get(name, value) != value:
-                raise BamkitError(
-                    f"run.json says {name} {value}, and {path} was trained with {known[name]}: run.json was changed",
-                    f"write {known[name]} back into {self.folder.path / 'run.json'}, or train with another --name",
-                )
-        if state["run_id"] != self.run_id:
-            raise BamkitError(f"{path} belongs to another run than run.json", "train with another --name")
 
     def _refuse_earlier_end(self, done: int) -> None:
         total, name = self.schedule.total, self.folder.path.name
