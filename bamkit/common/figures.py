@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +28,7 @@ STYLE = {
     "font.size": 9.5,
     "grid.color": GRID,
     "legend.frameon": False,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "bamkit",
     "text.color": INK,
     "xtick.color": FAINT,
@@ -59,16 +57,11 @@ def style() -> AbstractContextManager[None]:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG on a transparent ground, texts as outlines."""
-    return _saved(figure, "svg", metadata={"Date": None, "Creator": "bamkit"})
-
-
-def inline(figure: Figure) -> bytes:
-    """The figure as SVG for a page: text stays text, so that it takes the page's fonts and can be searched.
+    """The figure as SVG on a transparent ground. Text stays text: it can be searched, and takes a page's fonts.
 
     Ink in INK, FAINT and GRID, which pages recolour.
     """
-    return _saved(figure, "svg", {"svg.fonttype": "none"}, metadata={"Date": None, "Creator": "bamkit"})
+    return _saved(figure, "svg", metadata={"Date": None, "Creator": "bamkit"})
 
 
 def pdf(figure: Figure) -> bytes:
@@ -81,10 +74,8 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
     return _saved(figure, "png", dpi=dpi, facecolor="white", metadata={"Software": "bamkit"})
 
 
-def _saved(figure: Figure, kind: str, settings: Mapping[str, Any] | None = None, **options: Any) -> bytes:
-    import matplotlib
-
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with matplotlib.rc_context({**STYLE, **(settings or {})}):
+    with style():
         figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -75,7 +75,7 @@ class Page:
         self.blocks.append({"kind": "facts", "facts": list(facts)})
 
     def figure(self, svg: str | bytes, alt: str, caption: str = "", wide: bool = False) -> None:
-        """An inline SVG figure (see bamkit.common.figures.inline); its ink takes the page's colours.
+        """An inline SVG figure (see bamkit.common.figures.svg); its ink takes the page's colours.
 
         A `wide` figure keeps its size on a phone and scrolls sideways instead of shrinking past reading.
         """

@@ -35,12 +35,11 @@ class ReportBuilder:
 
     def keep_figure(self, name: str, figure: Figure) -> bytes:
         """Keep a figure for `figures/<name>.svg`, `.pdf` and `.png`; returns it as it goes into the page."""
-        inline = figures.inline(figure)
-        figure.set_layout_engine("none")  # it is laid out now, and would be again for each file
-        self.figures[f"{name}.svg"] = figures.svg(figure)
+        svg = self.figures[f"{name}.svg"] = figures.svg(figure)
+        figure.set_layout_engine(None)  # it is laid out now, and would be again, with one more drawing, for each file
         self.figures[f"{name}.pdf"] = figures.pdf(figure)
         self.figures[f"{name}.png"] = figures.png(figure)
-        return inline
+        return svg
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "", wide: bool = False) -> None:
         """Show a figure and keep it."""
@@ -49,7 +48,7 @@ class ReportBuilder:
     def panels(self, name: str, whole: Figure, parts: Sequence[tuple[Figure, str]], caption: str = "") -> None:
         """Show (figure, alt) side by side; keep `whole`, the same panels in one figure, for papers."""
         self.keep_figure(name, whole)
-        self.page.figures([(figures.inline(figure), alt) for figure, alt in parts], caption)
+        self.page.figures([(figures.svg(figure), alt) for figure, alt in parts], caption)
 
     def write(self, folder: Path, about: Mapping[str, Any]) -> Path:
         """Write tables, figures and, last, index.html into `folder`; what an earlier report left there goes first.

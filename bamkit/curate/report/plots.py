@@ -61,7 +61,7 @@ def small_multiples(
     width = left + columns * size[0] + (columns - 1) * across + right
     height = top + rows * size[1] + (rows - 1) * down + bottom
     figure = figures.new(width, height)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     places = {
         "left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height,
         "wspace": across / size[0], "hspace": down / size[1],

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bamkit.common.figures import COLOURS, inline, new, style
+from bamkit.common.figures import COLOURS, new, style, svg
 from bamkit.common.statistics import Estimate
 
 
@@ -46,7 +46,7 @@ def _draw(chart: Panel) -> bytes:
         if chart.limits is not None:
             low, high = chart.limits
             axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
-    return inline(figure)
+    return svg(figure)
 
 
 def _words(chart: Panel) -> str:

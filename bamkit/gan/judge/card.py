@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bamkit.common.contract import EMOTION, short
-from bamkit.common.figures import EMOTION_COLOURS, inline, new, style
+from bamkit.common.figures import EMOTION_COLOURS, new, style, svg
 from bamkit.common.pages import FAINT, Page
 from bamkit.common.provenance import digest, versions
 from bamkit.common.statistics import Bin, Estimate, auc, average_precision, calibration, expected_calibration_error
@@ -162,4 +162,4 @@ def _reliability(card: dict[str, Any], name: str) -> bytes:
         sizes = 12 + 100 * rows["n"] / max(1, measured["n"])
         axes.scatter(rows["predicted"], rows["observed"], s=sizes, color=EMOTION_COLOURS[short(name)])
         axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), title=short(name), xlabel="predicted", ylabel="observed")
-    return inline(figure)
+    return svg(figure)

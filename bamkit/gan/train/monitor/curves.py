@@ -102,4 +102,4 @@ def _draw(panel: Panel, table: pd.DataFrame) -> tuple[bytes, str]:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         if any(label for _, label in panel.lines):
             axes.legend(fontsize=8, loc="best", handlelength=1.2)
-        return figures.inline(figure), f"{panel.title} along the steps: {', '.join(ends)}"
+        return figures.svg(figure), f"{panel.title} along the steps: {', '.join(ends)}"
