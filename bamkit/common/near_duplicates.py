@@ -1,7 +1,7 @@
-"""Near-duplicate pictures: perceptual hashes at most DISTANCE bits apart, confirmed by small copies where possible.
+"""Near-duplicate pictures by their perceptual hashes: at most DISTANCE bits apart.
 
-The one meaning of the word for `bamkit check` and the report (which have the pictures and confirm) and for the judge
-(which keeps hashes only, so that it leaves out and refuses a little more).
+For `bamkit check` and the report these are candidates, compared closely by curate.audit.altered_copies; the judge,
+which keeps hashes only, leaves all of them out.
 """
 
 from __future__ import annotations
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 DISTANCE = 6
 """Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
-ALIKE = 0.85
-"""Correlation of small copies from which on two pictures are one. On 400 pieces of artwork, copies re-encoded or
-brightened by a tenth correlate above 0.95 (99 %), copies cropped by 3 % a side above 0.83 (95 %), look-alikes whose
-hashes are as close below 0.75."""
-FLAT = 4.0
-"""Standard deviation, in grey levels of 255, below which a small copy shows nothing to correlate."""
 
 
 def parse_hashes(texts: Sequence[str | None]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -94,17 +88,3 @@ def linked_groups(n: int, left: NDArray[np.int64], right: NDArray[np.int64]) -> 
 
     links = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(n, n))
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
-
-
-def alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    """Whether two small copies, (16, 16, 3) uint8, show one picture: re-encoded, resized, brightened or recoloured.
-
-    The perceptual hash sees 63 bits of grey structure only, and small figures on an empty ground share many of those;
-    the correlation of what is drawn then tells them apart. Two flat pictures are one if their colours are.
-    """
-    left, right = a.astype(np.float64), b.astype(np.float64)
-    means = left.mean(axis=(0, 1)), right.mean(axis=(0, 1))
-    left, right = left - means[0], right - means[1]
-    if left.std() < FLAT or right.std() < FLAT:
-        return bool(left.std() < FLAT and right.std() < FLAT and np.abs(means[0] - means[1]).max() < 2 * FLAT)
-    return float(np.mean(left * right) / (left.std() * right.std())) >= ALIKE

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import combinations
+from itertools import combinations, groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.near_duplicates import DISTANCE, alike, linked_groups, near_pairs, parse_hashes
+from bamkit.common.near_duplicates import DISTANCE, linked_groups, near_pairs, parse_hashes
+from bamkit.common.shards import ShardReader
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.domain import DomainTables, read_domains, read_pictures
-from bamkit.curate.audit.similarity import fingerprint
+from bamkit.curate.audit.altered_copies import SIDE, are_copies, candidate_pairs
+from bamkit.curate.audit.domain import DomainTables, read_domains
+from bamkit.curate.audit.similarity import small_copy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,9 +164,9 @@ def check(
 
     Unless `strict` and named, selections ranked by one attribute count as alternatives of which one will be trained on,
     so they may share images. A fetched domain is checked as it was obtained, another one as it was selected
-    (its reserve included: any of it may come into any split). Pictures are compared by perceptual hash, at most
-    `distance` bits apart, and those that come close then by their small copies. Raises BamkitError where there is
-    nothing to check or the distance is nonsense.
+    (its reserve included: any of it may come into any split). Pictures are compared closely where their
+    hashes are at most `distance` bits apart or, with a distance above 0, their edges lie alike. Raises BamkitError
+    where there is nothing to check or the distance is nonsense.
     """
     if not 0 <= distance <= 16:
         raise BamkitError(f"a distance of {distance} bits makes no sense: use 0 (equal hashes) to 16")
@@ -184,6 +186,8 @@ def check(
     ]
     clusters = [cluster for cluster in clusters if cluster.kind != "project" or cluster.leak]
     clusters = _plainest([*clusters, *_near(workspace, members, columns["phash"], distance)])
+    # Alternatives are never trained together: what only they share is not worth a line.
+    clusters = [cluster for cluster in clusters if cluster.leak or len(cluster.places) < len(cluster.members)]
     clusters.sort(key=lambda c: (not c.leak, list(KINDS).index(c.kind), -len(c.members), c.members[0].mid))
     images = Counter(member.place for member in members)
     return Check(dict(images), sum(value is not None for value in columns["phash"]), by_project, tuple(clusters))
@@ -232,7 +236,7 @@ def _same(values: Sequence[Any]) -> list[tuple[Any, list[int]]]:
 def _near(
     workspace: Workspace, members: Sequence[Member], hashes: Sequence[str | None], distance: int
 ) -> list[Cluster]:
-    """Clusters of near-duplicate pictures: linked by the hash, and confirmed by their small copies."""
+    """Clusters of near-duplicate pictures: near by hash or edges, and confirmed by their small copies."""
     try:
         places, numbers = parse_hashes(hashes)
     except ValueError as error:
@@ -241,29 +245,44 @@ def _near(
             f"{wrong.place}, image {wrong.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
             f"delete splits/{wrong.domain}, and bamkit fetch {wrong.domain} builds it anew",
         ) from error
-    left, right, bits = near_pairs(numbers, distance)
-    small = _small_copies(workspace, [members[i] for i in places[np.unique(np.concatenate([left, right]))]])
-    left, right = places[left], places[right]
-    same = [alike(small[members[i]], small[members[j]]) for i, j in zip(left, right, strict=True)]
-    left, right, bits = left[same], right[same], bits[same]
-    group = linked_groups(len(members), left, right)
+    copies = _small_copies(workspace, [members[i] for i in places])
+    left, right = _candidates(numbers, copies, distance)
+    same = are_copies(copies, left, right)
+    left, right = left[same], right[same]
+    bits = np.bitwise_count(numbers[left] ^ numbers[right])
+    group = linked_groups(len(numbers), left, right)
     return [
         Cluster(
             "picture",
-            tuple(members[i] for i in np.flatnonzero(group == each).tolist()),
+            tuple(members[places[i]] for i in np.flatnonzero(group == each).tolist()),
             f"{bits[group[left] == each].max()} bits of the hash differ",
         )
         for each in dict.fromkeys(group[left].tolist())
     ]
 
 
-def _small_copies(workspace: Workspace, wanted: Sequence[Member]) -> dict[Member, NDArray[np.uint8]]:
-    places: dict[tuple[str, str], list[Member]] = defaultdict(list)
-    for member in wanted:
-        places[member.domain, member.split].append(member)
-    found: dict[Member, NDArray[np.uint8]] = {}
-    for (name, split), here in places.items():
-        here.sort(key=lambda member: member.position)
-        rows = read_pictures(workspace, name, split, [member.position for member in here])
-        found |= {member: fingerprint(row["image"]["bytes"]) for member, row in zip(here, rows, strict=True)}
-    return found
+def _candidates(
+    hashes: NDArray[np.uint64], copies: NDArray[np.uint8], distance: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs of pictures to compare closely: near by their hashes or, unless equal ones are wanted, by their edges.
+
+    Of a run of equal hashes each is paired with the first, and with the next by brightness: flat pictures share a hash.
+    """
+    left, right, _ = near_pairs(hashes, distance)
+    order = np.lexsort((copies.mean((1, 2, 3)), hashes))
+    equal = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+    pairs = [(left, right), (order[equal], order[equal + 1])]
+    if distance:
+        pairs.append(candidate_pairs(copies))
+    left, right = np.unique(np.sort(np.concatenate([np.stack(pair, 1) for pair in pairs]), axis=1), axis=0).T
+    return left, right
+
+
+def _small_copies(workspace: Workspace, members: Sequence[Member]) -> NDArray[np.uint8]:
+    """(n, 64, 64, 3) uint8: the pictures of `members`, which lie together by domain and split, in their order."""
+    copies = np.empty((len(members), SIDE, SIDE, 3), np.uint8)
+    for (name, split), run in groupby(enumerate(members), key=lambda item: (item[1].domain, item[1].split)):
+        shards = ShardReader(workspace.shards(name, split), ())
+        for place, member in run:
+            copies[place] = small_copy(shards.encoded(member.position))
+    return copies

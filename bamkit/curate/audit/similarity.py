@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.common.errors import BamkitError
+from bamkit.curate.audit.altered_copies import SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
-
-SIDE = 16
-"""Pixels of the small copy's side."""
 
 
 def thumbnail(data: bytes, side: int) -> Image.Image:
@@ -25,11 +23,11 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
     return small
 
 
-def fingerprint(data: bytes) -> NDArray[np.uint8]:
-    """uint8 (16, 16, 3): the whole picture squashed to a square, in colour."""
+def small_copy(data: bytes) -> NDArray[np.uint8]:
+    """uint8 (64, 64, 3): the whole picture squashed to a square, in colour."""
     from PIL import Image
 
-    return np.asarray(_decoded(data, SIDE * 4).resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(_decoded(data, 2 * SIDE).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def _decoded(data: bytes, side: int) -> Image.Image:
