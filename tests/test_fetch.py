@@ -196,6 +196,16 @@ def test_a_plain_fetch_keeps_the_settings_of_each_split(server, ten, bamkit):
     assert sizes(ten) == {"gloomy": 286, "happy": 32, "scary": 40}
 
 
+def test_the_workspaces_settings_are_for_new_splits(server, ten, bamkit):
+    bamkit("fetch --allow-private --size 48", cwd=ten)
+    write_text(ten / "bamkit.toml", "[fetch]\nsize = 40\nallow-private = true\n")
+    write_selection(ten, "scary", [server.url("/1.jpg"), server.url("/2.jpg")], 2)
+    bamkit("fetch", cwd=ten)
+    assert sizes(ten) == {"happy": 48, "scary": 40}
+    bamkit("fetch happy --size 40", cwd=ten)
+    assert sizes(ten) == {"happy": 40, "scary": 40}
+
+
 @pytest.mark.parametrize("option", ["--size 32", "--fit crop", "--format png"])
 def test_a_split_that_a_run_depends_on_is_made_anew_with_force_only(server, ten, bamkit, option):
     bamkit("fetch --allow-private --size 48", cwd=ten)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
 from bamkit.common.console import print_json, print_next, print_table
@@ -15,6 +16,9 @@ from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
 
 if TYPE_CHECKING:
     from bamkit.curate.fetch.summary import Summary
+
+
+UNGIVEN = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
 @click.command(
@@ -37,8 +41,15 @@ if TYPE_CHECKING:
 @settings_options(FetchSettings)
 @force_option
 @json_option
+@click.pass_context
 def command(
-    workspace: Workspace, names: tuple[str, ...], retry_failed: str, force: bool, as_json: bool, **given: Any
+    context: click.Context,
+    workspace: Workspace,
+    names: tuple[str, ...],
+    retry_failed: str,
+    force: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Download the pictures of the selections (all of them by default) and write the splits.
 
@@ -54,9 +65,8 @@ def command(
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry_failed = (*names, retry_failed), "passing"
     try:
-        keep = [setting.name for setting in settings_of(PictureSettings) if given[setting.parameter] is None]
         config = build(FetchSettings, given, retry=parse_reasons(retry_failed))
-        summary = fetch(workspace, names, config, keep=keep, force=force)
+        summary = fetch(workspace, names, config, keep=_ungiven(context), force=force)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("bamkit fetch   # what has arrived is kept") from None
     if as_json:
@@ -68,6 +78,14 @@ def command(
         raise BamkitError(
             f"{len(summary.given_up):,} pictures were not asked for: {why}", "bamkit fetch, later, asks for them"
         )
+
+
+def _ungiven(context: click.Context) -> list[str]:
+    """The settings of pictures that neither the line nor the environment names: bamkit.toml is for new splits."""
+    sources = {
+        setting.name: context.get_parameter_source(setting.parameter) for setting in settings_of(PictureSettings)
+    }
+    return [name for name, source in sources.items() if source in UNGIVEN]
 
 
 def _print(summary: Summary) -> None:
