@@ -1,5 +1,6 @@
 """Settings dataclasses: one check of types, ranges and choices, and the options that are made of them."""
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -136,20 +137,45 @@ def test_a_value_out_of_range_is_a_usage_error_on_the_command_line():
     assert "101 is not in the range" in parsed("--quality", "101", code=2)[1]
 
 
-@pytest.mark.parametrize(
-    "name", ["train", "judge train", "select", "fetch", "translate", "export", "evaluate", "study"]
+CLASSES = (
+    "curate.select.query:Query",
+    "curate.fetch.settings:PictureSettings",
+    "curate.fetch.settings:Limits",
+    "curate.fetch.settings:Politeness",
+    "curate.fetch.settings:FetchSettings",
+    "curate.export.settings:ExportSettings",
+    "gan.train.settings:TrainConfig",
+    "gan.translate.settings:TranslateConfig",
+    "gan.judge.settings:JudgeConfig",
+    "gan.evaluate.settings:EvaluateOptions",
+    "gan.user_study.settings:StudyOptions",
+    "experiment.settings:StudyConfig",
+    "experiment.settings:DemoConfig",
 )
-def test_every_option_of_a_setting_has_help(name):
-    """Of the real commands: a field without a docstring would be an option without help."""
-    from bamkit.cli import root
-    from bamkit.commands.options import SettingOption
+REQUIRED = {"Query": {"attribute": "happy"}, "ExportSettings": {"to": "csv"}}
 
-    command = root
-    for word in name.split():
-        command = command.get_command(click.Context(command), word)
-    for option in command.params:
-        if isinstance(option, SettingOption):
-            assert option.help, (name, option.opts)
+
+@pytest.mark.parametrize("place", CLASSES)
+def test_every_settings_class_is_checked_and_explained(place):
+    module, name = place.split(":")
+    cls = getattr(importlib.import_module(f"bamkit.{module}"), name)
+    required = REQUIRED.get(name, {})
+    cls(**required)
+    for setting in settings_of(cls):
+        assert setting.nested or len(docstrings(cls)[setting.name]) > 5, setting.name
+        wrong = []
+        if setting.range and setting.range.min is not None:
+            wrong.append(setting.range.min - 1)
+        if setting.range and setting.range.max is not None:
+            wrong.append(setting.range.max + 1)
+        if setting.choices:
+            wrong.append("no such word")
+        if setting.kind in (int, float) and not setting.multiple:
+            wrong += ["7", True]
+        for value in wrong:
+            value = (value,) if setting.multiple else value
+            with pytest.raises(BamkitError, match=f"{setting.shown} must be"):
+                cls(**required | {setting.name: value})
 
 
 def test_settings_are_read_once():
