@@ -77,8 +77,10 @@ class Scheduler:
         self._queues: dict[str, _Queue] = {}
         self._heap: list[tuple[float, int, int, _Queue]] = []
         self._count = itertools.count()
-        self._left = 0
-        self._stopped = False
+        self.left = 0
+        """Jobs that are queued, waiting for another attempt, or under way."""
+        self.stopped = False
+        """Whether `stop` was called."""
         self._closed = False
         self._change = threading.Condition()
 
@@ -90,7 +92,7 @@ class Scheduler:
                 self.given_up.append((url, queue.host.given_up))
                 return
             queue.waiting.append(Job(url, queue))
-            self._left += 1
+            self.left += 1
             self._push(queue)
             self._change.notify()
 
@@ -103,23 +105,13 @@ class Scheduler:
     def stop(self) -> None:
         """Start nothing more."""
         with self._change:
-            self._stopped = True
+            self.stopped = True
             self._change.notify_all()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped
-
-    @property
-    def left(self) -> int:
-        """Jobs that are queued, waiting for another attempt, or under way."""
-        return self._left
 
     def take(self) -> Job | None:
         """The next job that may start, as soon as one may; None when all is done or stopped."""
         with self._change:
-            while not self._stopped and not (self._closed and not self._left):
+            while not self.stopped and not (self._closed and not self.left):
                 now = self.clock()
                 queue = self._first()
                 if queue and self._heap[0][0] <= now:
@@ -141,12 +133,12 @@ class Scheduler:
             job.attempts += 1
             job.fault = fault
             again = self._again(queue, job, fault, now)
-            self._left -= not again
+            self.left -= not again
             if queue.host.given_up:
                 self._give_up(queue)
             self._push(queue)
             # One connection is free now, so one thread is enough; all, when there is nothing left to wait for.
-            self._change.notify_all() if not self._left else self._change.notify()
+            self._change.notify_all() if not self.left else self._change.notify()
             return again
 
     def postpone(self, job: Job, seconds: float) -> None:
@@ -169,7 +161,7 @@ class Scheduler:
             self._change.notify_all()
 
     def _again(self, queue: _Queue, job: Job, fault: Fault | None, now: float) -> bool:
-        if fault is None or not fault.kind.repeat or self._stopped:
+        if fault is None or not fault.kind.repeat or self.stopped:
             return False
         job.throttled += fault.name == "throttled"
         tries = job.attempts - job.throttled
@@ -190,7 +182,7 @@ class Scheduler:
                 self.failed.append(job)
             else:
                 self.given_up.append((job.url, queue.host.given_up))
-            self._left -= 1
+            self.left -= 1
         queue.waiting.clear()
         queue.later.clear()
 
