@@ -64,8 +64,8 @@ def path_of(run: Path, step: int) -> Path:
 
 def steps(run: Path) -> list[int]:
     """The steps of all numbered checkpoints of a run, ascending."""
-    found = (STEP.fullmatch(path.name) for path in (run / FOLDER).glob("step-*.pt"))
-    return sorted(int(match[1]) for match in found if match)
+    matches = (STEP.fullmatch(path.name) for path in (run / FOLDER).glob("step-*.pt"))
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def any_in(run: Path) -> bool:

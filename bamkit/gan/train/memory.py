@@ -46,9 +46,9 @@ def needed(config: TrainConfig, bf16: bool = False) -> int:
 
 def fitting_batch(config: TrainConfig, have: int, bf16: bool = False) -> int:
     """The largest batch that fits into `have` bytes; 0 if none does."""
-    one = replace(config, batch=1)
-    per_picture = needed(one, bf16) - fixed_bytes(one)
-    return max(0, (have - fixed_bytes(one)) // max(per_picture, 1))
+    single = replace(config, batch=1)
+    per_picture = needed(single, bf16) - fixed_bytes(single)
+    return max(0, (have - fixed_bytes(single)) // max(per_picture, 1))
 
 
 def available(device: torch.device) -> int | None:
@@ -60,8 +60,8 @@ def available(device: torch.device) -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    found = {line.split(":")[0]: line.split()[1] for line in lines if ":" in line}
-    return int(found["MemAvailable"]) * 1024 if "MemAvailable" in found else None
+    kilobytes = {line.split(":")[0]: line.split()[1] for line in lines if ":" in line}
+    return int(kilobytes["MemAvailable"]) * 1024 if "MemAvailable" in kilobytes else None
 
 
 def warning(config: TrainConfig, device: torch.device, bf16: bool) -> str:

@@ -224,11 +224,11 @@ def list_split(folder: Path, split: str) -> PictureFolder:
 
 def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
     """Raises BamkitError if a picture is in both domains (by mid or by the original file's hash), in any split."""
-    seen = {identity: e for found in first.entries.values() for e in found for identity in e.identities}
+    seen = {identity: e for entries in first.entries.values() for e in entries for identity in e.identities}
     shared = {
         e.key: seen[identity]
-        for found in second.entries.values()
-        for e in found
+        for entries in second.entries.values()
+        for e in entries
         for identity in e.identities
         if identity in seen
     }
@@ -280,7 +280,7 @@ def decode_bytes(data: bytes, size: int) -> np.ndarray:
 
 
 def _fill(array: np.ndarray, entries: list[Entry], size: int, tick: Tick | None) -> None:
-    def one(job: tuple[int, Entry, bytes]) -> None:
+    def decode_one(job: tuple[int, Entry, bytes]) -> None:
         i, entry, data = job
         try:
             array[i] = decode_bytes(data, size)
@@ -292,7 +292,7 @@ def _fill(array: np.ndarray, entries: list[Entry], size: int, tick: Tick | None)
 
     # Pillow decodes outside Python's lock, so that threads suffice.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(one, _encoded(entries)), 1):
+        for done, _ in enumerate(pool.map(decode_one, _encoded(entries)), 1):
             if tick:
                 tick(done)
 

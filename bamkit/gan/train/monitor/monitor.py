@@ -101,14 +101,14 @@ class Monitor:
         """The validation measure, if it is due."""
         if self.validator is None or not schedule.due(step, self.config.validations):
             return None
-        found = self.validator(*self.train_state.translators(), self.train_state.device)
-        pairs = {"style": found.style, "cycle": found.cycle, "variety": found.variety}
+        measured = self.validator(*self.train_state.translators(), self.train_state.device)
+        pairs = {"style": measured.style, "cycle": measured.cycle, "variety": measured.variety}
         values = {f"{name}_{side}": pair[i] for name, pair in pairs.items() for i, side in enumerate("AB")}
         with self._disk_trouble():
-            self.folder.add_validation({"step": step, "score": found.score, **values})
-        for sentence in self.health.validation(step, found):
+            self.folder.add_validation({"step": step, "score": measured.score, **values})
+        for sentence in self.health.validation(step, measured):
             self.say(sentence)
-        return found
+        return measured
 
     def pages(self) -> None:
         """Write runs/NAME/index.html, where what it needs is installed."""

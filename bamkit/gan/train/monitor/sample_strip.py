@@ -19,12 +19,12 @@ SAMPLE_NAME = re.compile(r"(?P<direction>.+)-(?P<step>\d{8,})\.png")
 
 def frames(folder: Path) -> dict[int, dict[str, Path]]:
     """Step -> direction -> sample sheet, both in order."""
-    found: dict[int, dict[str, Path]] = {}
+    by_step: dict[int, dict[str, Path]] = {}
     for path in sorted(folder.glob("*.png")):
         match = SAMPLE_NAME.fullmatch(path.name)
         if match:
-            found.setdefault(int(match["step"]), {})[match["direction"]] = path
-    return dict(sorted(found.items()))
+            by_step.setdefault(int(match["step"]), {})[match["direction"]] = path
+    return dict(sorted(by_step.items()))
 
 
 def _shrunk(path: Path) -> str:

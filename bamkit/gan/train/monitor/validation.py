@@ -80,15 +80,15 @@ def describe(x: Tensor) -> Tensor:
     red, green, blue = x.double().unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     planes = torch.stack([luma, blue - luma, red - luma], dim=1)
-    found = []
+    features = []
     for part in (planes, *(half for rows in planes.chunk(2, dim=2) for half in rows.chunk(2, dim=3))):
-        found += [part.mean(dim=(2, 3)), part.std(dim=(2, 3))]
+        features += [part.mean(dim=(2, 3)), part.std(dim=(2, 3))]
     for scale in (1, 2, 4):
         shrunk = F.avg_pool2d(luma[:, None], scale) if scale > 1 else luma[:, None]
         for axis in (2, 3):
             energy = shrunk.diff(dim=axis).square().mean(dim=(1, 2, 3))
-            found.append(torch.log(energy + 1e-4)[:, None] / 2)
-    return torch.cat(found, dim=1)
+            features.append(torch.log(energy + 1e-4)[:, None] / 2)
+    return torch.cat(features, dim=1)
 
 
 def mmd2(first: Tensor, second: Tensor) -> float:

@@ -72,18 +72,18 @@ def weights(network: nn.Module, dropout: bool = False, statistics: bool = False,
     `statistics` adds the running statistics that files from before torch 0.4 hold (mean 0, variance 1; no code uses
     them); `prefix` is put before every name, such as `module.`.
     """
-    found: Weights = OrderedDict()
+    tensors: Weights = OrderedDict()
     for ours, theirs in names(network, dropout):
         conv = cast("Convolution", network.get_submodule(ours))
         channels = conv.out_channels
-        found[f"{prefix}{theirs}.weight"] = conv.weight.detach().float().cpu().contiguous().clone()
+        tensors[f"{prefix}{theirs}.weight"] = conv.weight.detach().float().cpu().contiguous().clone()
         bias = torch.zeros(channels) if conv.bias is None else conv.bias.detach().float().cpu().clone()
-        found[f"{prefix}{theirs}.bias"] = bias
+        tensors[f"{prefix}{theirs}.bias"] = bias
         if statistics and conv.bias is None:
             parent, index = theirs.rsplit(".", 1)
-            found[f"{prefix}{parent}.{int(index) + 1}.running_mean"] = torch.zeros(channels)
-            found[f"{prefix}{parent}.{int(index) + 1}.running_var"] = torch.ones(channels)
-    return found
+            tensors[f"{prefix}{parent}.{int(index) + 1}.running_mean"] = torch.zeros(channels)
+            tensors[f"{prefix}{parent}.{int(index) + 1}.running_var"] = torch.ones(channels)
+    return tensors
 
 
 def network(state: dict[str, Tensor], where: str = "the weights") -> Generator | PatchDiscriminator:
@@ -118,7 +118,7 @@ def network(state: dict[str, Tensor], where: str = "the weights") -> Generator |
 
 def cleaned(state: dict[str, Tensor], where: str = "the weights") -> dict[str, Tensor]:
     """The state without `module.` prefixes and running statistics. Raises BamkitError for a learned norm."""
-    found = {}
+    kept = {}
     for name, tensor in state.items():
         name = re.sub(r"^(module\.)+", "", str(name))
         if not isinstance(tensor, Tensor):
@@ -127,13 +127,13 @@ def cleaned(state: dict[str, Tensor], where: str = "the weights") -> dict[str, T
             continue
         if name.endswith(".weight") and tensor.dim() == 1:
             raise BamkitError(f"{where} have a learned norm ({name}): only networks with instance norm can be read")
-        found[name] = tensor
-    return found
+        kept[name] = tensor
+    return kept
 
 
 def _recognised(state: dict[str, Tensor], where: str) -> Generator | PatchDiscriminator:
     """An untrained network of the size these weights have."""
-    blocks = {int(found[1]) for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
+    blocks = {int(match[1]) for name in state if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     if blocks:
         _mirrored(state, where)
         return ResnetGenerator(_width(state, "model.1.weight", 7, where), len(blocks))
@@ -190,7 +190,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             tensors: dict[str, Tensor] = _safetensors().load_file(path)
             return tensors
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except BamkitError:
         raise
     except Exception as error:  # torch.load raises half a dozen kinds on damaged files
@@ -200,11 +200,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if saved and "weights_only" in str(error):
             raise BamkitError(f"{path} holds pickled code, not only weights: bamkit does not run it") from error
         raise BamkitError(f"{path} is no readable file of weights" + (f": {text[0]}" if saved else "")) from error
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict):
-        raise BamkitError(f"{path} holds a {type(found).__name__}, not a dictionary of weights")
-    return found
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise BamkitError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
+    return content
 
 
 def _safetensors() -> Any:
@@ -222,9 +222,9 @@ def save_safetensors(state: Weights, path: Path, about: dict[str, str]) -> None:
 
 def one_way(paths: Iterable[Path]) -> dict[str, Path]:
     """Which public file holds which generator: {"A": latest_net_G_A.pth, ...}; `latest_net_G.pth` is A -> B."""
-    found: dict[str, Path] = {}
+    by_letter: dict[str, Path] = {}
     for path in sorted(paths):
         match = re.fullmatch(r"(?:.*_)?net_G(?:_([AB]))?\.(?:pth|safetensors)", path.name)
         if match:
-            found.setdefault(match[1] or "A", path)
-    return found
+            by_letter.setdefault(match[1] or "A", path)
+    return by_letter
