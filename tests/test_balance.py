@@ -11,8 +11,10 @@ from domains import bam, manifest, two_domains, write_selection
 from bamkit.common import statistics
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.common.errors import BamkitError
+from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance, prevalence, top_labels
+from bamkit.curate.audit.comparison import said_of_auc
 from bamkit.curate.audit.domain import read_domain, read_domains
 from bamkit.curate.select.matching.confounders import score_shift
 
@@ -144,3 +146,48 @@ def test_the_command_says_what_is_wrong(tmp_path, bamkit):
     assert "two domains can be compared, and 1 are named" in bamkit("balance happy", cwd=tmp_path, code=3).output
     assert "few has no test images" in bamkit("balance happy few --split test", cwd=tmp_path, code=3).output
     assert "no BAM database" in bamkit("balance happy scary --db no.sqlite", cwd=tmp_path, code=3).output
+
+
+def test_a_domain_is_not_compared_with_itself(tmp_path, bamkit):
+    two_domains(tmp_path, fetched=False)
+    result = bamkit("balance happy happy", cwd=tmp_path, code=None)
+    assert result.exit_code
+    assert "happy cannot be compared with itself" in result.output
+    assert "next: bamkit balance happy scary" in result.output
+
+
+def test_a_matched_domain_is_not_told_to_match(tmp_path, bamkit):
+    workspace = two_domains(tmp_path, fetched=False)
+    about = {"kind": "selection", "query": {"match": "happy"}, "match": {"matched": 35}, "selection_id": "0" * 16}
+    write_table(manifest(seed=2, emotion="scary", first_mid=50_000, people=-1.2), workspace.selection("scary"), about)
+    output = bamkit("balance happy scary", cwd=tmp_path).output
+    assert "told apart by content and media alone" in output
+    assert "--match" not in output
+
+
+@pytest.mark.parametrize(
+    ("auc", "words"),
+    [
+        ((0.91, 0.8, 0.97), "told apart by content and media alone with AUC 0.910 [0.800, 0.970]"),
+        ((0.325, 0.2, 0.45), "not told apart by content and media alone: AUC 0.325 [0.200, 0.450] is not above 0.5"),
+        ((0.55, 0.48, 0.62), "not told apart"),
+        ((math.nan, 0.0, 1.0), ""),
+    ],
+)
+def test_the_auc_is_a_one_sided_test(auc, words):
+    said = said_of_auc(auc)
+    assert words in said
+    assert ("one-sided test" in said) == bool(words)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_tables_hold_the_width_of_the_terminal(tmp_path, bamkit, monkeypatch, columns):
+    two_domains(tmp_path, fetched=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    whole = bamkit("balance happy scary", cwd=tmp_path).output
+    monkeypatch.setenv("COLUMNS", str(columns))
+    folded = bamkit("balance happy scary", cwd=tmp_path).output
+    lines = folded.splitlines()
+    table = lines[: next(i for i, line in enumerate(lines) if line.startswith("happy 35"))]
+    assert max(map(len, table)) <= columns < max(map(len, whole.splitlines()))
+    assert set("".join(whole.split())) <= set("".join(folded.split()))

@@ -146,3 +146,31 @@ def test_numbers_in_tables_have_the_minus_of_the_figures():
     assert "<td>a-b</td>" in html
     assert '"number">\N{MINUS SIGN}0.25<' in html
     assert '"number">\N{MINUS SIGN}1e\N{MINUS SIGN}07<' in html
+
+
+def test_pictures_keep_their_place_before_they_are_decoded():
+    page = Page("T")
+    page.pictures([Picture(Image.new("RGB", (30, 20)), "drawn"), Picture(data_uri_bytes(), "encoded")])
+    sizes = re.findall(r'width="(\d+)" height="(\d+)" alt="(\w+)"', page.render())
+    assert sizes == [("30", "20", "drawn"), ("8", "8", "encoded")]
+
+
+def test_pages_of_a_workspace_link_to_each_other(tmp_path):
+    for place in ("reports/index.html", "reports/evaluate-x/index.html", "runs/x/index.html"):
+        Page(f"Page <{place}>").write(tmp_path / place)
+    Page("Check").write(tmp_path / "reports" / "check.html")
+    text = (tmp_path / "reports" / "check.html").read_text(encoding="utf-8")
+    assert '<a href="evaluate-x/index.html">Page &lt;reports/evaluate-x/index.html&gt;</a>' in text
+    assert '<a href="../runs/x/index.html">' in text
+    assert text.count('href="index.html"') == 1
+    assert 'href="check.html"' not in text
+
+
+def test_signs_and_missing_values_of_tables():
+    page = Page("T", "between -2 and 3, not happy-2 nor `--min -1`")
+    page.table([{"x": "-0.3 [-0.5, -0.1]", "y": None}, {"x": "10-12", "y": 1.0}])
+    html = page.render()
+    assert "between −2 and 3, not happy-2 nor <code>--min -1</code>" in html
+    assert "<td>−0.3 [−0.5, −0.1]</td>" in html
+    assert "<td>10-12</td>" in html
+    assert '<td class="number">–</td>' in html

@@ -1,5 +1,6 @@
 """The report: every figure and table of it, with only some inputs present, and in a real browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -296,3 +298,23 @@ def test_a_real_browser_opens_the_page(workspace, tmp_path, width):
     assert int(body["data-images"]) > 50
     assert int(body["data-sort"]) > 10
     assert int(body["data-wide"]) <= 0
+
+
+@pytest.mark.parametrize("outcome", ["private-address", "opted-out", "too-small"])
+def test_refusals_are_no_dead_links(tmp_path, outcome):
+    happy = read_domain(two_domains(tmp_path), "happy")
+    lost = happy.missing.set_column(4, "outcome", pa.array([outcome, "gone"]))
+    rows = outcomes(dataclasses.replace(happy, missing=lost)).set_index("outcome")
+    assert rows.loc["obtained", ["count", "n"]].tolist() == [50, 51]
+    assert rows.loc["gone", "share"] == pytest.approx(1 / 51)
+    assert np.isnan(rows.loc[outcome, "share"])
+
+
+def test_the_page_opens_in_a_browser_on_request(tmp_path, bamkit, monkeypatch):
+    two_domains(tmp_path, fetched=False)
+    opened = []
+    monkeypatch.setattr("click.launch", opened.append)
+    bamkit("report happy --no-database", cwd=tmp_path)
+    assert not opened
+    bamkit("report happy --no-database --open", cwd=tmp_path)
+    assert [name.replace("\\", "/") for name in opened] == ["reports/index.html"]

@@ -130,7 +130,7 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Write the page atomically, with links to the other pages of the workspace."""
-        self.related += other_pages(path)
+        self.related = other_pages(path)
         write_text(path, self.render())
 
 

@@ -14,6 +14,7 @@ from bamkit.common.workspace import Workspace
         "bamkit report                        all but a judge's pictures, into reports/index.html",
         "bamkit report happy scary            these two domains only",
         "bamkit report --no-database          without the database behind them",
+        "bamkit report --open                 and show the page in a browser",
     ),
 )
 @stale_option
@@ -26,18 +27,23 @@ from bamkit.common.workspace import Workspace
     default=True,
     help="Whether to report on the database too (default: yes).",
 )
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @json_option
-def command(workspace: Workspace, names: tuple[str, ...], db: str | None, with_database: bool, as_json: bool) -> None:
+def command(
+    workspace: Workspace, names: tuple[str, ...], db: str | None, with_database: bool, show: bool, as_json: bool
+) -> None:
     """Write a page about the database, the selections and the splits.
 
     Score distributions, what each domain holds, what tells two domains apart besides the emotion, labels that occur
     together, the crowd beside the scores, licences, link rot and contact sheets: one self-contained page that works
-    offline, the figures beside it as SVG and PNG, the tables as CSV and Parquet. Works with whatever is there.
+    offline, the figures beside it as SVG, PDF and PNG, the tables as CSV and Parquet. Works with whatever is there.
     """
     from bamkit.common.console import print_json
     from bamkit.curate.report import report
 
     made = report(workspace, names, db, with_database)
+    if show:
+        click.launch(str(made.path))
     if as_json:
         print_json(
             {
