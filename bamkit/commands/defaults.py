@@ -34,15 +34,15 @@ def _read(ctx: click.Context, workspace: Workspace) -> dict[str, Any]:
         _one_of(key, known, f"`bamkit {ctx.command_path.partition(' ')[2]}` has no option --{key}")
     for key in shared.keys() - known.keys():
         _one_of(key, _all_spellings(ctx), f"no command has an option --{key}")
-    found = {}
+    values = {}
     for key, value in {**shared, **own}.items():
         if key == "db":
             # The top-level one is read by Workspace.database(), also where a command has no --db.
             value = workspace.located(value) if key in own else None
         if key in known:
             parameter, negated = known[key]
-            found[parameter.name or ""] = _checked(ctx, parameter, key, value, negated)
-    return found
+            values[parameter.name or ""] = _checked(ctx, parameter, key, value, negated)
+    return values
 
 
 def _spelling(key: str) -> str:
@@ -51,12 +51,12 @@ def _spelling(key: str) -> str:
 
 def _spellings(command: click.Command) -> dict[str, tuple[click.Option, bool]]:
     """Each long option without its dashes: its parameter, and whether it is the negative of a pair."""
-    found = {}
+    spellings = {}
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name != "workspace":
             for names, negated in ((parameter.opts, False), (parameter.secondary_opts, True)):
-                found.update({name[2:]: (parameter, negated) for name in names if name.startswith("--")})
-    return found
+                spellings.update({name[2:]: (parameter, negated) for name in names if name.startswith("--")})
+    return spellings
 
 
 def _commands(ctx: click.Context) -> dict[str, click.Command]:

@@ -50,8 +50,9 @@ def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
         _select(workspace, a, "--emotion", a, *counts),
         _select(workspace, b, "--emotion", b, *counts, "--disjoint-from", a),
     ]
-    for name, mood, others in zip(judges, config.domains, ((a, b), (a, b, *judges[:1])), strict=False):
-        steps.append(_select_for_judge(workspace, name, mood, config.judge_count, others))
+    for number, name in enumerate(judges):
+        others = (a, b, *judges[:number])
+        steps.append(_select_for_judge(workspace, name, config.domains[number], config.judge_count, others))
     steps += [
         Step(
             ("fetch", *names, "--size", str(config.size)),

@@ -45,27 +45,27 @@ def command(
     from bamkit.common.console import print_json, print_next, print_table
     from bamkit.curate.audit.leaks import check
 
-    found = check(workspace, names, by_project=group_by == "project", distance=distance)
+    result = check(workspace, names, by_project=group_by == "project", distance=distance)
     written = None
     if page:
         from bamkit.curate.report.leakage import write_page
 
-        written = write_page(workspace, found)
+        written = write_page(workspace, result)
     if as_json:
-        print_json(found.as_dict())
+        print_json(result.as_dict())
     else:
-        places = ", ".join(f"{place} {n:,}" for place, n in found.images.items())
-        click.echo(f"checked {sum(found.images.values()):,} images ({found.hashed:,} with pictures): {places}")
-        if found.clusters:
-            print_table(found.table())
-        for cluster in found.leaks[:10]:
+        places = ", ".join(f"{place} {n:,}" for place, n in result.images.items())
+        click.echo(f"checked {sum(result.images.values()):,} images ({result.hashed:,} with pictures): {places}")
+        if result.clusters:
+            print_table(result.table())
+        for cluster in result.leaks[:10]:
             members = ", ".join(f"{member.place} {member.mid} (rank {member.rank})" for member in cluster.members[:6])
             more = f" and {len(cluster.members) - 6} more" if len(cluster.members) > 6 else ""
             click.echo(f"  {cluster.kind}: {members}{more}")
-        if len(found.leaks) > 10:
-            click.echo(f"  ... {len(found.leaks) - 10:,} more: --json lists them all, --page shows them")
-        click.echo("no leakage" if found.clean else f"leakage: {len(found.leaks):,} found")
-        print_next(*found.advice())
+        if len(result.leaks) > 10:
+            click.echo(f"  ... {len(result.leaks) - 10:,} more: --json lists them all, --page shows them")
+        click.echo("no leakage" if result.clean else f"leakage: {len(result.leaks):,} found")
+        print_next(*result.advice())
         if written:
             click.echo(f"open {written}")
-    context.exit(0 if found.clean else 1)
+    context.exit(0 if result.clean else 1)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bamkit.commands.options import completed, example, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.console import percent_interval, print_json, print_table
 from bamkit.common.workspace import Workspace
 
 
@@ -28,27 +28,27 @@ def command(workspace: Workspace, a: str, b: str, split: str | None, as_json: bo
     """
     from bamkit.curate.select.diff import diff_named
 
-    found = diff_named(workspace, a, b, split)
+    difference = diff_named(workspace, a, b, split)
     if as_json:
-        print_json(found.as_dict())
+        print_json(difference.as_dict())
         return
-    moved = sum(found.moved.values())
-    kept = f"{len(found.kept):,} kept" + (f" ({moved:,} of them in another split)" if moved else "")
-    click.echo(f"{len(found.added):,} added, {len(found.removed):,} removed, {kept}")
-    if found.changed:
-        worst = ", ".join(f"{name} {n:,}" for name, n in list(found.changed.items())[:6])
-        click.echo(f"the database changed under them: {len(found.changed)} columns differ ({worst})")
-    if found.same:
+    moved = sum(difference.moved.values())
+    kept = f"{len(difference.kept):,} kept" + (f" ({moved:,} of them in another split)" if moved else "")
+    click.echo(f"{len(difference.added):,} added, {len(difference.removed):,} removed, {kept}")
+    if difference.changed:
+        worst = ", ".join(f"{name} {n:,}" for name, n in list(difference.changed.items())[:6])
+        click.echo(f"the database changed under them: {len(difference.changed)} columns differ ({worst})")
+    if difference.same:
         click.echo("the selections are the same")
         return
     click.echo()
-    print_table([_row(row) for row in found.attributes.to_dict("records")])
+    print_table([_row(row) for row in difference.attributes.to_dict("records")])
     click.echo(
         "\npositive: share of images with that label (Wilson interval); shift: B minus A, * where 0 is outside it"
     )
 
 
-def _row(row: Mapping[Hashable, Any]) -> dict[str, str]:
+def _row(row: Mapping[Hashable, Any]) -> dict[str, str | None]:
     return {
         "attribute": row["attribute"],
         "positive in A": _share(row, "a"),
@@ -58,9 +58,8 @@ def _row(row: Mapping[Hashable, Any]) -> dict[str, str]:
     }
 
 
-def _share(row: Mapping[Hashable, Any], side: str) -> str:
-    share, low, high = (row[f"positive_{side}{end}"] for end in ("", "_low", "_high"))
-    return "" if math.isnan(share) else f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+def _share(row: Mapping[Hashable, Any], side: str) -> str | None:
+    return percent_interval(*(row[f"positive_{side}{end}"] for end in ("", "_low", "_high")))
 
 
 def _shift(row: Mapping[Hashable, Any], name: str, scale: int, unit: str) -> str:

@@ -103,13 +103,13 @@ def _print(summary: Summary) -> None:
     if reasons := summary.reasons():
         click.echo()
         print_table(reasons)
-    for one in summary.selections:
-        if one.before:
-            was = f"{one.before['size']} px {one.before['fit']} {one.before['format']}"
-            click.echo(f"{one.name}: was {was} before")
-        if one.kept_for:
-            click.echo(f"{one.name}: left as it is, since run {one.kept_for} was trained on it")
-            print_next(f"bamkit fetch {one.name} --force   # takes the pictures that can be had now")
+    for selection in summary.selections:
+        if selection.before:
+            was = f"{selection.before['size']} px {selection.before['fit']} {selection.before['format']}"
+            click.echo(f"{selection.name}: was {was} before")
+        if selection.kept_for:
+            click.echo(f"{selection.name}: left as it is, since run {selection.kept_for} was trained on it")
+            print_next(f"bamkit fetch {selection.name} --force   # takes the pictures that can be had now")
     _print_next(summary)
 
 
@@ -121,5 +121,5 @@ def _print_next(summary: Summary) -> None:
     passing = [name for name, row in reasons.items() if row["ask again?"] == "yes" and name != "host-down"]
     if passing:
         print_next(f"bamkit fetch --retry-failed {','.join(passing)}   # these may pass")
-    judged = all(is_judges(one.name) for one in summary.selections)
+    judged = all(is_judges(selection.name) for selection in summary.selections)
     print_next(*(["bamkit judge train"] if judged else ["bamkit report", "bamkit train"]))
