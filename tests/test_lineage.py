@@ -101,7 +101,7 @@ def test_a_changed_selection_stops_what_reads_its_split(workspace, bamkit, comma
     change(workspace.selection("happy"), selection_id="another")
     shown = bamkit(command, cwd=workspace.root, code=3).output
     assert "splits/happy was fetched for another selection than selections/happy.parquet is now" in shown
-    assert "next: bamkit fetch happy --force; or --stale" in shown, "a run depends on the split"
+    assert "next: bamkit fetch happy --force   # or --stale" in shown, "a run depends on the split"
 
 
 @pytest.mark.parametrize("command", COMMANDS[:3] + COMMANDS[4:5])
@@ -150,7 +150,7 @@ def test_a_run_on_a_split_fetched_at_another_size_names_what_brings_it_back(work
     [stale] = lineage.stale_run(workspace, "happy-scary")
     assert stale.harmless
     assert "(32 px then, 286 px now)" in stale.message
-    assert stale.renew.startswith("bamkit fetch happy --size 32 --fit squash brings it back")
+    assert stale.renew.startswith("bamkit fetch happy --size 32 --fit squash   # brings it back")
 
 
 def test_resuming_on_other_pictures_names_what_brings_them_back(workspace):
@@ -160,7 +160,7 @@ def test_resuming_on_other_pictures_names_what_brings_them_back(workspace):
     change_split(workspace, "scary", split_id="new", build={**BUILD, "size": 286})
     with pytest.raises(BamkitError, match="pictures of scary have changed") as error:
         domains.find_again(workspace, run)
-    assert error.value.hint == "bamkit fetch scary --size 32 brings them back"
+    assert error.value.hint == "bamkit fetch scary --size 32   # brings them back"
 
 
 def test_translations_of_another_training(workspace, bamkit):
@@ -168,14 +168,14 @@ def test_translations_of_another_training(workspace, bamkit):
     for command in ("evaluate", "evaluate --user-study"):
         shown = bamkit(command, cwd=workspace.root, code=3).output
         assert "made by another training of run happy-scary" in shown
-        assert "next: bamkit translate happy-scary --force; or --stale" in shown
+        assert "next: bamkit translate happy-scary --force   # or --stale" in shown
 
 
 def test_translations_of_another_split(workspace):
     change_split(workspace, "scary", split_id="new", build={**BUILD, "size": 286})
     [stale] = lineage.stale_translations(workspace, "happy-scary")
     assert "another splits/scary than lies there now (32 px then, 286 px now)" in stale.message
-    assert stale.renew == "bamkit translate happy-scary --force; or bamkit fetch scary --size 32"
+    assert stale.renew == "bamkit translate happy-scary --force   # or: bamkit fetch scary --size 32"
 
 
 def test_translations_of_an_earlier_checkpoint_are_noted(workspace):
@@ -197,7 +197,7 @@ def test_an_evaluation_of_other_translations_split_or_judge(workspace, bamkit):
     write_translations(workspace, checkpoint="best")
     shown = bamkit("compare happy-scary other", cwd=workspace.root, code=3).output
     assert "the evaluation of happy-scary is of other translations than lie there now" in shown
-    assert "next: bamkit evaluate happy-scary; or --stale" in shown
+    assert "next: bamkit evaluate happy-scary   # or --stale" in shown
 
 
 def test_a_judge_of_other_splits_is_noted(workspace):

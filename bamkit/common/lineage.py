@@ -27,7 +27,7 @@ class Stale:
 
     message: str
     renew: str
-    """The command that renews it."""
+    """The command that renews it; a remark stands behind `   # `."""
     harmless: bool = False
     """Whether going on is right all the same: what follows is consistent in itself."""
 
@@ -39,7 +39,9 @@ def require_current(workspace: Workspace, found: Iterable[Stale]) -> None:
     """
     for stale in dict.fromkeys(found):
         if not (stale.harmless or workspace.stale):
-            raise BamkitError(stale.message, f"{stale.renew}; or --stale to go on all the same")
+            remark = "or --stale to go on all the same"
+            hint = f"{stale.renew}; {remark}" if "   # " in stale.renew else f"{stale.renew}   # {remark}"
+            raise BamkitError(stale.message, hint)
         warnings.warn(f"{stale.message} (renew it: {stale.renew})", StaleWarning, stacklevel=2)
 
 
@@ -98,7 +100,7 @@ def stale_translations(workspace: Workspace, name: str) -> list[Stale]:
                 Stale(
                     f"translations/{name} was made from another splits/{source} than lies there now"
                     f"{_difference(before, now) if same else ''}",
-                    f"{again}; or {restoration(before, now)}" if same and restoration(before, now) else again,
+                    f"{again}   # or: {restoration(before, now)}" if same and restoration(before, now) else again,
                 )
             )
     steps = sorted(path.stem for path in (workspace.runs / run / "checkpoints").glob("step-*.pt"))
@@ -154,7 +156,7 @@ def renewal(run: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What to type where a run's split is another one now."""
     again = f"bamkit train --name {run} --force"
     back = restoration(before, now)
-    return f"{back} brings it back; or {again}" if back else again
+    return f"{back}   # brings it back; or: {again}" if back else again
 
 
 def _stale_selection(workspace: Workspace, name: str) -> list[Stale]:
@@ -163,7 +165,7 @@ def _stale_selection(workspace: Workspace, name: str) -> list[Stale]:
     return [
         Stale(
             f"selections/{name}.parquet was made with another selection {other} than lies there now",
-            f"bamkit verify {name} shows its query; then bamkit select ... --name {name} --force",
+            f"bamkit select ... --name {name} --force   # as it was selected",
             harmless=True,
         )
         for other, selection_id in (about.get("inputs") or {}).items()

@@ -33,13 +33,13 @@ def refuse_replacing(workspace: Workspace, manifest: Manifest, settings: Picture
         raise BamkitError(
             f"{trained} ({described(before)}): made anew at {described(settings.about())}, "
             "it could neither be resumed nor evaluated",
-            f"bamkit fetch {name} without {flags[0].split()[0]} and the like keeps it; "
-            f"bamkit fetch {name} {' '.join(flags)} --force makes it anew all the same",
+            f"bamkit fetch {name} {' '.join(flags)} --force   # all the same; "
+            f"without {flags[0].split()[0]} it stays as it is",
         )
     if manifest.selection_id and now.get("selection_id") not in (None, manifest.selection_id):
         raise BamkitError(
             f"{trained}, and selections/{name}.parquet is another selection now",
-            f"bamkit fetch {name} --force replaces the split all the same; or select under another --name",
+            f"bamkit fetch {name} --force   # replaces it all the same; or select under another --name",
         )
 
 

@@ -136,7 +136,7 @@ def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[TrainingDomai
                 back = restoration(known, split_about(workspace, name)) if is_split else ""
                 raise BamkitError(
                     f"the pictures of {name} have changed since the run began ({domain.where})",
-                    f"{back} brings them back" if back else "--force to start afresh, or another --name",
+                    f"{back}   # brings them back" if back else "--force to start afresh, or another --name",
                 )
         domain.name = name
         pair.append(domain)
