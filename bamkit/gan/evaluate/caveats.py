@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bamkit.common.contract import short
+from bamkit.common.picture_folders import count_of
 from bamkit.gan.evaluate.estimates import REAL
 from bamkit.gan.evaluate.measures import TRANSLATION
 from bamkit.gan.evaluate.result import DirectionResult, Evaluation
@@ -34,14 +35,15 @@ def _direction_warnings(evaluation: Evaluation, result: DirectionResult) -> list
     real = len(evaluation.real[direction.target.name, evaluation.options.split].features)
     if min(len(direction), real) < SMALL:
         texts.append(
-            f"{len(direction)} translations against {real} real pictures is few; read the intervals, not the figures."
+            f"{count_of(len(direction), 'translation')} against {count_of(real, 'real picture')} is few; read the "
+            "intervals, not the figures."
         )
     for row in result.rows:
         if (row["metric"], row["method"]) == ("fid", TRANSLATION) and row["note"]:
             texts.append(f"FID is {row['note']}; KID is the figure to read.")
     if direction.left_out:
         texts.append(
-            f"{direction.left_out} translations were left out, as their sources are not among the "
+            f"{count_of(direction.left_out, 'translation')} left out, as the sources are not among the "
             f"{evaluation.run.split} pictures here."
         )
     if direction.checkpoint and "best" not in direction.checkpoint:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bamkit.common.contract import short
 from bamkit.common.pages import Page, Picture
+from bamkit.common.picture_folders import count_of
 from bamkit.common.statistics import Estimate
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.estimates import (
@@ -85,7 +86,7 @@ def _facts(evaluation: Evaluation, result: DirectionResult) -> list[tuple[str, s
 
 def _direction(page: Page, evaluation: Evaluation, result: DirectionResult) -> None:
     direction = result.direction
-    page.section(direction.name, f"{len(direction)} pictures, each beside its own source.")
+    page.section(direction.name, f"{count_of(len(direction), 'picture')}, each beside its own source.")
     page.table(
         evaluation.summary(direction.name),
         caption="Real pictures show what a perfect model would reach; no translation and colour transfer are what a "
@@ -100,8 +101,8 @@ def _direction(page: Page, evaluation: Evaluation, result: DirectionResult) -> N
     page.heading("Uncurated")
     page.pictures(
         _triples(evaluation, result, chosen),
-        f"{len(chosen)} pictures drawn by seed {evaluation.options.seed}, before, after colour transfer, after the "
-        "model. Nobody chose them.",
+        f"{count_of(len(chosen), 'picture')} drawn by seed {evaluation.options.seed}, before, after colour transfer, "
+        "after the model. Nobody chose them.",
         THUMB,
         together=3,
     )
