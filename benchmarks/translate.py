@@ -85,7 +85,8 @@ def exact(translator, pixels: np.ndarray, tile: int) -> np.ndarray:
     import torch
 
     from bamkit.gan.train.networks import public_layout
-    from bamkit.gan.translate.tiling import Store, run_resnet
+    from bamkit.gan.translate.tiled_networks import run_resnet
+    from bamkit.gan.translate.tiling import Store
 
     store = Store(translator.device, 8_000_000_000, torch.float64)
     return run_resnet(pixels, public_layout.weights(translator.network), store, tile)

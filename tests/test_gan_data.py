@@ -14,7 +14,7 @@ from PIL import Image
 from bamkit.common.errors import BamkitError
 from bamkit.common.picture_folders import list_pictures
 from bamkit.common.workspace import Workspace
-from bamkit.gan.train.data import domains
+from bamkit.gan.train.data import decoding, domains
 from bamkit.gan.train.data.loader import UnpairedLoader, cut, gather, unit
 from bamkit.gan.train.monitor.validation import Validator, describe, mmd2
 from bamkit.gan.train.random_draws import Sampler
@@ -25,9 +25,9 @@ def test_split_pictures_come_back_as_they_were_written(tmp_path):
     domain = domains.find(workspace, "happy")
     assert [e.key for e in domain.train][:2] == ["mid:1000", "mid:1001"]
     assert domain.about["split_id"] == "id-happy"
-    array = domains.decode(domain.train, 32)
+    array = decoding.decode(domain.train, 32)
     np.testing.assert_array_equal(array[5], gan_parts.picture("happy", 1005))
-    assert domains.decode(domain.train[3:4], 20).shape == (1, 20, 20, 3)
+    assert decoding.decode(domain.train[3:4], 20).shape == (1, 20, 20, 3)
 
 
 def test_a_judges_split_is_not_taken_for_a_domain(tmp_path):
@@ -39,19 +39,19 @@ def test_a_judges_split_is_not_taken_for_a_domain(tmp_path):
 def test_large_arrays_are_mapped_and_found_again(tmp_path, monkeypatch):
     workspace = gan_parts.make_workspace(tmp_path)
     domain = domains.find(workspace, "scary")
-    plain = domains.decode(domain.train, 32)
-    monkeypatch.setattr(domains, "MAPPED_FROM", 1000)
+    plain = decoding.decode(domain.train, 32)
+    monkeypatch.setattr(decoding, "MAPPED_FROM", 1000)
     cache = tmp_path / "cache"
-    mapped = domains.decode(domain.train, 32, cache)
+    mapped = decoding.decode(domain.train, 32, cache)
     assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(plain, mapped)
-    monkeypatch.setattr(domains, "_fill", lambda *a: pytest.fail("decoded twice"))
-    np.testing.assert_array_equal(plain, domains.decode(domain.train, 32, cache))
+    monkeypatch.setattr(decoding, "_fill", lambda *a: pytest.fail("decoded twice"))
+    np.testing.assert_array_equal(plain, decoding.decode(domain.train, 32, cache))
     assert len(list(cache.iterdir())) == 1
     gan_parts.make_split(tmp_path, "scary", first_mid=7000)
     other = domains.find(workspace, "scary")
     with pytest.raises(pytest.fail.Exception):
-        domains.decode(other.train, 32, cache)
+        decoding.decode(other.train, 32, cache)
 
 
 def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
@@ -72,7 +72,7 @@ def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
     }
     assert domain.notes[0] == f"{root}: 9 pictures taken, 1 left out (1 unreadable)"
     assert "empty.jpg (the file is empty)" in domain.notes[1]
-    array = domains.decode(domain.train, 24)
+    array = decoding.decode(domain.train, 24)
     assert (array[[e.key for e in domain.train].index("train/clear.png")] == 255).all(), "transparent parts are white"
 
 
@@ -84,7 +84,7 @@ def test_corrupt_rows_and_shards_are_named(tmp_path):
     workspace = gan_parts.make_workspace(tmp_path)
     gan_parts.make_split(tmp_path, "scary", change=spoil)
     with pytest.raises(BamkitError, match=r"cannot be decoded \(mid:5004\)"):
-        domains.decode(domains.find(workspace, "scary").train, 32)
+        decoding.decode(domains.find(workspace, "scary").train, 32)
     shard = workspace.shards("scary", "train")[0]
     shard.write_bytes(shard.read_bytes()[:-20])
     with pytest.raises(BamkitError, match="not a readable parquet file"):
@@ -229,7 +229,7 @@ def test_names_follow_the_systems_encoding(tmp_path):
     script = """if True:
         import pathlib, sys
         from bamkit.common.workspace import write_text
-        from bamkit.gan.train.data import domains
+        from bamkit.gan.train.data import decoding, domains
         from bamkit.gan.train.monitor.run_folder import RunFolder
         from bamkit.gan.translate.sources import from_paths
         domain = domains.from_folder(pathlib.Path(sys.argv[1]))

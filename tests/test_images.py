@@ -14,7 +14,7 @@ from test_fetch_pictures import profile
 from bamkit.common.images import BadPictureError, PictureFile, open_picture
 from bamkit.curate.fetch.settings import Limits, PictureSettings
 from bamkit.curate.fetch.splits.picture import build
-from bamkit.gan.train.data.domains import decode_bytes
+from bamkit.gan.train.data.decoding import decode_bytes
 
 LIMITS = Limits(min_side=8, decoders=("JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF"))
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

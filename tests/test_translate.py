@@ -27,7 +27,7 @@ from bamkit.gan.train.data import domains
 from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import generator, initialise
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.translate import tiling
+from bamkit.gan.translate import tiled_networks, tiling
 from bamkit.gan.translate.generator import Translator
 from bamkit.gan.translate.grid import before_after, evenly
 from bamkit.gan.translate.origin import png_bytes, read_about
@@ -390,9 +390,9 @@ def test_tiles_give_the_untiled_result(kind, side, monkeypatch):
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].double() / 127.5 - 1
     whole = network(config).double()(x)[0]
     tiles = []
-    rounded = tiling.to_uint8
-    monkeypatch.setattr(tiling, "to_uint8", lambda values: (tiles.append(values.clone()), rounded(values))[1])
-    run = tiling.run_resnet if kind == "resnet" else tiling.run_unet
+    rounded = tiled_networks.to_uint8
+    monkeypatch.setattr(tiled_networks, "to_uint8", lambda values: (tiles.append(values.clone()), rounded(values))[1])
+    run = tiled_networks.run_resnet if kind == "resnet" else tiled_networks.run_unet
     result = run(pixels, public_layout.weights(made), tiling.Store(dtype=torch.float64), side)
     found, parts = torch.zeros_like(whole), iter(tiles)
     for top in range(0, 112, side):
@@ -444,7 +444,7 @@ def test_tiles_and_one_large_pass_are_near_float64_on_flat_artwork():
     pixels[150:250, 150:250] = picture(100, 100)
     translator = Translator(network(), torch.device("cpu"), tile=128)
     weights = public_layout.weights(translator.network)
-    exact = tiling.run_resnet(pixels, weights, tiling.Store(dtype=torch.float64), 128).astype(int)
+    exact = tiled_networks.run_resnet(pixels, weights, tiling.Store(dtype=torch.float64), 128).astype(int)
     for made in (translator.tiled(pixels), translator.whole([pixels])[0]):
         assert np.abs(made.astype(int) - exact).mean() < 0.001
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bamkit.gan.train.checkpoint import load_weights
-from bamkit.gan.train.data import domains
+from bamkit.gan.train.data import decoding
 from bamkit.gan.train.data.domains import TrainingDomain
 from bamkit.gan.train.data.loader import Inputs, UnpairedLoader
 from bamkit.gan.train.device.acceleration import Acceleration, GraphedStep
@@ -60,7 +60,7 @@ class TrainState:
         """The first `most` pictures of a split, uint8 [N, size, size, 3]."""
         entries = domain.entries[split][:most]
         with self.group.progress(f"decode {domain.name} {split}", len(entries)) as progress:
-            return domains.decode(entries, self.config.size, self.cache, progress.update)
+            return decoding.decode(entries, self.config.size, self.cache, progress.update)
 
     def initialise(self) -> None:
         """Networks, optimizers and pools as they are before the first step: a function of the seed."""

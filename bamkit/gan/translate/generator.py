@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.cyclegan import Generator, ResnetGenerator
-from bamkit.gan.translate.tiling import Store, run_resnet, run_unet, to_uint8, untiled_bytes
+from bamkit.gan.translate.tiled_networks import run_resnet, run_unet
+from bamkit.gan.translate.tiling import Store, to_uint8, untiled_bytes
 
 
 @dataclass
@@ -45,11 +47,11 @@ class Translator:
         """How many pictures of this size one batch may hold; 0 means that even one needs tiles."""
         return self.memory // untiled_bytes(*self.padded_size(height, width), self.width)
 
-    def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Translate pictures, uint8 (height, width, 3), that share one padded size; results have their own sizes."""
         sizes = [picture.shape[:2] for picture in pictures]
         padded = [pad(picture, self.padded_size(*size)) for picture, size in zip(pictures, sizes, strict=True)]
-        results: list[np.ndarray] = []
+        results: list[NDArray[np.uint8]] = []
         room = self.fits(*sizes[0])
         try:
             for start in range(0, len(padded) if room else 0, max(room, 1)):
@@ -63,19 +65,19 @@ class Translator:
         return [result[:height, :width] for result, (height, width) in zip(results, sizes, strict=True)]
 
     @torch.inference_mode()
-    def whole(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def whole(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """One forward pass over a batch of pictures of one size that the network takes."""
         batch = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2)
         made = self.network(batch.float() / 127.5 - 1)
         return list(to_uint8(made).permute(0, 2, 3, 1).cpu().numpy())
 
-    def tiled(self, picture: np.ndarray, step: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """The same for one picture, tile by tile; `step` hears how many of how many layers are done."""
+    def tiled(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The same for one picture, tile by tile."""
         run = run_resnet if isinstance(self.network, ResnetGenerator) else run_unet
-        return run(picture, public_layout.weights(self.network), Store(self.device, self.memory), self.tile, step)
+        return run(picture, public_layout.weights(self.network), Store(self.device, self.memory), self.tile)
 
 
-def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def pad(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """The picture, reflected at the right and at the bottom up to `size` (height, width)."""
     margins = [(0, size[0] - picture.shape[0]), (0, size[1] - picture.shape[1]), (0, 0)]
     return np.pad(picture, margins, mode="reflect") if any(after for _, after in margins) else picture

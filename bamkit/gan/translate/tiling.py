@@ -22,9 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
-
-from bamkit.gan.train.networks.public_layout import Weights, unet_names
 
 EPS = 1e-5
 Region = tuple[int, int, int, int]
@@ -101,7 +100,7 @@ def mirrored(index: Tensor, size: int) -> Tensor:
 class Pixels(Plane):
     """The picture itself: uint8 (height, width, 3), read as RGB in -1 .. 1."""
 
-    def __init__(self, pixels: np.ndarray, store: Store) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], store: Store) -> None:
         self.pixels, self.store = pixels, store
         self.height, self.width, self.channels = pixels.shape
 
@@ -142,16 +141,16 @@ class Layer(Plane):
             size * 2 if transposed else (size + 2 * padding - self.kernel) // stride + 1
             for size in (source.height, source.width)
         )
-        self.mean: Tensor | None = None
-        self.scale: Tensor | None = None
+        self.norm: tuple[Tensor, Tensor] | None = None
+        """Mean and reciprocal of the standard deviation, (channels, 1, 1)."""
         self.kept: Tensor | None = None
 
     def raw(self, region: Region) -> Tensor:
         """The convolution's output, before norm and activation."""
         assert self.source is not None
-        return self._transposed(region) if self.transposed else self._convolved(region)
+        return (self._transposed if self.transposed else self._convolved)(self.source, region)
 
-    def _convolved(self, region: Region) -> Tensor:
+    def _convolved(self, source: Plane, region: Region) -> Tensor:
         top, bottom, left, right = region
         reach = self.kernel - self.padding
         need = (
@@ -160,42 +159,46 @@ class Layer(Plane):
             left * self.stride - self.padding,
             (right - 1) * self.stride + reach,
         )
-        values = self.source.padded(need, self.mode)
+        values = source.padded(need, self.mode)
         return F.conv2d(values[None], self.weight, self.bias, stride=self.stride)[0]
 
-    def _transposed(self, region: Region) -> Tensor:
+    def _transposed(self, source: Plane, region: Region) -> Tensor:
         # Input i reaches outputs 2i - padding .. 2i - padding + kernel - 1; one more input on every side is enough.
         top, bottom, left, right = region
         need = (top // 2 - 1, (bottom + 1) // 2 + 1, left // 2 - 1, (right + 1) // 2 + 1)
-        values = self.source.padded(need, "zeros")
+        values = source.padded(need, "zeros")
         whole = F.conv_transpose2d(values[None], self.weight, self.bias, stride=2)[0]
         first = (top - (2 * need[0] - self.padding), left - (2 * need[2] - self.padding))
         return whole[:, first[0] : first[0] + bottom - top, first[1] : first[1] + right - left]
 
     def normalise(self, side: int, keep: bool = False) -> Layer:
         """One pass over the tiles: gather mean and variance of every channel; with `keep`, keep the raw values too."""
-        if keep:
-            self.kept = self.store.empty(self.channels, self.height, self.width)
         moments = Moments()
-        for top, bottom, left, right in self.tiles(side):
-            values = self.raw((top, bottom, left, right))
+        for values in self._stream(side, keep):
             moments.add(values)
-            if self.kept is not None:
-                self.kept[:, top:bottom, left:right] = values.to(self.kept.device)
         variance = moments.squares / moments.count
-        self.mean = moments.mean.to(self.store.dtype)[:, None, None]
-        self.scale = (variance + EPS).rsqrt().to(self.store.dtype)[:, None, None]
-        if keep:
-            self.source = None
+        self.norm = (
+            moments.mean.to(self.store.dtype)[:, None, None],
+            (variance + EPS).rsqrt().to(self.store.dtype)[:, None, None],
+        )
         return self
 
     def keep(self, side: int) -> Layer:
         """Keep the raw values without a norm."""
-        self.kept = self.store.empty(self.channels, self.height, self.width)
-        for top, bottom, left, right in self.tiles(side):
-            self.kept[:, top:bottom, left:right] = self.raw((top, bottom, left, right)).to(self.kept.device)
-        self.source = None
+        for _ in self._stream(side, keep=True):
+            pass
         return self
+
+    def _stream(self, side: int, keep: bool) -> Iterator[Tensor]:
+        """The raw values tile by tile; with `keep` they are kept, and the layer below is let go."""
+        kept = self.store.empty(self.channels, self.height, self.width) if keep else None
+        for top, bottom, left, right in self.tiles(side):
+            values = self.raw((top, bottom, left, right))
+            if kept is not None:
+                kept[:, top:bottom, left:right] = values.to(kept.device)
+            yield values
+        if kept is not None:
+            self.kept, self.source = kept, None
 
     def read(self, region: Region) -> Tensor:
         if self.kept is None:
@@ -203,8 +206,8 @@ class Layer(Plane):
         else:
             top, bottom, left, right = region
             values = self.kept[:, top:bottom, left:right].to(self.store.device)
-        if self.mean is not None:
-            values = (values - self.mean) * self.scale
+        if self.norm is not None:
+            values = (values - self.norm[0]) * self.norm[1]
         return values if self.activation is None else self.activation(values)
 
     def add(self, other: Layer, side: int) -> None:
@@ -213,7 +216,7 @@ class Layer(Plane):
         for top, bottom, left, right in self.tiles(side):
             values = self.read((top, bottom, left, right)) + other.read((top, bottom, left, right))
             self.kept[:, top:bottom, left:right] = values.to(self.kept.device)
-        self.mean = self.scale = self.activation = None
+        self.norm = self.activation = None
 
     def drop(self) -> None:
         """Give the kept values back."""
@@ -256,93 +259,6 @@ class Moments:
         self.mean = self.mean + delta * (count / total)
         self.squares = self.squares + squares + delta**2 * (self.count * count / total)
         self.count = total
-
-
-@torch.inference_mode()
-def run_resnet(
-    pixels: np.ndarray, weights: Weights, store: Store, side: int = 512, step: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """The ResNet generator over a picture in tiles of `side` pixels.
-
-    `pixels` is uint8 (height, width, 3), both sides multiples of 4 and at least 8; so is the result. `weights` are in
-    the public layout without dropout (`model.1.weight`, `model.10.conv_block.5.weight`, ...). `step` hears how many of
-    how many layers are done.
-    """
-    blocks = len({name.split(".")[1] for name in weights if ".conv_block." in name})
-    total, done = 5 + 2 * blocks + 1, 0
-
-    def conv(source: Plane, name: str, **how: object) -> Layer:
-        nonlocal done
-        if step is not None:
-            step(done, total)
-        done += 1
-        return Layer(source, weights[f"{name}.weight"], weights.get(f"{name}.bias"), store, **how)
-
-    mirror: dict[str, object] = {"padding": 1, "mode": "reflect"}
-    half, quarter = max(side // 2, 8), max(side // 4, 8)
-    x = conv(Pixels(pixels, store), "model.1", padding=3, mode="reflect", activation=F.relu).normalise(side)
-    x = conv(x, "model.4", stride=2, padding=1, activation=F.relu).normalise(half)
-    x = conv(x, "model.7", stride=2, padding=1, activation=F.relu).normalise(quarter, keep=True)
-    for block in range(10, 10 + blocks):
-        inner = conv(x, f"model.{block}.conv_block.1", **mirror, activation=F.relu).normalise(quarter, keep=True)
-        outer = conv(inner, f"model.{block}.conv_block.5", **mirror).normalise(quarter, keep=True)
-        inner.drop()
-        x.add(outer, quarter)
-        outer.drop()
-    up = {"padding": 1, "transposed": True, "activation": F.relu}
-    y = conv(x, f"model.{10 + blocks}", **up).normalise(half)
-    y = conv(y, f"model.{13 + blocks}", **up).normalise(side)
-    y = conv(y, f"model.{17 + blocks}", padding=3, mode="reflect", activation=torch.tanh)
-    result = painted(y, side)
-    x.drop()
-    return result
-
-
-@torch.inference_mode()
-def run_unet(
-    pixels: np.ndarray, weights: Weights, store: Store, side: int = 512, step: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """The U-Net generator over a picture in tiles; both sides are multiples of 2 ** (number of downsamplings)."""
-    depth = sum(tensor.dim() == 4 for tensor in weights.values()) // 2
-    total, done = 2 * depth, 0
-    names = unet_names(depth)
-
-    def conv(source: Plane, name: str, **how: object) -> Layer:
-        nonlocal done
-        if step is not None:
-            step(done, total)
-        done += 1
-        return Layer(source, weights[f"{name}.weight"], weights.get(f"{name}.bias"), store, padding=1, **how)
-
-    def leaky(values: Tensor) -> Tensor:
-        return F.leaky_relu(values, 0.2)
-
-    downs: list[Layer] = []
-    x: Plane = Pixels(pixels, store)
-    for level, (down, _) in enumerate(names):
-        here = max(side >> (level + 1), 8)
-        # Every level hands on LeakyReLU of itself; that is harmless on the way up, since ReLU(LeakyReLU(x)) = ReLU(x).
-        # The innermost level has no norm and goes through ReLU at once.
-        layer = conv(x, down, stride=2, activation=F.relu if level == depth - 1 else leaky)
-        x = layer.keep(here) if level in (0, depth - 1) else layer.normalise(here, keep=True)
-        downs.append(layer)
-    below: Layer | None = None
-    for level in range(depth - 1, 0, -1):
-        y = conv(x, names[level][1], transposed=True).normalise(max(side >> level, 8), keep=True)
-        downs[level].drop()
-        if below is not None:
-            below.drop()
-        x, below = Joined(downs[level - 1], y, F.relu), y
-    return painted(conv(x, names[0][1], transposed=True, activation=torch.tanh), side)
-
-
-def painted(plane: Plane, side: int) -> np.ndarray:
-    """The last layer as a picture: -1 .. 1 becomes uint8 (height, width, 3)."""
-    out = np.empty((plane.height, plane.width, plane.channels), np.uint8)
-    for top, bottom, left, right in plane.tiles(side):
-        values = plane.read((top, bottom, left, right))
-        out[top:bottom, left:right] = to_uint8(values).permute(1, 2, 0).cpu().numpy()
-    return out
 
 
 def to_uint8(values: Tensor) -> Tensor:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,17 +14,13 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.images import BadPictureError, open_picture
 from bamkit.common.lineage import restoration, split_about
 from bamkit.common.picture_folders import PictureFolder, count_of, list_pictures
-from bamkit.common.shards import read_about, read_table, stream_rows
-from bamkit.common.workspace import Workspace, atomic_path, is_name, readable, safe_name, shard_paths
+from bamkit.common.shards import read_about, read_table
+from bamkit.common.workspace import Workspace, is_name, readable, safe_name, shard_paths
 
 PARTS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 """Sub-folders that a plain folder may have, by the split they hold."""
-MAPPED_FROM = 2_000_000_000
-"""Arrays of so many bytes are kept in a memory-mapped file rather than in memory."""
 FEWEST = 2
 """Fewer training pictures than this are certainly a mistake."""
-
-Tick = Callable[[int], None]
 
 
 @dataclass
@@ -245,72 +238,6 @@ def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
     )
 
 
-def decode(entries: list[Entry], size: int, cache: Path | None = None, tick: Tick | None = None) -> np.ndarray:
-    """All pictures as uint8 [N, size, size, 3] RGB, resized (squashed, bicubic) where they are not that size.
-
-    Large arrays go to a memory-mapped file in `cache`, named after their content, and are found there the next time.
-    Raises BamkitError for a picture that cannot be decoded.
-    """
-    shape = (len(entries), size, size, 3)
-    if cache is None or np.prod(shape, dtype=np.int64) < MAPPED_FROM:
-        array = np.empty(shape, np.uint8)
-        _fill(array, entries, size, tick)
-        return array
-    known = provenance.digest([size, *([e.key, e.sha256, _stamp(e.path)] for e in entries)])
-    path = cache / f"decoded-{known}.npy"
-    if not path.is_file():
-        with atomic_path(path) as temporary:
-            mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            _fill(mapped, entries, size, tick)
-            mapped.flush()
-            del mapped
-    # Copy-on-write: torch wants an array that it might write to.
-    decoded: np.ndarray = np.load(path, mmap_mode="c")
-    return decoded
-
-
-def decode_bytes(data: bytes, size: int) -> np.ndarray:
-    """An encoded picture as uint8 [size, size, 3] RGB: upright, in sRGB, transparent parts on white."""
-    from PIL import Image
-
-    picture = Image.fromarray(open_picture(data).rgb)
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(picture)
-
-
-def _fill(array: np.ndarray, entries: list[Entry], size: int, tick: Tick | None) -> None:
-    def decode_one(job: tuple[int, Entry, bytes]) -> None:
-        i, entry, data = job
-        try:
-            array[i] = decode_bytes(data, size)
-        except BadPictureError as error:
-            raise BamkitError(
-                f"{entry.path} holds a picture that cannot be decoded ({entry.key}): {error}",
-                "delete the shard, and bamkit fetch writes it again" if entry.row >= 0 else "remove the file",
-            ) from error
-
-    # Pillow decodes outside Python's lock, so that threads suffice.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(decode_one, _encoded(entries)), 1):
-            if tick:
-                tick(done)
-
-
-def _encoded(entries: list[Entry]) -> Iterator[tuple[int, Entry, bytes]]:
-    """(position, entry, bytes) of every picture; shards are read in their order, once."""
-    waiting: dict[Path, dict[int, list[int]]] = {}
-    for i, entry in enumerate(entries):
-        if entry.row < 0:
-            yield i, entry, entry.path.read_bytes()
-        else:
-            waiting.setdefault(entry.path, {}).setdefault(entry.row, []).append(i)
-    for shard, rows in waiting.items():
-        for row, values in enumerate(stream_rows([shard], ["image"])):
-            for i in rows.get(row, ()):
-                yield i, entries[i], values["image"]["bytes"] or b""
-
-
 def _checked(domain: TrainingDomain) -> TrainingDomain:
     count = len(domain.train)
     if count < FEWEST:
@@ -319,8 +246,8 @@ def _checked(domain: TrainingDomain) -> TrainingDomain:
         raise BamkitError(f"{domain.where} has {what} to train on", fix)
     if count < 10:
         domain.notes.append(
-            f"{domain.name} has only {count} training pictures: the networks will learn them by heart. "
-            "The study used 1,000 (bamkit select --top 1000)"
+            f"{domain.name} has only {count} training pictures: the networks will learn them by heart. The study used 1,000"
+            + (" (bamkit select --top 1000)" if domain.about["kind"] == "split" else "")
         )
     return domain
 
@@ -341,8 +268,3 @@ def _which_domains(workspace: Workspace, known: list[str]) -> BamkitError:
         "bamkit select --emotion happy --top 1000\nbamkit select --emotion scary --top 1000\nbamkit fetch\n"
         "or give --from DIR --to DIR",
     )
-
-
-def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
