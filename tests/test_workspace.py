@@ -22,6 +22,18 @@ def test_names_that_could_escape_are_refused(name):
         checked_name(name)
 
 
+def test_names_of_any_script_are_names():
+    for name in ("été", "冬", "день", "हिन्दी", "می\u200cخواهم", "a", "7", "happy_2.b-c"):
+        assert checked_name(name) == name
+    with pytest.raises(BamkitError) as error:
+        checked_name("mein Urlaub, 2024")
+    assert error.value.hint.endswith("such as mein-Urlaub--2024")
+    with pytest.raises(BamkitError) as error:
+        checked_name("\udcc3\udca9t\udcc3\udca9")  # what LC_ALL=C makes of été
+    assert "'été'" in error.value.message
+    assert "PYTHONUTF8=1" in error.value.hint
+
+
 def test_an_interrupted_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,8 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
 
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with style():
+    with style(), warnings.catch_warnings():
+        # Names in other scripts: a browser that shows the SVG has the letters. Very long names: a smaller plot.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
         figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

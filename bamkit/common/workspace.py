@@ -148,7 +148,10 @@ def checked_name(name: str) -> str:
     """`name` itself if `is_name`. Raises BamkitError otherwise, with a name that would do."""
     if not is_name(name):
         rule = f"letters and digits of any script, '.', '_' and '-', at most {LONGEST_NAME}; a letter or digit first"
-        raise BamkitError(f"{readable(name)!r} cannot be a name here", f"a name is {rule}: such as {safe_name(name)}")
+        hint = f"a name is {rule}: such as {safe_name(name)}"
+        if name != readable(name):
+            hint = "export PYTHONUTF8=1, then the same command: without it this system hands over no letters but ASCII"
+        raise BamkitError(f"{readable(name)!r} cannot be a name here", hint)
     return name
 
 
@@ -214,8 +217,8 @@ def flush(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write UTF-8 text atomically; names that are not UTF-8 as `readable` shows them."""
+    write_bytes(path, readable(text).encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -246,8 +246,8 @@ def _checked(domain: TrainingDomain) -> TrainingDomain:
         raise BamkitError(f"{domain.where} has {what} to train on", fix)
     if count < 10:
         domain.notes.append(
-            f"{domain.name} has only {count} training pictures: the networks will learn them by heart. The study used 1,000"
-            + (" (bamkit select --top 1000)" if domain.about["kind"] == "split" else "")
+            f"{domain.name} has only {count} training pictures: the networks will learn them by heart. "
+            "The study used 1,000" + (" (bamkit select --top 1000)" if domain.about["kind"] == "split" else "")
         )
     return domain
 
