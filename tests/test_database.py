@@ -103,6 +103,24 @@ def test_info_names_what_is_wrong(tmp_path):
     assert "3 scores are text" in problems
 
 
+@pytest.mark.parametrize("kept", ["cast({} as text)", "printf('%.3f', {})", "'high'"])
+def test_scores_that_are_text_are_counted_as_text(tmp_path, kept):
+    """Also where the text reads like a number, as an import from CSV leaves it."""
+    path = tmp_path / "bam.sqlite"
+    make_bam(path)
+    with sqlite3.connect(path) as base:
+        names = [row[1] for row in base.execute("pragma table_info(scores)")]
+        values = ", ".join("mid" if name == "mid" else f"{kept.format(name)} as {name}" for name in names)
+        base.execute(f"create table x as select {values} from scores")
+        base.execute("drop view automatic_labels")
+        base.execute("drop table scores")
+        base.execute("alter table x rename to scores")
+    with Database.open(path) as database:
+        info = describe(database, progress=False)
+    assert all((s.text, s.n) == (595, 0) for s in info.counts.scores.values())
+    assert "11,900 scores are text instead of numbers: they are not used" in info.problems
+
+
 def test_info_from_the_command_line(bam, tmp_path, bamkit):
     import json
 

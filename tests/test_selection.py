@@ -1,6 +1,7 @@
 """select: ranks, splits, filters, leakage, determinism; each against a second implementation in plain Python."""
 
 import json
+import re
 import sqlite3
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import digest
 from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
+from bamkit.curate.database.info import describe
 from bamkit.curate.select.manifest import Selection, select, select_into
 from bamkit.curate.select.query import Query
 
@@ -353,6 +355,8 @@ def test_columns_of_another_type_are_named(tmp_path, change, words):
     with pytest.raises(BamkitError, match=words) as caught:
         answer(path)
     assert "types" in caught.value.hint
+    with Database.open(path) as database:
+        assert re.search(words, " | ".join(describe(database, progress=False).problems))
 
 
 def test_the_fewer_images_that_are_advised_have_no_such_note(tmp_path):

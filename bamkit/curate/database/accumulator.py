@@ -6,6 +6,7 @@ need about 100 MB.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -257,8 +258,8 @@ def numbers(
     """Rows of (mid, `width` scores) as mids int64 (n,), -1 for what is no integer; scores float64 (n, width), NaN for
     what is no number; and how many texts each column holds, int64 (width,)."""
     try:
-        # A mid is far below 2**53, so it survives the way through float64.
-        both = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * (width + 1)).reshape(len(rows), -1)
+        # Unlike numpy, array refuses text that reads like a number. A mid is far below 2**53, so it survives as a float.
+        both = np.frombuffer(array("d", chain.from_iterable(rows)), np.float64).reshape(len(rows), width + 1)
         if not np.isnan(both[:, 0]).any():
             return both[:, 0].astype(np.int64), both[:, 1:], np.zeros(width, np.int64)
     except (TypeError, ValueError, OverflowError):

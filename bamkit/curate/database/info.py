@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,9 @@ import pandas as pd
 
 from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.curate.database.accumulator import Counts
-from bamkit.curate.database.connection import KNOWN, Database
+from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
+from bamkit.curate.database.problems import content_problems, schema_problems, wrong_types
 
 if TYPE_CHECKING:
     from bamkit.common.workspace import Workspace
@@ -91,53 +91,5 @@ def describe(database: Database, workspace: Workspace | None = None, progress: b
         tables={name: "view" if table.view else "table" for name, table in sorted(database.tables.items())},
         automatic=database.automatic,
         counts=counts,
-        problems=(*schema_problems(database), *content_problems(counts)),
+        problems=(*schema_problems(database), *wrong_types(database), *content_problems(counts)),
     )
-
-
-def schema_problems(database: Database) -> list[str]:
-    """Tables and columns that are missing, unknown or misspelt, with the nearest known name."""
-    found = []
-    for table, known in KNOWN.items():
-        if not database.has(table):
-            found.append(f"there is no table `{table}`")
-            continue
-        there = database.columns(table)
-        missing = [name for name in known if name not in there]
-        unknown = [name for name in there if name not in known]
-        for name in unknown:
-            near = difflib.get_close_matches(name, missing, n=1, cutoff=0.7)
-            if near:
-                missing.remove(near[0])
-                found.append(f"`{table}.{name}` is probably {near[0]} misspelt: it is not used")
-            else:
-                found.append(f"`{table}.{name}` is not a column of BAM: it is not used")
-        if missing:
-            found.append(f"`{table}` has no {', '.join(missing)}")
-    return found
-
-
-def content_problems(counts: Counts) -> list[str]:
-    """What the counts show to be wrong."""
-    found = []
-    text = sum(one.text for one in counts.scores.values())
-    missing = sum(one.missing for one in counts.scores.values())
-    above = [name for name, one in counts.scores.items() if one.maximum is not None and one.maximum > 0]
-    other = sum(counts.unlabelled.values()) if counts.label_source == "automatic_labels" else 0
-    for n, what in (
-        (counts.without_scores, "images have no row in `scores`: they cannot be ranked"),
-        (counts.without_src, "images have no src: they cannot be fetched"),
-        (counts.duplicate_srcs, "images repeat the src of another: select keeps the best-ranked of them"),
-        (text, "scores are text instead of numbers: they are not used"),
-        (missing, "scores are NULL or NaN: they are not used"),
-        (other, "automatic labels are none of positive, unsure, negative"),
-    ):
-        if n:
-            found.append(f"{n:,} {what}")
-    if above:
-        found.append(f"scores above 0, where BAM's are log-probabilities: {', '.join(above)}")
-    if not counts.images:
-        found.append("`modules` has no rows")
-    if not counts.scored:
-        found.append("`scores` has no rows")
-    return found

@@ -9,6 +9,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.engines import quote
 from bamkit.curate.database.named_queries import query as named
+from bamkit.curate.database.problems import wrong_types
 from bamkit.curate.select.filters import Condition
 from bamkit.curate.select.query import Query
 from bamkit.curate.select.ranking import parameters
@@ -78,24 +79,6 @@ def _without_each(database: Database, conditions: Sequence[Condition]) -> dict[s
     ]
     shown = [condition.shown for condition in conditions if not condition.guard]
     return dict(zip(shown, _counts(database, conditions, others)[1:], strict=True))
-
-
-def wrong_types(database: Database) -> list[str]:
-    """The columns of a SQLite file that hold values of another type than BAM's in more than half of their rows."""
-    wrong = []
-    for table, column, right in (
-        ("modules", "mid", "integer"),
-        ("scores", "mid", "integer"),
-        ("modules", "src", "text"),
-    ):
-        if not database.sqlite:
-            continue
-        types = dict(database.rows(f"SELECT typeof({column}), count(*) FROM {table} GROUP BY 1"))
-        other = {kind: n for kind, n in types.items() if kind not in (right, "null")}
-        if sum(other.values()) * 2 > sum(types.values()):
-            held = " and ".join(f"{kind} in {n:,}" for kind, n in other.items())
-            wrong.append(f"`{table}.{column}` holds {held} of {sum(types.values()):,} rows, where BAM has {right}")
-    return wrong
 
 
 def _asked(query: Query) -> dict[str, int]:
