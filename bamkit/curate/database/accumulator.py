@@ -258,7 +258,7 @@ def numbers(
     """Rows of (mid, `width` scores) as mids int64 (n,), -1 for what is no integer; scores float64 (n, width), NaN for
     what is no number; and how many texts each column holds, int64 (width,)."""
     try:
-        # Unlike numpy, array refuses text that reads like a number. A mid is far below 2**53, so it survives as a float.
+        # Unlike numpy, array refuses text that reads like a number. A mid is far below 2**53, so a float holds it.
         both = np.frombuffer(array("d", chain.from_iterable(rows)), np.float64).reshape(len(rows), width + 1)
         if not np.isnan(both[:, 0]).any():
             return both[:, 0].astype(np.int64), both[:, 1:], np.zeros(width, np.int64)
