@@ -4,8 +4,8 @@
 
 Every measurement is a fresh process whose wall time, CPU time and greatest memory are taken; rivals run in turn, and
 the medians are compared. "in the process" leaves out the start of Python and its imports, which bare SQLite has not.
-The bars: select at most 1.5 times the bare query for the ids, 1.2 s as a command and under 250 MB; info and the database
-report at most 25 s cold, the report 4 s with the counts that info has kept, under 600 MB.
+The bars: select at most 1.5 times the bare query for the ids, 1.2 s as a command and under 250 MB; info and the
+database report at most 25 s cold, the report 4 s with the counts that info has kept, under 600 MB.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ JOIN_FIRST = BARE.replace(
 )
 OURS = """
 import sys, time
-import pandas, pyarrow.parquet
+import pandas, pyarrow.parquet, sqlalchemy.dialects.sqlite
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.query import Query
 from bamkit.curate.select.manifest import select

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-import sqlalchemy as sa
 
 from bamkit.common.contract import ATTRIBUTES
 from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical
 from bamkit.common.shards import KEY, open_writer
 from bamkit.common.workspace import atomic_path, refuse_overwrite
+from bamkit.curate.database.accumulator import chunks
 from bamkit.curate.database.connection import KNOWN, Database, truth
 from bamkit.curate.database.engines import quote
 
@@ -44,19 +44,13 @@ def export_tables(database: Database, folder: Path, force: bool = False) -> dict
             open_writer(temporary, schema, compression="zstd") as writer,
         ):
             done = 0
-            for frame in _frames(database, name, columns):
-                writer.write_table(pa.Table.from_pandas(_typed(frame, schema), schema, preserve_index=False))
-                bar.update(done := done + len(frame))
+            for rows in chunks(database.rows(f"SELECT {', '.join(map(quote, columns))} FROM {name}"), ROWS):
+                values = zip(*rows, strict=True)
+                arrays = [_array(column, field.type) for column, field in zip(values, schema, strict=True)]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                bar.update(done := done + len(rows))
         written[path] = done
     return written
-
-
-def _frames(database: Database, table: str, columns: list[str]) -> Iterator[pd.DataFrame]:
-    text = sa.text(f"SELECT {', '.join(map(quote, columns))} FROM {table}")
-    try:
-        yield from pd.read_sql_query(text, database.connection, chunksize=ROWS, dtype=object)
-    except sa.exc.SQLAlchemyError as error:
-        raise database.explained(error) from error
 
 
 def _type(table: str, column: str) -> pa.DataType:
@@ -67,15 +61,12 @@ def _type(table: str, column: str) -> pa.DataType:
     return pa.float64() if table == "scores" and column in ATTRIBUTES else pa.string()
 
 
-def _typed(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
-    """The frame with what is of another type than the schema's as null."""
-    columns = {}
-    for field in schema:
-        values = frame[field.name]
-        if field.type == pa.bool_():
-            columns[field.name] = values.map(truth)
-        elif field.type == pa.string():
-            columns[field.name] = values.where(values.isna(), values.astype(str))
-        else:
-            columns[field.name] = values.where(values.map(lambda value: isinstance(value, int | float)))
-    return pd.DataFrame(columns)
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """A column; what is of another type is null."""
+    if kind == pa.bool_():
+        return pa.array([truth(value) for value in values], kind)
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        right: Any = {pa.int64(): int, pa.float64(): int | float}.get(kind, str)
+        return pa.array([value if isinstance(value, right) else None for value in values], kind)
