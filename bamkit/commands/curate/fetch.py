@@ -41,9 +41,7 @@ UNGIVEN = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 @settings_options(FetchSettings)
 @force_option
 @json_option
-@click.pass_context
 def command(
-    context: click.Context,
     workspace: Workspace,
     names: tuple[str, ...],
     retry_failed: str,
@@ -66,7 +64,7 @@ def command(
         names, retry_failed = (*names, retry_failed), "passing"
     try:
         config = build(FetchSettings, given, retry=parse_reasons(retry_failed))
-        summary = fetch(workspace, names, config, keep=_ungiven(context), force=force)
+        summary = fetch(workspace, names, config, keep=_ungiven(click.get_current_context()), force=force)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("bamkit fetch   # what has arrived is kept") from None
     if as_json:
