@@ -142,7 +142,7 @@ def test_a_run_on_a_split_of_another_selection(workspace, bamkit):
     [stale] = lineage.stale_run(workspace, "happy-scary")
     assert not stale.harmless
     assert "may be among those it saw" in stale.message
-    assert stale.renew == "bamkit train --name happy-scary --force"
+    assert stale.renew == "bamkit train --from happy --to scary --name happy-scary --force"
 
 
 def test_a_run_on_a_split_fetched_at_another_size_names_what_brings_it_back(workspace):

@@ -359,7 +359,7 @@ def test_splits_fetched_again_after_training_are_refused_unless_told_otherwise(w
     run.write_text(json.dumps(about))
     refused = bamkit("translate", cwd=workspace, code=3).output
     assert "splits/happy is not the one that run happy-scary was trained on" in refused
-    assert "next: bamkit train --name happy-scary --force   # or --stale" in refused
+    assert "next: bamkit train --from happy --to scary --name happy-scary --force   # or --stale" in refused
     assert "note: splits/happy is not the one" in bamkit("translate --stale", cwd=workspace).output
 
 

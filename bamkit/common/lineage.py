@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,22 +65,22 @@ def stale_domains(workspace: Workspace, names: Iterable[str]) -> list[Stale]:
 
 def stale_run(workspace: Workspace, run: str) -> list[Stale]:
     """The splits that a run was trained on, where they are others now."""
-    found = []
+    stale = []
     for name, trained in _trained_on(workspace, run).items():
         now = split_about(workspace, name)
         if _differ(trained, now, "split_id"):
-            found.append(
+            stale.append(
                 Stale(
                     f"splits/{name} is not the one that run {run} was trained on"
                     f"{_difference(trained, now)}: its test pictures may be among those it saw",
-                    renewal(run, trained, now),
+                    _renew_run(workspace, run, restoration(trained, now)),
                     # The same selection at other settings has the same pictures in train and test.
                     harmless=not _differ(trained, now, "selection_id") and bool(trained.get("selection_id")),
                 )
             )
         else:
-            found += [Stale(s.message, s.renew, harmless=True) for s in _stale_split(workspace, name)]
-    return found
+            stale += [replace(split, harmless=True) for split in _stale_split(workspace, name)]
+    return stale
 
 
 def stale_translations(workspace: Workspace, name: str) -> list[Stale]:
@@ -152,10 +152,14 @@ def restoration(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return " ".join(["bamkit fetch", str(name), *flags])
 
 
-def renewal(run: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What to type where a run's split is another one now."""
-    again = f"bamkit train --name {run} --force"
-    back = restoration(before, now)
+def _renew_run(workspace: Workspace, run: str, back: str) -> str:
+    """What to type where a run's split is another one now; `back` is the command that brings that back, if any does."""
+    sides = {side: _run(workspace, run).get(side) or {} for side in ("from", "to")}
+    names = [
+        f"--{side} {about.get('name') if about.get('split_id') else about.get('where')}"
+        for side, about in sides.items()
+    ]
+    again = f"bamkit train {' '.join(names)} --name {run} --force"
     return f"{back}   # brings it back; or: {again}" if back else again
 
 

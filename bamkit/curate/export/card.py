@@ -20,24 +20,24 @@ COMMON = 12
 """Labels shown for each domain."""
 
 
-def card(found: Sequence[Source], to: str) -> str:
+def card(sources: Sequence[Source], to: str) -> str:
     """README.md for an export of these sources in the format `to`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["text"] = escaped
-    total = sum(sum(source.counts.values()) for source in found)
+    total = sum(sum(source.counts.values()) for source in sources)
     licences = Counter(
         (row["license"] or "", source.licence_of(row["license"]))
-        for source in found
+        for source in sources
         for rows in source.table_rows.values()
         for row in rows
     )
     return environment.get_template("card.md.j2").render(
         to=to,
         version=bamkit.__version__,
-        title=" and ".join(source.name for source in found),
-        names=[source.name for source in found],
+        title=" and ".join(source.name for source in sources),
+        names=[source.name for source in sources],
         size=next((name for limit, name in SIZES if total < limit), "1M<n<10M"),
         total=total,
         hub=sorted({one.hub for _, one in licences if one.hub}),
@@ -47,7 +47,7 @@ def card(found: Sequence[Source], to: str) -> str:
              "spdx": one.spdx, "conditions": ", ".join(one.conditions)}
             for (text, one), count in sorted(licences.items(), key=lambda item: (-item[1], item[0][0]))
         ],
-        domains=[_domain(source) for source in found],
+        domains=[_domain(source) for source in sources],
     )  # fmt: skip
 
 

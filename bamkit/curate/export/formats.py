@@ -33,10 +33,10 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "image"}
 
 
-def cyclegan(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
+def cyclegan(sources: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """trainA/ trainB/ testA/ testB/ (valA/ valB/), as the public CycleGAN code reads them; A is the first domain."""
     short = {"train": "train", "test": "test", "validation": "val"}
-    for letter, source in zip("AB", found, strict=True):
+    for letter, source in zip("AB", sources, strict=True):
         for split in source.splits:
             below = folder / f"{short[split]}{letter}"
             below.mkdir()
@@ -45,13 +45,13 @@ def cyclegan(found: Sequence[Source], folder: Path, config: ExportSettings, step
                 step(1)
 
 
-def imagefolder(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
+def imagefolder(sources: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<split>/<domain>/<mid>.jpg, a class a domain, and <split>/metadata.csv with all columns.
 
     torchvision's ImageFolder takes <split>/; Hugging Face's `imagefolder` takes the whole.
     """
     for split in USED:
-        parts = [source for source in found if split in source.splits]
+        parts = [source for source in sources if split in source.splits]
         if not parts:
             continue
         (folder / split).mkdir()
@@ -68,9 +68,9 @@ def imagefolder(found: Sequence[Source], folder: Path, config: ExportSettings, s
                     step(1)
 
 
-def webdataset(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
+def webdataset(sources: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<domain>-<split>-000000.tar ...: <mid>.jpg and <mid>.json (all columns), `config.shard` samples a tar."""
-    for source in found:
+    for source in sources:
         for split in source.splits:
             rows = source.pictures(split)
             for number, chunk in enumerate(_chunks(rows, config.shard)):
@@ -101,9 +101,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def table(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
+def table(sources: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<domain>-<split>.csv: every column but the picture. Works for selections that were not fetched."""
-    for source in found:
+    for source in sources:
         for split, rows in source.table_rows.items():
             if not rows:
                 continue
@@ -115,10 +115,10 @@ def table(found: Sequence[Source], folder: Path, config: ExportSettings, step: O
                     step(1)
 
 
-def hf(found: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
+def hf(sources: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
     """<domain>/<split>-00000-of-00001.parquet with Hugging Face's image type; the card names the configurations."""
     schema = split_schema()
-    for source in found:
+    for source in sources:
         (folder / source.name).mkdir()
         for split in source.splits:
             split_id = source.domain.about.get("split_id")

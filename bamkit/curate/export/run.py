@@ -22,7 +22,7 @@ from bamkit.curate.export import formats
 from bamkit.curate.export.card import card
 from bamkit.curate.export.licences import project_url
 from bamkit.curate.export.settings import ExportSettings
-from bamkit.curate.export.source import Source, sources
+from bamkit.curate.export.source import Source, read_sources
 
 MARK = "bamkit-export.json"
 """Written into every export; only a folder that holds it is ever replaced."""
@@ -53,55 +53,55 @@ def export(
 
     Two domains at once are needed for cyclegan; the first becomes A. Same splits, same bytes. Raises BamkitError if
     images have licences that do not allow it (see ExportSettings), if `output` is there already (with `force` a folder
-    that an export made is replaced, no other), and for whatever sources() refuses.
+    that an export made is replaced, no other), and for whatever read_sources() refuses.
     """
-    found = sources(workspace, names, config.licensed_only, pictures=config.to != "csv")
-    if config.to == "cyclegan" and len(found) != 2:
-        names = [source.name for source in found]
+    sources = read_sources(workspace, names, config.licensed_only, pictures=config.to != "csv")
+    if config.to == "cyclegan" and len(sources) != 2:
+        names = [source.name for source in sources]
         raise BamkitError(
-            f"cyclegan needs two domains, not {len(found)} ({', '.join(names)})", "bamkit export happy scary"
+            f"cyclegan needs two domains, not {len(sources)} ({', '.join(names)})", "bamkit export happy scary"
         )
-    _check_licences(found, config)
+    _check_licences(sources, config)
     _may_write(output, force)
     partial = output.with_name(f".{output.name}.partial")
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    total = sum(sum(source.counts.values()) for source in found)
+    total = sum(sum(source.counts.values()) for source in sources)
     try:
         with Progress("export", total) as progress:
-            formats.WRITERS[config.to](found, partial, config, lambda more: progress.update(progress.done + more))
-        (partial / "attribution.csv").write_text(attribution(found), encoding="utf-8")
-        (partial / "README.md").write_text(card(found, config.to), encoding="utf-8")
-        (partial / MARK).write_text(canonical(_mark(found, config)) + "\n", encoding="utf-8")
+            formats.WRITERS[config.to](sources, partial, config, lambda more: progress.update(progress.done + more))
+        (partial / "attribution.csv").write_text(attribution(sources), encoding="utf-8")
+        (partial / "README.md").write_text(card(sources, config.to), encoding="utf-8")
+        (partial / MARK).write_text(canonical(_mark(sources, config)) + "\n", encoding="utf-8")
         _flush_all(partial)
         _put(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     rows = [
         {"domain": source.name, "split": split, "images": count}
-        for source in found
+        for source in sources
         for split, count in source.counts.items()
         if count
     ]
-    return Exported(output, rows, _notes(found, config))
+    return Exported(output, rows, _notes(sources, config))
 
 
-def _check_licences(found: Sequence[Source], config: ExportSettings) -> None:
+def _check_licences(sources: Sequence[Source], config: ExportSettings) -> None:
     """Raises BamkitError where pictures would go out against their licence and nobody has said that this is fine."""
-    n, shown = _may_not(found)
+    n, shown = _may_not(sources)
     if config.to == "csv" or config.licensed_only or config.license_ok or not n:
         return
-    total = sum(sum(source.counts.values()) for source in found)
+    total = sum(sum(source.counts.values()) for source in sources)
     raise BamkitError(
         f"{n:,} of {total:,} images may not be passed on, resized as they are ({shown})",
         "--licensed-only leaves them out; --license-ok exports them all the same, for your own use",
     )
 
 
-def _may_not(found: Sequence[Source]) -> tuple[int, str]:
+def _may_not(sources: Sequence[Source]) -> tuple[int, str]:
     """How many images may not be passed on, and why, in words."""
-    reasons: Counter[str] = sum((source.left_out for source in found), Counter())
+    reasons: Counter[str] = sum((source.left_out for source in sources), Counter())
     return reasons.total(), ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
@@ -134,12 +134,12 @@ def _flush_all(folder: Path) -> None:
             pass
 
 
-def attribution(found: Sequence[Source]) -> str:
+def attribution(sources: Sequence[Source]) -> str:
     """attribution.csv: where each image is from, its licence and its conditions."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ATTRIBUTION)
-    for source in found:
+    for source in sources:
         for split, rows in source.table_rows.items():
             for row in rows:
                 one = source.licence_of(row["license"])
@@ -148,7 +148,7 @@ def attribution(found: Sequence[Source]) -> str:
     return text.getvalue()
 
 
-def _mark(found: Sequence[Source], config: ExportSettings) -> dict[str, Any]:
+def _mark(sources: Sequence[Source], config: ExportSettings) -> dict[str, Any]:
     return {
         "kind": "export",
         "format": config.to,
@@ -163,13 +163,13 @@ def _mark(found: Sequence[Source], config: ExportSettings) -> dict[str, Any]:
                     if key in source.domain.about
                 },
             }
-            for source in found
+            for source in sources
         ],
     }
 
 
-def _notes(found: Sequence[Source], config: ExportSettings) -> list[str]:
-    n, shown = _may_not(found)
+def _notes(sources: Sequence[Source], config: ExportSettings) -> list[str]:
+    n, shown = _may_not(sources)
     notes = []
     if n and config.licensed_only:
         notes.append(f"{n:,} images left out for their licence ({shown})")
@@ -177,7 +177,7 @@ def _notes(found: Sequence[Source], config: ExportSettings) -> list[str]:
         notes.append(f"the table holds addresses, no pictures; {n:,} of the pictures may not be passed on ({shown})")
     elif n:
         notes.append(f"exported though {n:,} of them may not be passed on ({shown}): keep the result to yourself")
-    conditions = {c for source in found for one in source.allowed.values() if one.allowed for c in one.conditions}
+    conditions = {c for source in sources for one in source.allowed.values() if one.allowed for c in one.conditions}
     if "non-commercial" in conditions:
         notes.append("some licences allow non-commercial use only: see attribution.csv")
     return notes

@@ -81,7 +81,7 @@ class Source:
             yield table.filter(pa.array(keep)).select(split_schema().names)
 
 
-def sources(workspace: Workspace, names: list[str], licensed_only: bool, pictures: bool) -> list[Source]:
+def read_sources(workspace: Workspace, names: list[str], licensed_only: bool, pictures: bool) -> list[Source]:
     """The named splits, or selections where `pictures` are not needed; by default all that are not a judge's.
 
     Raises BamkitError where there is none, where a selection was not fetched yet but pictures are needed, and where the
@@ -95,7 +95,7 @@ def sources(workspace: Workspace, names: list[str], licensed_only: bool, picture
         raise BamkitError(f"there is no split in {workspace.splits} to export", "bamkit fetch")
     if len(set(names)) < len(names):
         raise BamkitError(f"{next(n for n in names if names.count(n) > 1)} is named twice")
-    found = []
+    sources = []
     for name in names:
         domain = read_domain(workspace, name)
         if pictures and not domain.fetched:
@@ -109,5 +109,5 @@ def sources(workspace: Workspace, names: list[str], licensed_only: bool, picture
                 source.left_out[one.reason] += 1
         if licensed_only and not source.splits:
             raise BamkitError(f"no image of {name} has a licence that allows passing it on")
-        found.append(source)
-    return found
+        sources.append(source)
+    return sources
