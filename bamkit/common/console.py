@@ -36,8 +36,8 @@ class Column(NamedTuple):
     """Whether all values are numbers: such columns are set to the right."""
 
 
-def text_columns(table: Table, columns: Sequence[str] | None = None) -> list[Column]:
-    """The table's columns (or the named ones) with every value formatted by `cell`; None and NaN are ""."""
+def text_columns(table: Any, columns: Sequence[str] | None = None) -> list[Column]:
+    """The columns (or the named ones) of a Table, every value formatted by `cell`; None and NaN are ""."""
     values: dict[str, list[Any]]
     if hasattr(table, "columns"):
         missing = {name: table[name].isna().tolist() for name in table.columns}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EMOTION_COLOURS = {"happy": "#e8a33d", "scary": "#7a4fa3", "gloomy": "#6b7f8f", "peaceful": "#3d9d8f"}
 COLOURS = ("#3b78b5", "#e07b39", "#4c9f62", "#b8518b", "#8a6fc9", "#a8903a", "#5aa7c7", "#c65353")
 
-STYLE = {
+STYLE: Any = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "axes.facecolor": "none",

@@ -48,7 +48,7 @@ class Comparison:
         """The scores for people, largest shift first."""
         scores = largest_first(self.balance.scores)
         unbalanced = scores["attribute"].isin(NOT_EMOTION) & (scores["smd"].abs() > BALANCED)
-        shown = {"score": scores["attribute"]}
+        shown: dict[str, Any] = {"score": scores["attribute"]}
         for side, name in zip("ab", self.names, strict=True):
             shown[f"mean {name}"] = list(
                 map(interval, scores[f"mean_{side}"], scores[f"low_{side}"], scores[f"high_{side}"])
@@ -129,7 +129,8 @@ def label_texts(labels: pd.DataFrame, names: tuple[str, str], lift: bool) -> pd.
 
 def _points(value: pd.Series, low: pd.Series, high: pd.Series, sign: str = "") -> list[str | None]:
     """`6.1 [5.0, 7.4]` for each row: fractions as percentages."""
-    return [interval(*(100 * part for part in row), 1, sign) for row in zip(value, low, high, strict=True)]
+    rows = zip(100 * value, 100 * low, 100 * high, strict=True)
+    return [interval(middle, left, right, 1, sign) for middle, left, right in rows]
 
 
 def pair_of(workspace: Workspace, names: Sequence[str]) -> tuple[str, str]:

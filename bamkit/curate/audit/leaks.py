@@ -112,7 +112,7 @@ class Check:
             for leak in [cluster.leak]
         ]
         table = pd.DataFrame(rows, columns=["what", "between", "and", "images", "leak"])
-        table["what"] = pd.Categorical(table["what"], KINDS.values())
+        table["what"] = pd.Categorical(table["what"].tolist(), list(KINDS.values()))
         keys = ["what", "between", "and"]
         table = table.groupby(keys, observed=True, as_index=False).agg(
             clusters=("images", "size"), images=("images", "sum"), leak=("leak", "max")

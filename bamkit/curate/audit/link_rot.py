@@ -22,12 +22,14 @@ def outcomes(domain: DomainTables) -> pd.DataFrame:
     """
     assert domain.obtained is not None
     assert domain.missing is not None
-    lost = domain.missing["outcome"].to_pandas().value_counts().rename_axis("outcome").reset_index(name="count")
+    lost: pd.DataFrame = (
+        domain.missing["outcome"].to_pandas().value_counts().rename_axis("outcome").reset_index(name="count")
+    )
     lost = lost.sort_values(["count", "outcome"], ascending=[False, True])
     had = pd.DataFrame({"outcome": ["obtained"], "count": [domain.obtained.num_rows]})
     counted = pd.concat([had, lost], ignore_index=True)
     refused = counted["outcome"].isin(REFUSED)
-    tried = counted[~refused].assign(n=counted["count"][~refused].sum())
+    tried: pd.DataFrame = counted[~refused].assign(n=counted["count"][~refused].sum())
     return pd.concat([with_shares(tried), counted[refused].assign(n=tried["n"].iloc[0])], ignore_index=True)
 
 
@@ -56,4 +58,4 @@ def changed(domain: DomainTables, split: str = "train") -> pd.DataFrame | None:
 def replaced(domain: DomainTables) -> int:
     """How many obtained images stand in for another one."""
     assert domain.obtained is not None
-    return domain.obtained.num_rows - domain.obtained["replaces"].null_count
+    return int(domain.obtained.num_rows - domain.obtained["replaces"].null_count)

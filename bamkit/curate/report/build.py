@@ -150,11 +150,10 @@ def _at_a_glance(report: ReportBuilder, domains: Sequence[DomainTables], counts:
     if len(domains) == 2 and all(domain.split("train").num_rows for domain in domains):
         scores = balance(domains[0].split("train"), domains[1].split("train")).scores
         worst = largest_first(scores[scores["attribute"].isin(NOT_EMOTION)].dropna(subset="smd"))[:1]
-        for row in worst.itertuples():
-            more = domains[0 if row.smd > 0 else 1].name
-            facts.append(
-                ("Largest confounder", plots.words(row.attribute), f"{signed(abs(row.smd))} SD, more in {more}")
-            )
+        for row in worst.to_dict("records"):
+            more = domains[0 if row["smd"] > 0 else 1].name
+            remark = f"{signed(abs(row['smd']))} SD, more in {more}"
+            facts.append(("Largest confounder", plots.words(row["attribute"]), remark))
     report.page.section("At a glance")
     report.page.facts(facts)
 

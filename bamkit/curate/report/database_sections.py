@@ -87,7 +87,7 @@ def label_counts(report: ReportBuilder, counts: Counts) -> None:
     table = labels.fillna(0).astype(int).T.rename_axis("attribute").reset_index()
     report.keep("database-labels", table)
     shares = table["positive"] / max(1, counts.labelled)
-    shown = table.assign(**{"positive share": [percent(share, 2) for share in shares]})
+    shown = table.assign(**{"positive share": shares.map(partial(percent, digits=2))})
     report.page.details(f"Labels in the database ({counts.label_source})", shown)
 
 
@@ -117,7 +117,9 @@ def cooccurrence(report: ReportBuilder, counts: Counts) -> None:
     legend = "lift\nred: more often together than by chance\nblue: less often"
     figure = plots.single(lambda axes: plots.heat_map(axes, known, labels, texts, 4.0, legend), (7.6, 7.2))
     strong = table[(table["expected"] >= RARE) & (table["images"] > 0)].nlargest(3, "lift")
-    said = ", ".join(f"{plots.words(r.a)} with {plots.words(r.b)} {r.lift:.1f}" for r in strong.itertuples())
+    said = ", ".join(
+        f"{plots.words(r['a'])} with {plots.words(r['b'])} {r['lift']:.1f}" for r in strong.to_dict("records")
+    )
     alt = f"Heat map of the lift of all pairs of attributes. Highest: {said}."
     report.figure("cooccurrence", figure, alt, wide=True)
     shown = table.sort_values("images", ascending=False, kind="stable")
@@ -137,15 +139,15 @@ def crowd_agreement(report: ReportBuilder, crowd: Crowd) -> None:
         lambda axes: plots.intervals(axes, known, "average_precision", label, "prevalence"),
         (7.6, 0.9 + 0.25 * len(known)),
     )
-    best = known.nlargest(1, "average_precision").itertuples()
-    said = "".join(f"; best {plots.words(row.attribute)} {row.average_precision:.2f}" for row in best)
+    best = known.nlargest(1, "average_precision").to_dict("records")
+    said = "".join(f"; best {plots.words(row['attribute'])} {row['average_precision']:.2f}" for row in best)
     alt = f"Average precision of each attribute's score{said}."
     report.figure("crowd-average-precision", figure, alt, wide=True)
     if len(known) < len(agreement):
         without = ", ".join(map(plots.words, agreement[agreement["positives"] == 0]["attribute"]))
         page.text(f"Not in the figure, since the crowd called none of their images positive: {without}.")
     draw = [
-        partial(plots.reliability, rows=bins, title=plots.words(name), tint=plots.GROUP_COLOURS[name.split("_", 1)[0]])
+        partial(plots.reliability, rows=bins, title=plots.words(str(name)), tint=plots.group_colour(str(name)))
         for name, bins in calibration.groupby("attribute", sort=False)
     ]
     report.figure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -36,7 +37,7 @@ LICENCES = 7
 """How many licences have a colour of their own; the rest is folded into "others"."""
 
 
-def share_texts(table: pd.DataFrame) -> list[str | None]:
+def share_texts(table: pd.DataFrame) -> Any:
     """`6.1 % [5.0, 7.4]` for each row of a table with share, low and high."""
     return list(map(percent_interval, table["share"], table["low"], table["high"]))
 
@@ -55,7 +56,7 @@ def labels(report: ReportBuilder, domains: Sequence[DomainTables], database: Lab
         top = report.keep(f"labels-top-{domain.name}", top_labels(shares, TOP))
         title = f"{domain.name} · {domain.split('train').num_rows:,} images"
         draw.append(partial(plots.label_bars, top=top, title=title))
-        first = ", ".join(f"{row.pair} {percent(row.share, 0)}" for row in top[:4].itertuples())
+        first = ", ".join(f"{row['pair']} {percent(row['share'], 0)}" for row in top[:4].to_dict("records"))
         parts.append((plots.single(draw[-1], (4.6, 4.7)), f"Bar chart of the labels of {domain.name}: {first}."))
     whole = plots.panels(draw, min(2, len(draw)), (5.2, 4.7))
     report.panels("labels", whole, parts, "Whiskers are 95 % Wilson intervals.")
@@ -98,7 +99,9 @@ def _balance(report: ReportBuilder, a: DomainTables, b: DomainTables, database: 
     compared = balance(left, right, database)
     report.keep(f"balance-labels-{pair}", compared.labels)
     report.keep(f"balance-scores-{pair}", compared.scores)
-    worst = ", ".join(f"{plots.words(r.attribute)} ({signed(r.smd)})" for r in unbalanced(compared)[:3].itertuples())
+    worst = ", ".join(
+        f"{plots.words(r['attribute'])} ({signed(r['smd'])})" for r in unbalanced(compared)[:3].to_dict("records")
+    )
     auc = separability(features(left), features(right))
     said = said_of_auc(auc)
     sentences = [f"{said_of_scores(compared)}; most of all {worst}." if worst else f"{said_of_scores(compared)}."]
@@ -183,7 +186,7 @@ def lost_links(report: ReportBuilder, domains: Sequence[DomainTables]) -> None:
         rows = pd.DataFrame([_shift(domain, change) for domain, change in shifted])
         report.page.table(rows, caption=caption)
     for domain, change in shifted:
-        texts = change.assign(smd=[signed(smd, 3) for smd in change["smd"]])
+        texts = change.assign(smd=change["smd"].map(partial(signed, digits=3)))
         report.page.details(f"Mean scores of {domain.name}, requested and obtained", texts)
 
 

@@ -74,7 +74,7 @@ def small_multiples(
     return figure
 
 
-def _draw_each(draw: Sequence[Callable[[Axes], None]], axes: Sequence[Axes]) -> None:
+def _draw_each(draw: Sequence[Callable[[Axes], None]], axes: Any) -> None:
     for draw_on, axis in zip(draw, axes, strict=False):
         draw_on(axis)
     for axis in axes[len(draw) :]:
@@ -87,7 +87,12 @@ def single(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
 
 
 def histogram(
-    axes: Axes, edges: NDArray, counts: NDArray, title: str, colour: str, marks: Sequence[tuple[float, str]] = ()
+    axes: Axes,
+    edges: NDArray[Any],
+    counts: NDArray[Any],
+    title: str,
+    colour: str,
+    marks: Sequence[tuple[float, str]] = (),
 ) -> None:
     """A filled histogram of counts with vertical `marks` (score, text), e.g. where a selection ends."""
     axes.stairs(counts, edges, fill=True, color=colour, alpha=0.85, linewidth=0)
@@ -110,7 +115,7 @@ def histogram(
         )  # fmt: skip
 
 
-def _range_of(counts: NDArray, edges: NDArray) -> tuple[float, float]:
+def _range_of(counts: NDArray[Any], edges: NDArray[Any]) -> tuple[float, float]:
     """The x range that holds all but half a percent of the counts on the left, and all on the right."""
     share = np.cumsum(counts) / max(1, counts.sum())
     last = int(np.max(np.flatnonzero(counts), initial=0))
@@ -135,7 +140,7 @@ def label_bars(axes: Axes, top: pd.DataFrame, title: str) -> None:
     """Horizontal bars of a balance.top_labels table, coloured by group, with interval whiskers."""
     rows = top[::-1]
     places = np.arange(len(rows))
-    axes.barh(places, 100 * rows["share"], height=0.68, color=rows["pair"].map(_group_colour), alpha=0.9)
+    axes.barh(places, 100 * rows["share"], height=0.68, color=rows["pair"].map(group_colour), alpha=0.9)
     _whiskers(axes, places, 100 * rows["low"], 100 * rows["high"], INK, 1, capstyle="butt")
     axes.set_yticks(places, rows["pair"].map(pair_words))
     axes.set_ylim(len(rows) - 0.4 - max(len(rows), 8), len(rows) - 0.4)
@@ -162,7 +167,7 @@ def _legend(
     )  # fmt: skip
 
 
-def _group_colour(pair: str) -> str:
+def group_colour(pair: str) -> str:
     """The colour of `content_cat`, `content_cat:positive` or `others`."""
     return GROUP_COLOURS[pair.split("_", 1)[0]]
 
@@ -202,7 +207,7 @@ def shifts(axes: Axes, smd: pd.Series, names: tuple[str, str], before: pd.Series
     With `before`, `smd` is that after matching, and `before` is shown as hollow dots.
     """
     smd = smd.sort_values(key=lambda values: values.where(np.isfinite(values), 0), kind="stable")
-    places, tints = np.arange(len(smd)), [_group_colour(name) for name in smd.index]
+    places, tints = np.arange(len(smd)), [group_colour(name) for name in smd.index]
     axes.axvspan(-0.1, 0.1, color=GRID, alpha=0.6, linewidth=0)
     axes.axvline(0, color=FAINT, linewidth=0.8)
     _whiskers(axes, places, np.zeros(len(smd)), smd, tints, 1.4, alpha=0.6)
@@ -218,7 +223,7 @@ def shifts(axes: Axes, smd: pd.Series, names: tuple[str, str], before: pd.Series
 def _dot_legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
-    look = {"marker": "o", "linestyle": "none", "markersize": 5.5}
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 5.5}
     return [
         Line2D([], [], **look, color=INK, label="after matching"),
         Line2D([], [], **look, markerfacecolor="none", markeredgecolor=FAINT, label="before"),
@@ -243,7 +248,9 @@ def dumbbells(axes: Axes, rows: pd.DataFrame, names: tuple[str, str]) -> None:
     _legend(axes, list(zip(tints, names, strict=True)))
 
 
-def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, limit: float, label: str) -> None:
+def heat_map(
+    axes: Axes, values: NDArray[Any], names: Sequence[str], texts: NDArray[Any], limit: float, label: str
+) -> None:
     """The lower triangle of a symmetric matrix; the colour's strength is |value| / limit, so it suits any ground."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba
@@ -253,7 +260,8 @@ def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, 
     strength = np.minimum(1.0, np.abs(values) / limit)
     corners = 0.94 * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
     tints = [to_rgba(more if values[at] > 0 else less, strength[at] * 0.9) for at in zip(rows, columns, strict=True)]
-    axes.add_collection(PolyCollection(np.stack([columns, rows], -1)[:, None] + corners, facecolors=tints, linewidth=0))
+    cells: Any = np.stack([columns, rows], -1)[:, None] + corners
+    axes.add_collection(PolyCollection(cells, facecolors=tints, linewidth=0))
     for i, j in zip(rows, columns, strict=True):
         tint = "#ffffff" if strength[i, j] > 0.75 else INK
         axes.text(j + 0.47, i + 0.5, texts[i, j], ha="center", va="center", fontsize=6, color=tint)
@@ -271,7 +279,7 @@ def heat_map(axes: Axes, values: NDArray, names: Sequence[str], texts: NDArray, 
 def intervals(axes: Axes, rows: pd.DataFrame, value: str, label: str, base: str) -> None:
     """Dots with intervals (columns VALUE, VALUE_low, VALUE_high), one row an attribute; a tick marks `base`."""
     rows = rows.sort_values(value, na_position="first", kind="stable")
-    places, tints = np.arange(len(rows)), [_group_colour(name) for name in rows["attribute"]]
+    places, tints = np.arange(len(rows)), [group_colour(name) for name in rows["attribute"]]
     _whiskers(axes, places, rows[f"{value}_low"], rows[f"{value}_high"], tints, 1.6)
     _dots(axes, rows[value], places, tints)
     axes.plot(rows[base], places, "|", color=FAINT, markersize=9)
