@@ -10,8 +10,8 @@ import pytest
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace, write_text
-from bamkit.gan.evaluate.compare import compare_and_write
-from bamkit.gan.evaluate.comparison import compare
+from bamkit.gan.evaluate.comparison.page import compare_and_write
+from bamkit.gan.evaluate.comparison.runs import compare
 from bamkit.gan.evaluate.run import evaluate_and_write
 
 

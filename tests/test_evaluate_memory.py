@@ -11,7 +11,7 @@ from bamkit.common.workspace import Workspace
 
 CODE = """
 import resource, sys
-from bamkit.gan.evaluate.comparison import read
+from bamkit.gan.evaluate.comparison.runs import read
 from bamkit.gan.evaluate.run import evaluate_and_write
 from bamkit.common.workspace import Workspace
 workspace = Workspace.open(sys.argv[1])

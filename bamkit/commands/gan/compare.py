@@ -22,7 +22,7 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
     Every figure with its interval beside the floors; the mean and the spread over runs that differ only in their seed;
     and differences to the first run, picture by picture. Writes reports/compare/.
     """
-    from bamkit.gan.evaluate.compare import compare_and_write
+    from bamkit.gan.evaluate.comparison.page import compare_and_write
 
     comparison, written = compare_and_write(workspace, runs)
     if as_json:
