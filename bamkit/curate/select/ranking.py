@@ -50,29 +50,29 @@ def candidates(
         yield from _with_modules(database, conditions, _drawn(database, query, conditions))
         return
     # Filters on modules let through most images as a rule: a third is allowed for at first.
-    limit = looked_for * (12 if any(one.on_modules for one in conditions) else 5) // 4 + 200
+    limit = looked_for * (12 if any(condition.on_modules for condition in conditions) else 5) // 4 + 200
     passed = 0
     asked = list(conditions)
     while True:
         given = before = passed
         for chunk in _chunks(islice(rank(database, query, asked, limit), passed, None), min(looked_for, CHUNK)):
             given += len(chunk)
-            for one in _with_modules(database, conditions, [chunk]):
+            for candidate in _with_modules(database, conditions, [chunk]):
                 passed += 1
-                yield one
+                yield candidate
         if given < limit:
             return
         # From here on modules' filters are part of the ranking, so that only what passes them is ranked; as every
         # candidate before did pass them, the places agree.
         if asked == list(conditions):
-            asked = [one for one in conditions if not one.on_modules] + [_passes_modules(conditions)]
+            asked = [condition for condition in conditions if not condition.on_modules] + [_passes_modules(conditions)]
         limit = (passed + looked_for) * 16 if limit < 100_000 and passed > before else EVERYTHING
 
 
 def _passes_modules(conditions: Sequence[Condition]) -> Condition:
     """The filters on modules as a condition on scores."""
-    own = [one for one in conditions if one.on_modules]
-    inner = " AND ".join(["m.src IS NOT NULL", "+m.mid <= :most", *(one.sql for one in own)])
+    own = [condition for condition in conditions if condition.on_modules]
+    inner = " AND ".join(["m.src IS NOT NULL", "+m.mid <= :most", *(condition.sql for condition in own)])
     sql = f"s.mid IN (SELECT m.mid FROM modules AS m WHERE {inner})"
     return Condition("", sql, {**parameters(own), "most": MOST})
 
@@ -102,7 +102,7 @@ def rank_sql(
     database: Database, query: Query, conditions: Sequence[Condition], limit: int
 ) -> tuple[str, dict[str, Any]]:
     """The ranking query and its parameters."""
-    own = [one for one in conditions if not one.on_modules]
+    own = [condition for condition in conditions if not condition.on_modules]
     text = named("rank").format(
         key=row_key(database), score=quote(query.rank_by), conditions="\n  AND ".join(merged(own)) or "1 = 1"
     )
@@ -111,7 +111,7 @@ def rank_sql(
 
 def survivors_sql(database: Database, query: Query, conditions: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
     """The query for all images that pass, and its parameters: modules' filters become a semi-join."""
-    own = [one for one in conditions if not one.on_modules]
+    own = [condition for condition in conditions if not condition.on_modules]
     if len(own) < len(conditions):
         own.append(_passes_modules(conditions))
     text = named("survivors").format(
@@ -123,20 +123,20 @@ def survivors_sql(database: Database, query: Query, conditions: Sequence[Conditi
 def modules_sql(database: Database, conditions: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
     """The query for the ranked images' rows of modules (with `{ids}` still open), and its parameters."""
     there = database.columns("modules")
-    own = [one for one in conditions if one.on_modules]
+    own = [condition for condition in conditions if condition.on_modules]
     text = named("modules_of").format(
         columns=", ".join(f"m.{name}" if name in there else "NULL" for name in MODULE_COLUMNS),
-        conditions=" AND ".join(["m.src IS NOT NULL", *(one.sql for one in own)]),
+        conditions=" AND ".join(["m.src IS NOT NULL", *(condition.sql for condition in own)]),
     )
     return text, parameters(own)
 
 
 def merged(conditions: Sequence[Condition]) -> list[str]:
     """The conditions' SQL, with all that look into automatic_labels as one, so that it is read once for all of them."""
-    labels = [one for one in conditions if one.label]
-    rest = [one.sql for one in conditions if not one.label]
-    having = [one.label for one in labels if not one.negated]
-    without = [one.label for one in labels if one.negated]
+    labels = [condition for condition in conditions if condition.label]
+    rest = [condition.sql for condition in conditions if not condition.label]
+    having = [condition.label for condition in labels if not condition.negated]
+    without = [condition.label for condition in labels if condition.negated]
     if having:
         # An image that has the labels wanted is among the labelled, so the others can be looked at there as well.
         unwanted = [f"({text}) IS NOT TRUE" for text in without]
@@ -150,7 +150,7 @@ def row_key(database: Database) -> str:
 
 
 def parameters(conditions: Iterable[Condition]) -> dict[str, Any]:
-    return {key: value for one in conditions for key, value in one.parameters.items()}
+    return {key: value for condition in conditions for key, value in condition.parameters.items()}
 
 
 def _with_modules(
@@ -159,10 +159,10 @@ def _with_modules(
     text, bound = modules_sql(database, conditions)
     for chunk in ranked:
         mids = [mid for _, mid, _ in chunk if isinstance(mid, int)]
-        found = {row[0]: row[1:] for row in database.rows_in(text, mids, bound)}
+        modules = {row[0]: row[1:] for row in database.rows_in(text, mids, bound)}
         for key, mid, score in chunk:
-            if mid in found:
-                yield Candidate(mid, key, score, *found[mid])
+            if mid in modules:
+                yield Candidate(mid, key, score, *modules[mid])
 
 
 def _drawn(database: Database, query: Query, conditions: Sequence[Condition]) -> Iterator[list[Ranked]]:
