@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 import bamkit
-from bamkit.common.console import outlive_reader, print_next
 from bamkit.common.errors import BamkitError, StaleWarning
+from bamkit.common.terminal.console import outlive_reader, print_next
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),

@@ -264,7 +264,7 @@ def curves(config, device, pair, count, out):
     for name, rows in found.items():
         means = {key: statistics.fmean(row[key] for row in rows[-last:]) for key in LOSSES[:8]}
         print(f"{name:20} " + "  ".join(f"{key} {value:.3f}" for key, value in means.items()))
-    from bamkit.common import figures
+    from bamkit.common.pages import figures
 
     figure = figures.new(9, 3.5)
     with figures.style():

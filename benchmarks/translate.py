@@ -42,7 +42,7 @@ def picture(side: int) -> np.ndarray:
 
 def given(path: Path) -> np.ndarray:
     """A file's picture, cut to sides that the network takes."""
-    from bamkit.common.images import open_picture
+    from bamkit.common.pictures.reader import open_picture
 
     pixels = open_picture(path).rgb
     return pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4]

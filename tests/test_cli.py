@@ -225,7 +225,7 @@ def test_a_reader_that_leaves_does_not_change_the_exit_status(line, status, bamk
 
 
 def test_one_next_step_a_line(capsys):
-    from bamkit.common.console import print_next
+    from bamkit.common.terminal.console import print_next
 
     print_next("bamkit report", "bamkit train   # look first")
     assert capsys.readouterr().out == "next: bamkit report\nnext: bamkit train   # look first\n"
@@ -234,7 +234,7 @@ def test_one_next_step_a_line(capsys):
 def test_progress_fits_the_terminal(monkeypatch):
     import io
 
-    from bamkit.common.progress import Progress
+    from bamkit.common.terminal.progress import Progress
 
     class Terminal(io.StringIO):
         def isatty(self):

@@ -16,7 +16,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate.estimates import COLUMNS
 from bamkit.gan.evaluate.features import Colours
-from bamkit.gan.evaluate.inputs import open_run
+from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, Networks, extract, measure
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
 from bamkit.gan.evaluate.settings import EvaluateOptions

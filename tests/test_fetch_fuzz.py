@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bamkit.common.images import quiet_decoders
+from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.curate.fetch.faults import FAULTS, Fault
 from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings

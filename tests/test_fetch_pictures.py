@@ -14,7 +14,7 @@ from fetching import encoded, jpeg, picture, write_selection
 from misbehaving import Server, file
 from PIL import Image, PngImagePlugin
 
-from bamkit.common.images import quiet_decoders
+from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.run import fetch

@@ -7,7 +7,7 @@ import torch
 
 from bamkit.commands.gan.train import command
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import duration
+from bamkit.common.terminal.progress import duration
 from bamkit.gan.train import settings
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.schedule import Schedule, StepTimer

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.picture_folders import list_pictures
+from bamkit.common.pictures.folders import list_pictures
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train.data import decoding, domains
 from bamkit.gan.train.data.loader import UnpairedLoader, cut, gather, unit
@@ -195,7 +195,7 @@ def test_what_tools_leave_behind_is_no_data(photos):
 def test_pictures_that_take_a_plugin_are_counted_with_the_package(photos, monkeypatch):
     for name in ("a.HEIC", "b.heif", "c.jxl", "d.CR2", "notes.txt"):
         (photos / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    monkeypatch.setattr("bamkit.common.picture_folders.has_plugin", lambda suffix: False)
+    monkeypatch.setattr("bamkit.common.pictures.folders.has_plugin", lambda suffix: False)
     assert str(list_pictures(photos)).partition(": ")[2] == (
         "4 pictures taken, 4 left out (1 .cr2: export them as JPEG or TIFF, 1 .heic: pip install pillow-heif, "
         "1 .heif: pip install pillow-heif, 1 .jxl: pip install pillow-jxl-plugin)"

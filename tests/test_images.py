@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 from test_fetch_pictures import profile
 
-from bamkit.common.images import BadPictureError, PictureFile, open_picture
+from bamkit.common.pictures.reader import BadPictureError, PictureFile, open_picture
 from bamkit.curate.fetch.settings import Limits, PictureSettings
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.gan.train.data.decoding import decode_bytes

@@ -17,7 +17,7 @@ from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.features import FeatureStore
-from bamkit.gan.evaluate.inputs import open_run
+from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.evaluate.measures import ImageSet, Measured
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
 from bamkit.gan.judge import fit

@@ -30,7 +30,7 @@ def installed(tmp_path_factory):
 def test_the_wheel_holds_the_queries_and_templates(installed):
     names = zipfile.ZipFile(installed[0]).namelist()
     assert any(name.startswith("bamkit/sql/") and name.endswith(".sql") for name in names)
-    assert "bamkit/common/templates/page.html.j2" in names
+    assert "bamkit/common/pages/templates/page.html.j2" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/", "benchmarks/"))]
 
 

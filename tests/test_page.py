@@ -6,8 +6,8 @@ import re
 import numpy as np
 from PIL import Image
 
-from bamkit.common import figures
-from bamkit.common.pages import INK, Page, Picture, data_uri
+from bamkit.common.pages import figures
+from bamkit.common.pages.page import INK, Page, Picture, data_uri
 
 
 def drawing() -> bytes:

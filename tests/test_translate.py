@@ -18,10 +18,10 @@ from PIL import Image, PngImagePlugin
 
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import BadPictureError, open_picture
+from bamkit.common.pictures.reader import BadPictureError, open_picture
 from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
-from bamkit.gan.evaluate import inputs
+from bamkit.gan.evaluate.inputs import translations
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.data import domains
 from bamkit.gan.train.networks import public_layout
@@ -681,8 +681,8 @@ def test_own_pictures_beside_test_pictures_leave_evaluate_clear(workspace, bamki
     for name, mid in (("happy", 31), ("scary", 41)):
         write_split(workspace, name, "validation", [mid])
     bamkit("translate --split validation", cwd=workspace)
-    assert inputs.choose_run(Workspace(workspace), None) == "happy-scary"
-    assert inputs.choose_run(Workspace(workspace), None, "validation") == "happy-scary-validation"
+    assert translations.choose_run(Workspace(workspace), None) == "happy-scary"
+    assert translations.choose_run(Workspace(workspace), None, "validation") == "happy-scary-validation"
 
 
 # ---------------------------------------------------------------- one file, interruptions, sizes

@@ -1,6 +1,6 @@
 """Imports run one way: cli -> commands -> curate | gan -> the shared modules; heavy packages stay in their rooms."""
 
-import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,20 +10,28 @@ import pytest
 import bamkit
 
 PACKAGE = Path(bamkit.__file__).parent
+SPEC = importlib.util.spec_from_file_location("make_architecture", PACKAGE.parent / "docs" / "make_architecture.py")
+architecture = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(architecture)
+imports = architecture.imports
+
 FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: write absolute imports"
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+# What each part of the package may not import, besides the order of the stages below.
+FORBIDDEN = {
+    "common": ["bamkit.curate", "bamkit.gan", "bamkit.experiment", "bamkit.sample", "bamkit.commands", "bamkit.cli",
+               "torch", "torchvision", "sqlalchemy", "requests"],
+    "curate": ["bamkit.gan", "bamkit.experiment", "bamkit.sample", "bamkit.commands", "bamkit.cli", "torch",
+               "torchvision"],
+    "gan": ["bamkit.curate", "bamkit.experiment", "bamkit.sample", "bamkit.commands", "bamkit.cli", "sqlalchemy",
+            "requests", "sqlite3"],
+    "sample": ["bamkit.curate", "bamkit.gan", "bamkit.experiment", "bamkit.commands", "bamkit.cli", "torch"],
+    "experiment": ["bamkit.commands"],
+}  # fmt: skip
+# A stage imports earlier ones only.
+STAGES = {
+    "curate": ["database", "select", "fetch", "audit", "report", "export"],
+    "gan": ["vision", "domains", "train", "translate", "exchange", "judge", "evaluate", "user_study"],
+}
 
 
 def reaches(path: Path, *rooms: str) -> list[str]:
@@ -34,26 +42,48 @@ def within(room: str) -> list[Path]:
     return [path for path in FILES if path.relative_to(PACKAGE).parts[0] == room]
 
 
-@pytest.mark.parametrize(
-    ("room", "forbidden"),
-    [
-        ("curate", ["bamkit.gan", "bamkit.commands", "bamkit.cli", "torch", "torchvision"]),
-        ("gan", ["bamkit.curate", "bamkit.commands", "bamkit.cli", "sqlalchemy", "requests", "sqlite3"]),
-    ],
-)
-def test_rooms_do_not_reach_into_each_other(room, forbidden):
-    wrong = {str(path.relative_to(PACKAGE)): reaches(path, *forbidden) for path in within(room)}
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_rooms_do_not_reach_into_each_other(room):
+    assert within(room)
+    wrong = {str(path.relative_to(PACKAGE)): reaches(path, *FORBIDDEN[room]) for path in within(room)}
     assert not {path: names for path, names in wrong.items() if names}
 
 
-def test_shared_modules_know_neither_room():
-    for path in within("common"):
-        assert not reaches(path, "bamkit.curate", "bamkit.gan", "bamkit.commands", "bamkit.cli", "torch"), path
+@pytest.mark.parametrize("half", STAGES)
+def test_stages_import_earlier_ones_only(half):
+    order = STAGES[half]
+    back = []
+    for module, targets in architecture.graph().items():
+        for target in targets:
+            a, b = (architecture.room_of(name).split(".") for name in (module, target))
+            if a[0] == b[0] == half and len(a) == len(b) == 2 and order.index(a[1]) < order.index(b[1]):
+                back.append(f"{module} -> {target}")
+    assert not sorted(back)
+
+
+def test_no_imports_in_a_circle():
+    """Also none that an import inside a function hides."""
+    assert architecture.circles(architecture.graph()) == []
+
+
+def test_a_circle_would_be_found():
+    assert architecture.circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
 
 
 def test_every_file_is_readable_in_one_sitting():
-    long = {str(path.relative_to(PACKAGE)): n for path in FILES if (n := len(path.read_text().splitlines())) > 430}
+    long = {str(path.relative_to(PACKAGE)): n for path in FILES if (n := len(path.read_text().splitlines())) > 400}
     assert not long
+
+
+def test_no_folder_is_crowded():
+    folders = {path.parent for path in FILES}
+    crowded = {str(folder): n for folder in folders if (n := len(list(folder.glob("[!_]*.py")))) > 12}
+    assert not crowded
+
+
+def test_the_page_of_the_architecture_is_what_the_imports_say():
+    text = architecture.TARGET.read_text(encoding="utf-8")
+    assert architecture.page(text) == text, "make reference"
 
 
 def test_commands_are_light_at_the_top():

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bamkit.commands.options import example, force_option
-from bamkit.common.console import print_next
+from bamkit.common.terminal.console import print_next
 
 
 @click.command(

@@ -23,7 +23,7 @@ from bamkit.common.provenance import canonical
 from bamkit.common.workspace import atomic_path, flush
 
 if TYPE_CHECKING:
-    from bamkit.common.progress import Progress
+    from bamkit.common.terminal.progress import Progress
 
 KEY = b"bamkit"
 """The key of the schema metadata under which a file's provenance lies as JSON."""
@@ -166,7 +166,10 @@ class ShardReader:
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """Row `index` decoded: (H, W, 3) uint8 sRGB. Raises BamkitError naming the row if that is impossible."""
-        from bamkit.common.images import BadPictureError, open_picture  # Pillow: only where pictures are decoded
+        from bamkit.common.pictures.reader import (  # Pillow: only where pictures are decoded
+            BadPictureError,
+            open_picture,
+        )
 
         try:
             return open_picture(self.encoded(index)).rgb

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bamkit.common.progress import duration, size
 from bamkit.common.shards import count_rows
+from bamkit.common.terminal.progress import duration, size
 from bamkit.common.workspace import Workspace
 from bamkit.experiment.settings import Experiment
 from bamkit.gan.train.settings import TrainConfig, build

@@ -15,8 +15,8 @@ import pandas as pd
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES, short
-from bamkit.common.images import open_picture
-from bamkit.common.pages import Page, Picture
+from bamkit.common.pages.page import Page, Picture
+from bamkit.common.pictures.reader import open_picture
 from bamkit.common.shards import stream_rows
 from bamkit.common.statistics import bootstrap_mean
 from bamkit.common.workspace import Workspace

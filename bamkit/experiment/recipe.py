@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import duration
 from bamkit.common.shards import read_table
+from bamkit.common.terminal.progress import duration
 from bamkit.common.workspace import Workspace
 from bamkit.experiment import cost
 from bamkit.experiment.settings import Experiment

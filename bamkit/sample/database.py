@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from bamkit.common.contract import ATTRIBUTES
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import Progress
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import CONFIG, DATABASE, atomic_path, write_text
 from bamkit.sample.addresses import path_of
 from bamkit.sample.crowd import Crowd, ask_crowd

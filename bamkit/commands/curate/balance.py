@@ -47,7 +47,7 @@ def command(
     A and B are selections or splits (the two of the workspace, if it has just two); of a fetched one the obtained
     images count.
     """
-    from bamkit.common.console import print_json, print_table
+    from bamkit.common.terminal.console import print_json, print_table
     from bamkit.curate.audit.comparison import compare, pair_of
 
     compared = compare(workspace, *pair_of(workspace, names), split, db, with_database=not no_database)

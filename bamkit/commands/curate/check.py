@@ -42,7 +42,7 @@ def command(
     fetched are checked without their pictures. Without names, selections for the same emotion may share images: they
     are alternatives. To check two of them against each other, name them.
     """
-    from bamkit.common.console import print_json, print_next, print_table
+    from bamkit.common.terminal.console import print_json, print_next, print_table
     from bamkit.curate.audit.leaks import check
 
     result = check(workspace, names, by_project=group_by == "project", distance=distance)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bamkit.commands.options import completed, example, json_option, pass_workspace
-from bamkit.common.console import percent_interval, print_json, print_table
+from bamkit.common.terminal.console import percent_interval, print_json, print_table
 from bamkit.common.workspace import Workspace
 
 

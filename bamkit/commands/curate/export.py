@@ -17,9 +17,9 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import build
+from bamkit.common.terminal.console import print_json, print_next, print_notes, print_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.export.settings import FORMATS, ExportSettings
 

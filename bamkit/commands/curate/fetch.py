@@ -8,9 +8,9 @@ import click
 from click.core import ParameterSource
 
 from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
-from bamkit.common.console import print_json, print_next, print_table
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import build, settings_of
+from bamkit.common.terminal.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
 
@@ -87,7 +87,7 @@ def _ungiven(context: click.Context) -> list[str]:
 
 
 def _print(summary: Summary) -> None:
-    from bamkit.common.progress import duration, size
+    from bamkit.common.terminal.progress import duration, size
 
     if summary.asked:
         rate = summary.arrived / summary.seconds if summary.seconds else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bamkit.commands.options import database_option, example, json_option, pass_workspace
-from bamkit.common.console import print_json, print_notes, print_table
+from bamkit.common.terminal.console import print_json, print_notes, print_table
 from bamkit.common.workspace import Workspace
 
 
@@ -15,7 +15,7 @@ from bamkit.common.workspace import Workspace
 @json_option
 def command(workspace: Workspace, db: str | None, as_json: bool) -> None:
     """Show what is in the BAM file, and what is wrong with it."""
-    from bamkit.common.progress import size
+    from bamkit.common.terminal.progress import size
     from bamkit.curate.database.connection import Database
     from bamkit.curate.database.info import describe
 

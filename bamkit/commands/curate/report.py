@@ -38,7 +38,7 @@ def command(
     together, the crowd beside the scores, licences, link rot and contact sheets: one self-contained page that works
     offline, the figures beside it as SVG, PDF and PNG, the tables as CSV and Parquet. Works with whatever is there.
     """
-    from bamkit.common.console import print_json
+    from bamkit.common.terminal.console import print_json
     from bamkit.curate.report import report
 
     made = report(workspace, names, db, with_database)

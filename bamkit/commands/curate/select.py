@@ -15,8 +15,8 @@ from bamkit.commands.options import (
     pass_workspace,
     settings_options,
 )
-from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.settings import build
+from bamkit.common.terminal.console import print_json, print_next, print_notes, print_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.select.query import Query
 

@@ -9,8 +9,8 @@ from itertools import islice, takewhile
 import click
 
 from bamkit.commands.options import database_option, example, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table, reader_left
 from bamkit.common.errors import BamkitError
+from bamkit.common.terminal.console import print_json, print_table, reader_left
 from bamkit.common.workspace import Workspace
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bamkit.commands.options import completed, database_option, example, json_option, pass_workspace
-from bamkit.common.console import print_json, print_table
+from bamkit.common.terminal.console import print_json, print_table
 from bamkit.common.workspace import Workspace
 
 if TYPE_CHECKING:

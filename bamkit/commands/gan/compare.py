@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bamkit.commands.options import completed, example, json_option, pass_workspace, stale_option
-from bamkit.common.console import print_json, print_notes, print_table
+from bamkit.common.terminal.console import print_json, print_notes, print_table
 from bamkit.common.workspace import Workspace
 
 

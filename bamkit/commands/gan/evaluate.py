@@ -16,8 +16,8 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.settings import build
+from bamkit.common.terminal.console import print_json, print_next, print_notes, print_table
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.user_study.settings import StudyOptions
@@ -70,7 +70,7 @@ def command(
     if answers:
         _analyse(workspace, run, answers, as_json)
         return
-    from bamkit.common.picture_folders import count_of
+    from bamkit.common.pictures.folders import count_of
     from bamkit.gan.evaluate.run import evaluate_and_write
 
     evaluation, folder, notes = evaluate_and_write(workspace, run, build(EvaluateOptions, given))
@@ -96,7 +96,7 @@ def _make_study(workspace: Workspace, run: str | None, options: StudyOptions, fo
 
 
 def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], as_json: bool) -> None:
-    from bamkit.gan.evaluate.inputs import choose_run
+    from bamkit.gan.evaluate.inputs.translations import choose_run
     from bamkit.gan.user_study.answers import analyse_answers, summary
 
     results, path = analyse_answers(workspace, choose_run(workspace, run), answers)

@@ -16,8 +16,8 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_table
 from bamkit.common.settings import build
+from bamkit.common.terminal.console import print_json, print_table
 from bamkit.common.workspace import Workspace
 from bamkit.gan.judge.settings import JudgeConfig
 

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from bamkit.commands.options import completed, example, force_option, pass_workspace, settings_options, stale_option
-from bamkit.common.console import print_next
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import duration
+from bamkit.common.terminal.console import print_next
+from bamkit.common.terminal.progress import duration
 from bamkit.common.workspace import Workspace
 from bamkit.gan.train import settings
 

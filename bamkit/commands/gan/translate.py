@@ -17,10 +17,10 @@ from bamkit.commands.options import (
     settings_options,
     stale_option,
 )
-from bamkit.common.console import print_json, print_next, print_notes, print_table
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import duration
 from bamkit.common.settings import build
+from bamkit.common.terminal.console import print_json, print_next, print_notes, print_table
+from bamkit.common.terminal.progress import duration
 from bamkit.common.workspace import Workspace
 from bamkit.gan.translate.settings import TranslateConfig
 

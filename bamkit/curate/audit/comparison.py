@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from bamkit.common.console import interval, signed
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
 from bamkit.common.statistics import BALANCED
+from bamkit.common.terminal.console import interval, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import Balance, LabelCounts, balance
 from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain

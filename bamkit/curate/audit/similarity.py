@@ -32,7 +32,7 @@ def small_copy(data: bytes) -> NDArray[np.uint8]:
 
 def _decoded(data: bytes, side: int) -> Image.Image:
     """The picture as RGB; a JPEG is decoded at a fraction of its size, yet at least `side` pixels wide and high."""
-    from bamkit.common.images import BadPictureError, PictureFile
+    from bamkit.common.pictures.reader import BadPictureError, PictureFile
 
     try:
         file = PictureFile(data)

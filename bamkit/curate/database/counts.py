@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import CONFIG, DATABASE, Workspace, write_text
 from bamkit.curate.database.accumulator import CountAccumulator, Counts
 from bamkit.curate.database.connection import Database

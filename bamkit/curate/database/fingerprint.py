@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import size as readable
+from bamkit.common.terminal.progress import size as readable
 
 MAGIC = b"SQLite format 3\x00"
 SAMPLES = 1024

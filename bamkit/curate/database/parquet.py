@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical
 from bamkit.common.shards import KEY, open_writer
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import atomic_path, refuse_overwrite
 from bamkit.curate.database.accumulator import chunks
 from bamkit.curate.database.connection import KNOWN, Database, truth

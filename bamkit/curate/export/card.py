@@ -11,7 +11,7 @@ import jinja2
 import pyarrow as pa
 
 import bamkit
-from bamkit.common.pages import TEMPLATES
+from bamkit.common.pages.page import TEMPLATES
 from bamkit.curate.audit.balance import prevalence
 from bamkit.curate.export.source import Source
 

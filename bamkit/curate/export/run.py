@@ -15,8 +15,8 @@ from typing import Any
 
 import bamkit
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace, flush
 from bamkit.curate.export import formats
 from bamkit.curate.export.card import card

@@ -19,7 +19,7 @@ from typing import Any
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import quiet_decoders
+from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.politeness import HostLimiter

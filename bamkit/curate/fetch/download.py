@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import PictureFile
+from bamkit.common.pictures.reader import PictureFile
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.client import Client, DownloadedFile
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TextIO
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import quiet_decoders
-from bamkit.common.progress import Progress, size
+from bamkit.common.pictures.reader import quiet_decoders
+from bamkit.common.terminal.progress import Progress, size
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
 from bamkit.curate.fetch.executor import make_executor

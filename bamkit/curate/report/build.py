@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 import bamkit
-from bamkit.common.console import percent, signed
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
-from bamkit.common.pages import Page
+from bamkit.common.pages.page import Page
+from bamkit.common.terminal.console import percent, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance
 from bamkit.curate.audit.comparison import largest_first

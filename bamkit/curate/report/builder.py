@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bamkit.common import figures
-from bamkit.common.pages import Page
+from bamkit.common.pages import figures
+from bamkit.common.pages.page import Page
 from bamkit.common.shards import write_table
 from bamkit.common.workspace import write_bytes
 

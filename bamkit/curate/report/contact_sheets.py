@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.common.pages import Picture
+from bamkit.common.pages.page import Picture
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.domain import DomainTables, read_pictures
 from bamkit.curate.audit.similarity import thumbnail

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from bamkit.common import statistics
-from bamkit.common.console import interval, percent
 from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, short
-from bamkit.common.figures import EMOTION_COLOURS
+from bamkit.common.pages.figures import EMOTION_COLOURS
+from bamkit.common.terminal.console import interval, percent
 from bamkit.curate.audit.domain import DomainTables
 from bamkit.curate.database.accumulator import HISTOGRAM_EDGES, Counts
 from bamkit.curate.database.crowd import CAVEAT, Crowd

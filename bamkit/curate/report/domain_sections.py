@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
-from bamkit.common.console import percent, percent_interval, signed
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.statistics import BALANCED
+from bamkit.common.terminal.console import percent, percent_interval, signed
 from bamkit.curate.audit import link_rot
 from bamkit.curate.audit.balance import LabelCounts, balance, prevalence, top_labels, with_shares
 from bamkit.curate.audit.comparison import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bamkit.common.pages import Page, Picture
+from bamkit.common.pages.page import Page, Picture
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.domain import read_pictures
 from bamkit.curate.audit.leaks import KINDS, Check, Cluster, Member

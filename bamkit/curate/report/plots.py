@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.common import figures
 from bamkit.common.contract import short
-from bamkit.common.figures import COLOURS, EMOTION_COLOURS
-from bamkit.common.pages import FAINT, GRID, INK
+from bamkit.common.pages import figures
+from bamkit.common.pages.figures import COLOURS, EMOTION_COLOURS
+from bamkit.common.pages.page import FAINT, GRID, INK
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bamkit.common.contract import short
-from bamkit.common.picture_folders import count_of
+from bamkit.common.pictures.folders import count_of
 from bamkit.gan.evaluate.estimates import REAL
 from bamkit.gan.evaluate.measures import TRANSLATION
 from bamkit.gan.evaluate.result import DirectionResult, Evaluation

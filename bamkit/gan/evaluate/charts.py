@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bamkit.common.figures import COLOURS, new, style, svg
+from bamkit.common.pages.figures import COLOURS, new, style, svg
 from bamkit.common.statistics import Estimate
 
 

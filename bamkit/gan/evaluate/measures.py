@@ -14,14 +14,14 @@ from PIL import Image
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import ShardReader
 from bamkit.gan.evaluate.features import Extractor, FeatureStore
-from bamkit.gan.evaluate.inputs import Direction
+from bamkit.gan.evaluate.inputs.translations import Direction
 from bamkit.gan.evaluate.lpips import Lpips
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer
 from bamkit.gan.evaluate.metrics.similarity import edge_agreement, light_correlation, ssim
 from bamkit.gan.judge.model import Judge
 
 if TYPE_CHECKING:
-    from bamkit.common.progress import Progress
+    from bamkit.common.terminal.progress import Progress
 
 IDENTITY, TRANSFER, TRANSLATION = "identity", "colour transfer", "translation"
 METHODS = (IDENTITY, TRANSFER, TRANSLATION)

@@ -11,8 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from bamkit.common.contract import short
-from bamkit.common.pages import Page, Picture
-from bamkit.common.picture_folders import count_of
+from bamkit.common.pages.page import Page, Picture
+from bamkit.common.pictures.folders import count_of
 from bamkit.common.statistics import Estimate
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.estimates import (

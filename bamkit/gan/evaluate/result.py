@@ -18,7 +18,7 @@ from bamkit.common.workspace import Workspace, atomic_path, write_text
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.failures import Failures
 from bamkit.gan.evaluate.features import Extractor, Inception
-from bamkit.gan.evaluate.inputs import Direction, Run
+from bamkit.gan.evaluate.inputs.translations import Direction, Run
 from bamkit.gan.evaluate.measures import TRANSLATION, ImageSet, Measured, Networks
 from bamkit.gan.evaluate.settings import EvaluateOptions
 

@@ -10,13 +10,13 @@ import torch
 from bamkit.common.contract import CONTENT
 from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_judge
-from bamkit.common.progress import Progress
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.caveats import warnings_of
 from bamkit.gan.evaluate.failures import failure_modes, improvement
 from bamkit.gan.evaluate.features import Colours, Extractor, Inception, inception_weights
-from bamkit.gan.evaluate.inputs import Direction, choose_run, open_run
+from bamkit.gan.evaluate.inputs.translations import Direction, choose_run, open_run
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
 from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSLATION, ImageSet, Networks, extract, measure
 from bamkit.gan.evaluate.page import write_page

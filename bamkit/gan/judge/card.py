@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bamkit.common.contract import EMOTION, short
-from bamkit.common.figures import EMOTION_COLOURS, new, style, svg
-from bamkit.common.pages import FAINT, Page
+from bamkit.common.pages.figures import EMOTION_COLOURS, new, style, svg
+from bamkit.common.pages.page import FAINT, Page
 from bamkit.common.provenance import digest, versions
 from bamkit.common.statistics import Bin, Estimate, auc, average_precision, calibration, expected_calibration_error
 from bamkit.gan.judge.identity import PARTS

@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor
 
-from bamkit.common.progress import Progress
 from bamkit.common.statistics import average_precision
+from bamkit.common.terminal.progress import Progress
 from bamkit.gan.judge.model import Network
 from bamkit.gan.judge.settings import JudgeConfig
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from bamkit.common.contract import ATTRIBUTES, SPLITS, short
 from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_domains
-from bamkit.common.progress import Progress
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import ShardReader, read_table, write_table
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.gan.domains import IDENTITY, FetchedDomain
 from bamkit.gan.judge import fit

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import size
+from bamkit.common.terminal.progress import size
 from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.settings import TrainConfig
 

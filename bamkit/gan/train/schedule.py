@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from bamkit.common.progress import duration
+from bamkit.common.terminal.progress import duration
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.device.devices import device_name
 from bamkit.gan.train.settings import PRESETS, TrainConfig

@@ -13,8 +13,8 @@ import torch
 
 from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
-from bamkit.common.interrupt import Interrupt
-from bamkit.common.progress import Progress, duration
+from bamkit.common.terminal.interrupt import Interrupt
+from bamkit.common.terminal.progress import Progress, duration
 from bamkit.gan.train import checkpoint, memory
 from bamkit.gan.train.data.domains import TrainingDomain
 from bamkit.gan.train.device.devices import device_name, pick_device

@@ -23,9 +23,9 @@ from PIL import Image
 
 import bamkit
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import BadPictureError, Opened, open_picture, resized
-from bamkit.common.progress import Progress
+from bamkit.common.pictures.reader import BadPictureError, Opened, open_picture, resized
 from bamkit.common.provenance import digest
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import write_bytes
 from bamkit.gan.translate import results
 from bamkit.gan.translate.generator import Translator

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import SUFFIXES
 from bamkit.common.lineage import require_current, stale_run
+from bamkit.common.pictures.reader import SUFFIXES
 from bamkit.common.provenance import digest
 from bamkit.common.shards import count_rows, read_about
 from bamkit.common.workspace import Workspace, checked_name

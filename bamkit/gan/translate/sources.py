@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import SUFFIXES, BadPictureError
-from bamkit.common.picture_folders import PictureFolder, list_pictures
+from bamkit.common.pictures.folders import PictureFolder, list_pictures
+from bamkit.common.pictures.reader import SUFFIXES, BadPictureError
 from bamkit.common.shards import stream_rows
 from bamkit.common.workspace import readable
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from bamkit.common.contract import short
 from bamkit.common.errors import BamkitError
-from bamkit.common.pages import data_uri
+from bamkit.common.pages.page import data_uri
 from bamkit.common.provenance import digest
 from bamkit.common.workspace import Workspace, write_text
-from bamkit.gan.evaluate.inputs import Direction, Run, choose_run, open_run, translated
+from bamkit.gan.evaluate.inputs.translations import Direction, Run, choose_run, open_run, translated
 from bamkit.gan.evaluate.measures import BATCH, IDENTITY, TRANSFER, TRANSLATION, fitted, pictures_of
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics
 from bamkit.gan.evaluate.result import folder_of, write_csv

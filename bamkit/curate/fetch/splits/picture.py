@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bamkit.common.images import BadPictureError, PictureFile, to_srgb, upright
+from bamkit.common.pictures.reader import BadPictureError, PictureFile, to_srgb, upright
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import Limits, PictureSettings

@@ -12,9 +12,9 @@ import bamkit
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import dependent_runs, split_about
-from bamkit.common.progress import Progress
 from bamkit.common.provenance import canonical, digest
 from bamkit.common.shards import shard_names
+from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.http.politeness import is_this_machine

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.pages import Page, Picture
+from bamkit.common.pages.page import Page, Picture
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.comparison.runs import Comparison, compare
 from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, REAL
-from bamkit.gan.evaluate.inputs import open_run
+from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, pictures_of
 from bamkit.gan.evaluate.page import draw
 from bamkit.gan.evaluate.result import PAGE, write_csv

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import BadPictureError, open_picture
+from bamkit.common.pictures.reader import BadPictureError, open_picture
 from bamkit.common.shards import stream_rows
 from bamkit.common.workspace import atomic_path
 from bamkit.gan.train.data.domains import Entry

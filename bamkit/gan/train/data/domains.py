@@ -11,9 +11,9 @@ import numpy as np
 
 from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import BadPictureError, open_picture
 from bamkit.common.lineage import restoration, split_about
-from bamkit.common.picture_folders import PictureFolder, count_of, list_pictures
+from bamkit.common.pictures.folders import PictureFolder, count_of, list_pictures
+from bamkit.common.pictures.reader import BadPictureError, open_picture
 from bamkit.common.shards import read_about, read_table
 from bamkit.common.workspace import Workspace, is_name, readable, safe_name, shard_paths
 

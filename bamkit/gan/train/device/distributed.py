@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.progress import Progress
+from bamkit.common.terminal.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bamkit.common import figures
-from bamkit.common.pages import Page
+from bamkit.common.pages import figures
+from bamkit.common.pages.page import Page
 
 POINTS = 600
 """A curve is drawn with at most so many points."""

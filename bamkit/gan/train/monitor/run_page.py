@@ -16,9 +16,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from bamkit.common.pages import Page
-from bamkit.common.progress import duration
+from bamkit.common.pages.page import Page
 from bamkit.common.settings import docstrings
+from bamkit.common.terminal.progress import duration
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.monitor import curves
 from bamkit.gan.train.monitor.health import Health

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bamkit.common.pages import data_uri
+from bamkit.common.pages.page import data_uri
 
 SAMPLE_WIDTH = 880
 """Sheets are embedded at most this wide, so that the page of a long run stays a few megabytes."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
-from bamkit.common import image_metadata
+from bamkit.common.pictures import metadata
 
 SUFFIXES = frozenset(
     {
@@ -174,7 +174,7 @@ class PictureFile:
 
         Raises BadPictureError for what is no picture, has more than `max_pixels`, or a side below `min_side`.
         """
-        parts = image_metadata.separate(data)
+        parts = metadata.separate(data)
         self._data, self._formats = parts.data, None if formats is None else tuple(formats)
         self._image = self._open(self._data)
         self.format = "JPEG" if self._image.format == "MPO" else str(self._image.format)
@@ -197,7 +197,7 @@ class PictureFile:
         self.orientation = 1
         """How the stored picture is turned, 1 to 8 as in EXIF. (Pillow turns TIFF files itself.)"""
         if self.format != "TIFF":
-            self.orientation = image_metadata.orientation(parts.exif + exif, parts.xmp + xmp)
+            self.orientation = metadata.orientation(parts.exif + exif, parts.xmp + xmp)
         self.profile = parts.profile or (profile[0] if profile else None)
         """The embedded ICC profile."""
 
@@ -256,10 +256,10 @@ class PictureFile:
         Decoders fill what is missing of the last scan from whatever follows. If other bytes after the last one do not
         change the picture, nothing was missing.
         """
-        data = image_metadata.with_jpeg_end(self._data)
-        padded = image_metadata.with_jpeg_end(self._data, b"\x5a\xa5" * 32)
+        data = metadata.with_jpeg_end(self._data)
+        padded = metadata.with_jpeg_end(self._data, b"\x5a\xa5" * 32)
         with self._open(data) as one, self._open(padded) as other:
-            if not image_metadata.has_all_scans(data) or ImageChops.difference(one, other).getbbox(alpha_only=False):
+            if not metadata.has_all_scans(data) or ImageChops.difference(one, other).getbbox(alpha_only=False):
                 raise OSError("image file is truncated")
         size = self._image.size
         self._image = self._open(data)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from bamkit.common.contract import attribute
 from bamkit.common.errors import BamkitError
-from bamkit.common.images import BadPictureError, open_picture
+from bamkit.common.pictures.reader import BadPictureError, open_picture
 from bamkit.common.shards import ShardReader
 from bamkit.gan.train.data.domains import PARTS, list_split
 

@@ -7,7 +7,7 @@ import warnings
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from bamkit.common.pages import FAINT, GRID, INK
+from bamkit.common.pages.page import FAINT, GRID, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

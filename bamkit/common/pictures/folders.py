@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bamkit.common.images import PLUGINS, SUFFIXES, has_plugin
+from bamkit.common.pictures.reader import PLUGINS, SUFFIXES, has_plugin
 from bamkit.common.workspace import readable
 
 TOOL_FOLDERS = frozenset(

@@ -15,7 +15,7 @@ from bamkit.common.lineage import TRANSLATIONS, require_current, stale_translati
 from bamkit.common.shards import ShardReader, read_about
 from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
-from bamkit.gan.evaluate.folder_domain import FolderDomain, FolderReader
+from bamkit.gan.evaluate.inputs.folder_domain import FolderDomain, FolderReader
 
 Domain = FetchedDomain | FolderDomain
 

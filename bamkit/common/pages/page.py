@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamkit.common.console import text_columns
 from bamkit.common.errors import BamkitError
+from bamkit.common.terminal.console import text_columns
 from bamkit.common.workspace import write_text
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from bamkit.common.console import Table
+    from bamkit.common.terminal.console import Table
 
 INK, FAINT, GRID = "#1b1b1d", "#6f6f76", "#d9d9de"
 """Colours of text, secondary text and grid lines in figures. Inline SVG gets the page's own (light or dark) instead."""
@@ -75,7 +75,7 @@ class Page:
         self.blocks.append({"kind": "facts", "facts": list(facts)})
 
     def figure(self, svg: str | bytes, alt: str, caption: str = "", wide: bool = False) -> None:
-        """An inline SVG figure (see bamkit.common.figures.svg); its ink takes the page's colours.
+        """An inline SVG figure (see bamkit.common.pages.figures.svg); its ink takes the page's colours.
 
         A `wide` figure keeps its size on a phone and scrolls sideways instead of shrinking past reading.
         """

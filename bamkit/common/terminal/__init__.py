@@ -1,0 +1,1 @@
+"""What is seen and typed in a terminal: tables, progress, interrupts."""

@@ -1,0 +1,1 @@
+"""What is evaluated: translations beside their sources, of splits and of plain folders."""
