@@ -54,3 +54,30 @@ def test_the_citation_names_this_version():
     import bamkit
 
     assert f"\nversion: {bamkit.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    import ast
+    import re
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    users = [
+        *project["dependencies"],
+        *(line for name in ("ray", "onnx", "safetensors", "keras", "perceptual") for line in extras[name]),
+    ]
+    declared = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in users}
+    imported = set()
+    for path in (ROOT / "bamkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    names = {"PIL": "pillow", "sklearn": "scikit_learn"}
+    imported = {names.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"bamkit"}}
+    # torch.utils.tensorboard imports tensorboard; torchvision is imported by name (gan/vision.py); torch's exporter to
+    # ONNX and the tests of what it writes need the other two.
+    by_others = {"tensorboard", "torchvision", "onnxruntime"}
+    assert declared - by_others == imported
