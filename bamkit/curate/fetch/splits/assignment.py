@@ -71,12 +71,13 @@ def wanted(manifest: Manifest, state: State, replace: bool) -> list[str]:
     An empty list means that the assignment is final.
     """
     states = {row: state(manifest.src[row]) for split in KEPT for row in manifest.rows(split)}
-    if unknown := [src for row, arrived in states.items() if arrived is None and (src := manifest.src[row])]:
-        return unknown
+    unknown = [manifest.src[row] for row, arrived in states.items() if arrived is None]
+    if asked := [src for src in unknown if src is not None]:
+        return asked
     if not replace:
         return []
     gaps = sum(arrived is False for arrived in states.values())
-    asked: list[str] = []
+    asked = []
     for row in manifest.rows("reserve"):
         if gaps <= 0:
             break
