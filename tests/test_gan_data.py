@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import gan_parts
 import numpy as np
@@ -179,6 +180,33 @@ def test_linked_folders_are_followed_and_loops_are_not(photos, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["round", "round.jpg", "sub/round.PNG"])
+def test_a_link_to_itself_is_a_link_that_leads_nowhere(photos, name):
+    (photos / "sub").mkdir()
+    (photos / name).symlink_to((photos / name).name)
+    (photos / "sub" / "there").symlink_to("back")
+    (photos / "sub" / "back").symlink_to("there")
+    listing = list_pictures(photos)
+    assert len(listing.pictures) == 4
+    assert listing.left_out.total() == ("." in name)
+
+
+@pytest.mark.parametrize(("closed", "counted"), [("private", 1), ("lost+found", 0), ("System Volume Information", 0)])
+def test_a_folder_that_may_not_be_read_is_left_out(photos, monkeypatch, closed, counted):
+    gan_parts.make_folder(photos / closed, "scary", 1, side=40)
+    opened = os.scandir
+
+    def scandir(path):  # the tests may run as root, who may read everything
+        if Path(path).name == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path)
+
+    monkeypatch.setattr("bamkit.common.pictures.folders.os.scandir", scandir)
+    listing = list_pictures(photos)
+    assert len(listing.pictures) == 4
+    assert listing.left_out.total() == counted
+
+
 def test_what_tools_leave_behind_is_no_data(photos):
     tools = (".ipynb_checkpoints", ".Trash-1000/files", ".thumbnails", "@eaDir", "__MACOSX", "#recycle", "sub/.git/x")
     for folder in tools:
@@ -193,12 +221,13 @@ def test_what_tools_leave_behind_is_no_data(photos):
 
 
 def test_pictures_that_take_a_plugin_are_counted_with_the_package(photos, monkeypatch):
-    for name in ("a.HEIC", "b.heif", "c.jxl", "d.CR2", "notes.txt"):
+    for name in ("a.HEIC", "b.heif", "c.jxl", "d.CR2", "e.svg", "Thumbs.db", "notes.txt"):
         (photos / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     monkeypatch.setattr("bamkit.common.pictures.folders.has_plugin", lambda suffix: False)
     assert str(list_pictures(photos)).partition(": ")[2] == (
-        "4 pictures taken, 4 left out (1 .cr2: export them as JPEG or TIFF, 1 .heic: pip install pillow-heif, "
-        "1 .heif: pip install pillow-heif, 1 .jxl: pip install pillow-jxl-plugin)"
+        "4 pictures taken, 5 left out (1 .cr2: export them as PNG, JPEG or TIFF, 1 .heic: pip install pillow-heif, "
+        "1 .heif: pip install pillow-heif, 1 .jxl: pip install pillow-jxl-plugin, "
+        "1 .svg: export them as PNG, JPEG or TIFF)"
     )
     (photos / "phone.jpg").write_bytes((photos / "a.HEIC").read_bytes())
     assert (

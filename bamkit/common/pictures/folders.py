@@ -15,10 +15,14 @@ TOOL_FOLDERS = frozenset(
     {"@eadir", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
 )
 """Folders that other programs leave behind (lower case), beside all whose names begin with a full stop."""
-RAW = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"})
-"""Raw files of cameras, which no plugin of Pillow develops."""
+TO_EXPORT = frozenset(
+    {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".srw"}
+    | {".ai", ".clip", ".kra", ".psb", ".psd", ".svg", ".svgz", ".xcf"}
+)
+"""Raw files of cameras and files of drawing programs, which no plugin of Pillow turns into what their program shows."""
 HIDDEN = "in hidden or tool folders"
 BROKEN_LINK = "links that lead nowhere"
+CLOSED_FOLDER = "folders that this user may not read"
 
 
 @dataclass
@@ -29,7 +33,7 @@ class PictureFolder:
     pictures: list[Path] = field(default_factory=list)
     """The files taken, sorted."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """How many files that look like pictures were not taken, by reason."""
+    """How many files that look like pictures, and folders not to be read, were not taken, by reason."""
 
     def __str__(self) -> str:
         """`photos: 12 pictures taken, 3 left out (2 .heic: pip install pillow-heif, 1 in hidden or tool folders)`."""
@@ -54,10 +58,10 @@ def list_pictures(folder: Path) -> PictureFolder:
     Pillow does not read. The folder itself may be called anything.
     """
     listing = PictureFolder(folder)
-    for path, hidden in _walk(folder):
+    for path, hidden in _walk(listing):
         suffix = path.suffix.lower()
         plugin = PLUGINS.get(suffix)
-        if suffix not in SUFFIXES and suffix not in RAW and plugin is None:
+        if suffix not in SUFFIXES and suffix not in TO_EXPORT and plugin is None:
             continue
         if hidden:
             listing.left_out[HIDDEN] += 1
@@ -65,8 +69,8 @@ def list_pictures(folder: Path) -> PictureFolder:
             listing.left_out[BROKEN_LINK] += 1
         elif not path.is_file():
             continue
-        elif suffix in RAW:
-            listing.left_out[f"{suffix}: export them as JPEG or TIFF"] += 1
+        elif suffix in TO_EXPORT:
+            listing.left_out[f"{suffix}: export them as PNG, JPEG or TIFF"] += 1
         elif plugin is not None and not has_plugin(suffix):
             listing.left_out[f"{suffix}: pip install {plugin.package}"] += 1
         else:
@@ -75,22 +79,29 @@ def list_pictures(folder: Path) -> PictureFolder:
     return listing
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+def _walk(listing: PictureFolder) -> Iterator[tuple[Path, bool]]:
     """All files below, and whether they are hidden or in the folder of a tool. Sorted; a folder is entered once.
 
+    A folder that may not be read is counted as left out, unless nothing would be taken from it anyway.
     A link back to the folder, or to a folder around it, leads to what is not meant, or into a loop.
     """
+    folder = listing.folder
     seen = {_identity(above) for above in (folder.resolve(), *folder.resolve().parents)}
     waiting = [(folder, False)]
     while waiting:
         current, hidden = waiting.pop()
-        with os.scandir(current) as entries:
-            ordered = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
+        try:
+            with os.scandir(current) as entries:
+                ordered = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
+        except PermissionError:
+            if not hidden:
+                listing.left_out[CLOSED_FOLDER] += 1
+            continue
         below = []
         for entry in ordered:
             path = current / entry.name
             aside = hidden or entry.name.startswith(".") or entry.name.lower() in TOOL_FOLDERS
-            if not entry.is_dir():
+            if not path.is_dir():  # entry.is_dir() fails at a link to itself
                 yield path, aside
             elif (identity := _identity(path)) not in seen:
                 seen.add(identity)
