@@ -49,6 +49,8 @@ class Page:
     related: list[tuple[str, str]] = field(default_factory=list)
     """Other pages: (relative address, title). `write` adds those of the same workspace."""
     blocks: list[dict[str, Any]] = field(default_factory=list)
+    drawings: int = 0
+    """How many inline SVG figures there are: each has ids of its own."""
 
     def section(self, title: str, text: str = "") -> None:
         """A heading (it also appears in the table of contents) with an optional paragraph."""
@@ -79,12 +81,16 @@ class Page:
 
         A `wide` figure keeps its size on a phone and scrolls sideways instead of shrinking past reading.
         """
-        self.blocks.append({"kind": "figure", **_drawing(svg, alt), "caption": caption, "wide": wide})
+        self.blocks.append({"kind": "figure", **self._drawing(svg, alt), "caption": caption, "wide": wide})
 
     def figures(self, figures: Sequence[tuple[str | bytes, str]], caption: str = "") -> None:
         """Several (svg, alt) side by side under one caption; on a phone one below the other."""
-        items = [_drawing(svg, alt) for svg, alt in figures]
+        items = [self._drawing(svg, alt) for svg, alt in figures]
         self.blocks.append({"kind": "figures", "panels": items, "caption": caption})
+
+    def _drawing(self, svg: str | bytes, alt: str) -> dict[str, str]:
+        self.drawings += 1
+        return _drawing(svg, alt, self.drawings)
 
     def table(self, table: Table, columns: Sequence[str] | None = None, caption: str = "") -> None:
         """A DataFrame (or rows): numbers are right-aligned and formatted as in the console, missing values a dash."""
@@ -183,14 +189,15 @@ def _encoded(picture: Picture) -> dict[str, Any]:
     return {"uri": data_uri(source), "alt": picture.alt, "caption": picture.caption, **size}
 
 
-def _drawing(svg: str | bytes, alt: str) -> dict[str, str]:
-    """An SVG as it goes inside the page: colours by name, and no id that nothing refers to (ids must be unique)."""
+def _drawing(svg: str | bytes, alt: str, number: int) -> dict[str, str]:
+    """An SVG as it goes inside the page: colours by name, ids unique in the page and none that nothing refers to."""
     text = svg.decode() if isinstance(svg, bytes) else svg
     text = text[text.index("<svg") :]
     for colour, name in ((INK, "ink"), (FAINT, "faint"), (GRID, "grid")):
         text = text.replace(colour, f"var(--{name})")
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
+    text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>drawing-{number}-", text)
     return {"svg": text, "alt": alt}
 
 

@@ -178,7 +178,7 @@ def _provenance(
     if counts:
         source = f"{counts.scored:,} scored images, labels from {counts.label_source}"
         rows.insert(0, ("database", str(fingerprint), source))
-    report.page.table(pd.DataFrame(rows, columns=["what", "id", "made by"]))
+    report.page.table(pd.DataFrame(rows, columns=["what", "id", "made by"]), caption="What it rests on")
 
 
 def _query(query: Any) -> str:

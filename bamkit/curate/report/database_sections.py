@@ -75,9 +75,9 @@ def _score_ranges(counts: Counts) -> pd.DataFrame:
         for histogram in summaries["histogram"]
     ]
     ranges = pd.DataFrame(quantiles, columns=["5 %", "median", "95 %"])
-    ranges.insert(0, "lowest", summaries["minimum"])
+    ranges.insert(0, "lowest", summaries["minimum"].round(2))
     unusable = (summaries["missing"] + summaries["text"]).rename("not a number")
-    rest = summaries[["maximum", "mean"]].rename(columns={"maximum": "highest"})
+    rest = summaries[["maximum", "mean"]].round(2).rename(columns={"maximum": "highest"})
     return pd.concat([summaries[["attribute", "n"]], ranges, rest, unusable], axis=1)
 
 
@@ -122,7 +122,7 @@ def cooccurrence(report: ReportBuilder, counts: Counts) -> None:
     )
     alt = f"Heat map of the lift of all pairs of attributes. Highest: {said}."
     report.figure("cooccurrence", figure, alt, wide=True)
-    shown = table.sort_values("images", ascending=False, kind="stable")
+    shown = table.sort_values("images", ascending=False, kind="stable").round({"expected": 1, "lift": 2, "pmi": 2})
     report.page.details("All 190 pairs", shown.assign(a=shown["a"].map(short), b=shown["b"].map(short)))
 
 
@@ -137,12 +137,12 @@ def crowd_agreement(report: ReportBuilder, crowd: Crowd) -> None:
     label = "average precision (95 % intervals; grey tick: share of positives)"
     figure = plots.single(
         lambda axes: plots.intervals(axes, known, "average_precision", label, "prevalence"),
-        (7.6, 0.9 + 0.25 * len(known)),
+        (5.2, 0.9 + 0.25 * len(known)),
     )
     best = known.nlargest(1, "average_precision").to_dict("records")
     said = "".join(f"; best {plots.words(row['attribute'])} {row['average_precision']:.2f}" for row in best)
     alt = f"Average precision of each attribute's score{said}."
-    report.figure("crowd-average-precision", figure, alt, wide=True)
+    report.figure("crowd-average-precision", figure, alt)
     if len(known) < len(agreement):
         without = ", ".join(map(plots.words, agreement[agreement["positives"] == 0]["attribute"]))
         page.text(f"Not in the figure, since the crowd called none of their images positive: {without}.")
@@ -172,14 +172,14 @@ def _agreement_texts(agreement: pd.DataFrame) -> pd.DataFrame:
         )
 
     threshold = agreement["threshold"].iloc[0]
-    reached = agreement["precision_90_above"].round(3).astype(object).where(agreement["precision_90_above"].notna())
+    reached = agreement["precision_90_above"].round(2).astype(object).where(agreement["precision_90_above"].notna())
     columns = {
         f"precision above {threshold:g}": shown("precision", "no score above"),
         "recall": shown("recall", "no positives"),
         "average precision": shown("average_precision", "no positives"),
         "AUC": shown("auc", "positives only"),
-        "calibration gap": agreement["calibration_error"].round(3),
+        "calibration gap": agreement["calibration_error"].round(2),
         "90 % precise above": reached.fillna("nowhere").mask(none, "no positives"),
-        "recall there": agreement["precision_90_recall"],
+        "recall there": agreement["precision_90_recall"].round(2),
     }
     return agreement[["attribute", "n", "positives", "unsure"]].assign(**columns)

@@ -107,22 +107,24 @@ def _balance(report: ReportBuilder, a: DomainTables, b: DomainTables, database: 
     sentences = [f"{said_of_scores(compared)}; most of all {worst}." if worst else f"{said_of_scores(compared)}."]
     sentences += [f"{said[0].upper()}{said[1:]}."] if said else []
     if auc[1] > 0.55 and not matched_with(a, b) and not matched_with(b, a):
-        sentences.append(f"`bamkit select --match {a.name}` chooses a domain that it cannot tell apart.")
+        sentences.append(f"`bamkit select --match {a.name}` chooses a domain matched on content and media.")
     report.page.text(" ".join(sentences))
     smd = compared.scores.set_index("attribute")["smd"][list(NOT_EMOTION)]
-    figure = plots.single(partial(plots.shifts, smd=smd, names=names), (7.6, 4.2))
+    figure = plots.single(partial(plots.shifts, smd=smd, names=names), (5.2, 4.4))
     alt = f"Standardised mean differences of content and media scores between {a.name} and {b.name}. {worst}"
-    caption = "Differences of mean scores in standard deviations; the band is ±0.1."
-    report.figure(f"balance-{pair}", figure, alt, caption, wide=True)
+    drawings = [(report.keep_figure(f"balance-{pair}", figure), alt)]
+    caption = f"Differences of mean scores in standard deviations; the band is ±{BALANCED}."
     positive = compared.labels[compared.labels["label"] == "positive"]
     shown = positive[positive["attribute"].isin(NOT_EMOTION) & (positive["count_a"] + positive["count_b"] > 0)]
     if len(shown):
         order = (shown["share_b"] - shown["share_a"]).sort_values(kind="stable").index
         figure = plots.single(
-            partial(plots.dumbbells, rows=shown.loc[order], names=names), (7.6, 0.7 + 0.28 * len(shown))
+            partial(plots.dumbbells, rows=shown.loc[order], names=names), (5.2, 0.7 + 0.28 * len(shown))
         )
         alt = f"Prevalence of each positive content and media label in {a.name} and in {b.name}."
-        report.figure(f"prevalence-{pair}", figure, alt, "How often each label occurs on either side.", wide=True)
+        drawings.append((report.keep_figure(f"prevalence-{pair}", figure), alt))
+        caption += " Beside them, how often each label is positive in either domain."
+    report.page.figures(drawings, caption)
     texts = label_texts(positive, names, database is not None)
     report.page.details(f"Prevalence and differences, {a.name} and {b.name}", texts)
 
@@ -143,10 +145,10 @@ def matched(report: ReportBuilder, domains: Sequence[DomainTables]) -> None:
         names = (domain.name, target)
         if _earlier(target, domain, domains):  # the sign of the chart of the balance above
             smd, names = -smd, (target, domain.name)
-        figure = plots.single(partial(plots.shifts, smd=smd["after"], names=names, before=smd["before"]), (7.6, 4.2))
+        figure = plots.single(partial(plots.shifts, smd=smd["after"], names=names, before=smd["before"]), (5.2, 4.4))
         alt = f"Differences of content and media scores between {domain.name} and {target} before and after matching."
         caption = "Filled: the matched domain; hollow: the ranks that would have been taken without matching."
-        report.figure(f"matched-{domain.name}", figure, alt, caption, wide=True)
+        report.figure(f"matched-{domain.name}", figure, alt, caption)
 
 
 def _earlier(target: str, domain: DomainTables, domains: Sequence[DomainTables]) -> bool:
@@ -186,17 +188,22 @@ def lost_links(report: ReportBuilder, domains: Sequence[DomainTables]) -> None:
         rows = pd.DataFrame([_shift(domain, change) for domain, change in shifted])
         report.page.table(rows, caption=caption)
     for domain, change in shifted:
-        texts = change.assign(smd=change["smd"].map(partial(signed, digits=3)))
+        texts = change.assign(
+            smd=change["smd"].map(signed), **{side: change[side].map("{:.2f}".format) for side in ("requested", "obtained")}
+        )
         report.page.details(f"Mean scores of {domain.name}, requested and obtained", texts)
 
 
 def _shift(domain: DomainTables, change: pd.DataFrame) -> dict[str, object]:
     largest = largest_first(change).iloc[0]
     ranked = change[change["attribute"] == domain.ranked_by]
-    means = {f"mean score {side}": ranked[side].iloc[0] if len(ranked) else None for side in ("requested", "obtained")}
+    means = {
+        f"mean score {side}": f"{ranked[side].iloc[0]:.2f}" if len(ranked) else None
+        for side in ("requested", "obtained")
+    }
     return {
         "domain": domain.name,
-        "largest shift": f"{plots.words(largest['attribute'])} {signed(largest['smd'], 3)}",
+        "largest shift": f"{plots.words(largest['attribute'])} {signed(largest['smd'])}",
         "shifts beyond ±0.1": int((change["smd"].abs() > BALANCED).sum()),
         **means,
     }
@@ -227,9 +234,9 @@ def licences(
         if len(images.columns) > LICENCES:
             folded = folded.assign(others=images.drop(columns=common).sum(axis=1))
         shares = folded.div(folded.sum(axis=1), axis=0)
-        figure = plots.single(partial(plots.stacked, shares=shares), (7.6, 1.5 + 0.38 * len(shares)))
+        figure = plots.single(partial(plots.stacked, shares=shares), (5.2, 1.5 + 0.38 * len(shares)))
         alt = "Shares of the licences: " + "; ".join(f"{of}: {_first(row)}" for of, row in shares.iterrows())
-        report.figure("licenses", figure, alt, wide=True)
+        report.figure("licenses", figure, alt)
     table = pd.DataFrame([(of, *flag) for of, flag in flags.items()], columns=["of", "mature", "n"])
     report.keep("mature", table)
     shares = with_shares(table.rename(columns={"mature": "count"}))

@@ -215,7 +215,7 @@ def shifts(axes: Axes, smd: pd.Series, names: tuple[str, str], before: pd.Series
         _dots(axes, before[smd.index], places, "none", edgecolors=FAINT)
     _dots(axes, smd, places, tints)
     _rows(axes, smd.index)
-    axes.set_xlabel(f"standardised mean difference of scores   (← more {names[1]} · more {names[0]} →)")
+    axes.set_xlabel(f"standardised mean difference of scores\n← more {names[1]} · more {names[0]} →")
     axes.grid(axis="x", linewidth=0.6)
     _legend(axes, _groups("content", "media"), _dot_legend() if before is not None else ())
 
