@@ -188,9 +188,8 @@ def lost_links(report: ReportBuilder, domains: Sequence[DomainTables]) -> None:
         rows = pd.DataFrame([_shift(domain, change) for domain, change in shifted])
         report.page.table(rows, caption=caption)
     for domain, change in shifted:
-        texts = change.assign(
-            smd=change["smd"].map(signed), **{side: change[side].map("{:.2f}".format) for side in ("requested", "obtained")}
-        )
+        means = {side: change[side].map("{:.2f}".format) for side in ("requested", "obtained")}
+        texts = change.assign(smd=change["smd"].map(signed), **means)
         report.page.details(f"Mean scores of {domain.name}, requested and obtained", texts)
 
 
