@@ -242,6 +242,21 @@ def test_flat_art_is_translated_as_in_float64_whole_and_in_tiles():
     assert abs(tiled - exact).max() <= 1
 
 
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (245, 240, 230), (13, 77, 201)])
+@pytest.mark.parametrize("tile", [32, 96])
+def test_one_colour_becomes_one_colour_whole_and_in_tiles(colour, tile):
+    """Every norm gives exactly 0 there; a mean that is one rounding off would grow 300-fold in each layer."""
+    network = cyclegan.ResnetGenerator(4, 2)
+    cyclegan.initialise(network, 1)
+    with torch.no_grad():
+        network.head.bias.copy_(torch.tensor([0.3, -0.4, 0.1]))
+    translator = Translator(network, torch.device("cpu"), tile=tile)
+    picture = np.full((64, 64, 3), colour, np.uint8)
+    expected = to_uint8(torch.tanh(network.head.bias)).tolist()
+    for made in (translator.whole([picture])[0], translator.tiled(picture)):
+        assert np.unique(made.reshape(-1, 3), axis=0).tolist() == [expected]
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_gradients_on_flat_art_are_those_of_float64(channels_last):
     def gradients(dtype):
