@@ -377,6 +377,20 @@ def test_a_run_json_that_was_edited_is_noticed(workspace, name, value):
     assert direct(workspace, resume=True, config=read_config(run)).step == 3, "how long and how watched may change"
 
 
+@pytest.mark.parametrize("name", ["config", "run_id", "from", "to"])
+@pytest.mark.parametrize("value", [None, [], 5])
+def test_a_run_json_without_its_parts_is_said(tmp_path, name, value):
+    about = {"config": {}, "run_id": "x", "from": {}, "to": {}}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    assert checkpoint.read_run_to_resume(tmp_path) == about
+    (tmp_path / "run.json").write_text(json.dumps(about | {name: value}))
+    with pytest.raises(BamkitError, match=f"holds no {name}"):
+        checkpoint.read_run_to_resume(tmp_path)
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(BamkitError, match="holds no config"):
+        checkpoint.read_run_to_resume(tmp_path)
+
+
 def test_best_is_taken_where_all_numbered_checkpoints_are_damaged(workspace):
     result = direct(workspace, steps=6, validations=6, checkpoint_minutes=1e-9)
     run = result.run

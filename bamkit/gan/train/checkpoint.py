@@ -249,3 +249,15 @@ def read_run(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BamkitError(f"{run / 'run.json'} cannot be read: {error}") from error
     return about
+
+
+def read_run_to_resume(run: Path) -> dict[str, Any]:
+    """The content of run.json. Raises BamkitError also where a part is missing without which no run goes on."""
+    about = read_run(run)
+    for name, kind in {"config": dict, "run_id": str, "from": dict, "to": dict}.items():
+        if not isinstance(about, dict) or not isinstance(about.get(name), kind):
+            raise BamkitError(
+                f"{run / 'run.json'} was changed: it holds no {name}",
+                "put it back, or bamkit train --force starts again",
+            )
+    return about

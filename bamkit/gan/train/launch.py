@@ -37,7 +37,7 @@ def launch(
     with distributed.process_group(device) as group:
         if resume:
             run = workspace.run(name) if name else _run_to_resume(workspace, first, second)
-            known = checkpoint.read_run(run)
+            known = checkpoint.read_run_to_resume(run)
             if preset or file:
                 raise BamkitError("a resumed run keeps its settings", "leave --preset and --config away")
             chosen = settings.resumed(known["config"], given)
