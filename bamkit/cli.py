@@ -17,7 +17,7 @@ import click
 
 import bamkit
 from bamkit.common.errors import BamkitError, StaleWarning
-from bamkit.common.terminal.console import outlive_reader, print_next
+from bamkit.common.terminal.console import outlive_reader
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
@@ -28,6 +28,8 @@ SECTIONS = {
 """The modules of bamkit.commands by section of `bamkit --help`, in the order of the work; each holds one `command`."""
 MODULES = {path.rpartition(".")[2]: f"bamkit.commands.{path}" for paths in SECTIONS.values() for path in paths}
 """By name of a command, its module."""
+TYPED = ("bamkit ", "pip ", "mkdir ", "torchrun ", "ray ")
+"""How a line of a hint begins that can be typed as it is; any other says what to change in what was typed."""
 ERROR = 3
 """Exit status of a mistake. 1 is kept for a command whose answer is no, and 2 is click's for a wrong option."""
 
@@ -43,7 +45,8 @@ class Shown(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"bamkit: {self.message}", err=True)
-        print_next(*self.hint.splitlines(), err=True)
+        for line in self.hint.splitlines():
+            click.echo(f"{'next' if line.startswith(TYPED) else 'hint'}: {line}", err=True)
 
 
 class Interrupted(Shown):

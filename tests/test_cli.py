@@ -63,6 +63,11 @@ def test_help_answers_in_a_third_of_a_second():
         ("info", "no BAM database", "bamkit sample"),
         ("select --emotion happy", "no BAM database", "bamkit sample"),
         ("select --emotion hapy", "hapy", "did you mean happy"),
+        ("select", "which images", "next: bamkit select --emotion happy"),
+        ("balance", "there are 0", "next: bamkit select --emotion happy"),
+        ("compare", "at least two", "next: bamkit train"),
+        ("info", "no BAM database", "next: bamkit sample .   #"),
+        ("train", "fetch", "hint: or give --from DIR --to DIR"),
         ("fetch", "no selection", "bamkit select"),
         ("train", "fetch", "bamkit"),
         ("translate", "run", "bamkit train"),
@@ -73,7 +78,7 @@ def test_an_empty_workspace_says_what_to_type(bamkit, tmp_path, line, says, sugg
     output = bamkit(line, cwd=tmp_path, code=3).output
     assert says in output
     assert suggests in output
-    assert all(line.startswith("next: ") for line in output.splitlines()[1:]), output
+    assert all(line.startswith(("next: bamkit ", "hint: ")) for line in output.splitlines()[1:]), output
     assert list(tmp_path.iterdir()) == [], "a refused command must leave nothing behind"
 
 

@@ -113,7 +113,8 @@ def test_two_splits_need_no_names(workspace, bamkit):
     before = (run / "run.json").read_text()
     earlier = bamkit("train --resume --steps 3", cwd=workspace.root, code=3)
     assert "8 steps are done, and 3 in all were asked for" in earlier.output
-    assert "--steps 16 goes on; bamkit translate happy-scary" in earlier.output
+    assert "next: bamkit train --resume --name happy-scary --steps 16   # goes on\n" in earlier.output
+    assert "next: bamkit translate happy-scary   #" in earlier.output
     assert (run / "run.json").read_text() == before
     done = bamkit("train --resume --steps 8", cwd=workspace.root)
     assert "8 of 8 steps are done: nothing is left to do; --steps 16 would go on" in done.output

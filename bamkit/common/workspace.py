@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import tomllib
 import unicodedata
@@ -63,7 +64,7 @@ class Workspace:
         if not path.is_file():
             raise BamkitError(
                 f"no BAM database at {path}: ask its authors (bam-dataset.org) and put it there, or give --db PATH",
-                "bamkit sample DIR makes a workspace with a stand-in to try everything on",
+                f"bamkit sample {shlex.quote(str(self.root))}   # makes a stand-in to try everything on",
             )
         return str(path)
 

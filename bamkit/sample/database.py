@@ -276,7 +276,7 @@ def sample_of(path: Path | str) -> Sample:
     path = Path(path)
     path = path / DATABASE if path.is_dir() else path
     if not path.is_file():
-        raise BamkitError(f"there is no sample at {path}", f"bamkit sample {shlex.quote(str(path.parent))} makes one")
+        raise BamkitError(f"there is no sample at {path}", f"bamkit sample {shlex.quote(str(path.parent))}")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:

@@ -131,7 +131,7 @@ def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:
     runs = set(workspace.run_names())
     if not names:
         if to not in FORMATS:
-            raise BamkitError(f"--to {to} needs the name of a run", _known("runs", runs) or "bamkit train makes one")
+            raise BamkitError(f"--to {to} needs the name of a run", _known("runs", runs) or "bamkit train")
         return "dataset"
     for name in names:
         if Path(name).suffix in (".pth", ".safetensors") and name not in data | runs:

@@ -74,7 +74,7 @@ def command(
     if summary.given_up:
         why = sorted(set(summary.given_up.values()))[0]
         raise BamkitError(
-            f"{len(summary.given_up):,} pictures were not asked for: {why}", "bamkit fetch, later, asks for them"
+            f"{len(summary.given_up):,} pictures were not asked for: {why}", "bamkit fetch   # later: asks for them"
         )
 
 

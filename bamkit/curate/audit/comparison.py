@@ -141,7 +141,10 @@ def pair_of(workspace: Workspace, names: Sequence[str]) -> tuple[str, str]:
     chosen = list(names) or domains_of(workspace)
     if len(chosen) != 2:
         there = f"{len(chosen)} are named" if names else f"there are {len(chosen)} ({', '.join(chosen) or 'none'})"
-        raise BamkitError(f"two domains can be compared, and {there}", "bamkit balance happy scary")
+        known = domains_of(workspace)
+        select = "bamkit select --emotion happy --top 1000\nbamkit select --emotion scary --top 1000"
+        pair = f"bamkit balance {known[0]} {known[1]}" if len(known) > 1 else select
+        raise BamkitError(f"two domains can be compared, and {there}", pair)
     a, b = chosen
     if a == b:
         others = [name for name in domains_of(workspace) if name != a]

@@ -99,7 +99,7 @@ def read_sources(workspace: Workspace, names: list[str], licensed_only: bool, pi
     for name in names:
         domain = read_domain(workspace, name)
         if pictures and not domain.fetched:
-            raise BamkitError(f"{name} is a selection whose pictures were not fetched", "bamkit fetch, or --to csv")
+            raise BamkitError(f"{name} is a selection whose pictures were not fetched", "bamkit fetch   # or --to csv")
         wanted = USED if domain.fetched else SPLITS
         shards = {split: workspace.shards(name, split) for split in USED}
         source = Source(domain, shards, licensed_only=licensed_only, wanted=wanted)

@@ -219,5 +219,5 @@ class RayExecutor:
         except (self.ray.exceptions.WorkerCrashedError, self.ray.exceptions.NodeDiedError) as error:
             raise BamkitError(
                 f"a partition was lost {RETRIES + 1} times: {str(error).splitlines()[0]}",
-                "bamkit fetch --engine ray goes on with what is left",
+                "bamkit fetch --engine ray   # goes on with what is left",
             ) from error

@@ -198,7 +198,7 @@ def read_ledger(path: Path) -> pd.DataFrame:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             return pd.read_sql_query(f"select {COLUMNS} from ledger order by url", db, dtype_backend="numpy_nullable")
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
-        raise BamkitError(f"{path} is not a readable ledger: {error}", "bamkit fetch writes it") from error
+        raise BamkitError(f"{path} is not a readable ledger: {error}", "bamkit fetch   # writes it") from error
 
 
 @contextmanager

@@ -194,7 +194,7 @@ class _FetchRun:
         if lost and not self.config.again:
             raise BamkitError(
                 f"{len(lost):,} pictures must be built anew, but their originals are not in {self.workspace.originals}",
-                "bamkit fetch --download-again asks for them once more",
+                "bamkit fetch --download-again   # asks for them once more",
             )
         forgotten = self.store.ledger.forget(row.sha256 or "" for row in lost)
         self.asked.difference_update(forgotten)

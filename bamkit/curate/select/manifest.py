@@ -77,7 +77,7 @@ class Selection:
         """A manifest. Raises BamkitError if it is none."""
         about = read_about(path)
         if about.get("kind") != "selection":
-            raise BamkitError(f"{path} is not a selection manifest", "bamkit select writes one")
+            raise BamkitError(f"{path} is not a selection manifest", "bamkit select --help   # writes one")
         return cls(about["name"], Query.from_dict(about["query"]), read_table(path), about)
 
 

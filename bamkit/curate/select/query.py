@@ -104,7 +104,10 @@ class Query:
             domain = named
         ranked = attribute(self.rank_by) if self.rank_by else domain
         if not ranked:
-            raise BamkitError("which images? no attribute is given", "give --emotion happy, or --attribute NAME")
+            raise BamkitError(
+                "which images? no attribute is given",
+                "bamkit select --emotion happy --top 1000   # or --attribute NAME",
+            )
         set_("attribute", domain or ranked)
         set_("rank_by", ranked)
         set_("having", _sorted(map(str, map(LabelFilter.parse, _texts(self.having)))))

@@ -96,7 +96,7 @@ def _evaluate_direction(
     colours = target_train.colours if target_train.colours.n else target_test.colours
     if not colours.n:
         where = getattr(direction.target, "folder", f"split {direction.target.name}")
-        raise BamkitError(f"{where} holds no pictures to compare with", "bamkit fetch, or fill the folder")
+        raise BamkitError(f"{where} holds no pictures to compare with", "bamkit fetch   # or fill the folder")
     measured = measure(direction, colours, networks, progress)
     space = estimates.feature_space(measured, source_train, target_train, target_test, published(networks.extractor))
     rows, probabilities = [], {}

@@ -142,8 +142,8 @@ def newest(run: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[st
         except DamagedError as error:
             notes.append(f"{error.message}; the one before it is taken")
     if notes:
-        raise BamkitError(f"all {len(notes)} checkpoints of {run} are damaged", "bamkit train --force starts again")
-    raise BamkitError(f"{run} has no checkpoint yet", "bamkit train --force starts it again")
+        raise BamkitError(f"all {len(notes)} checkpoints of {run} are damaged", "bamkit train --force   # starts again")
+    raise BamkitError(f"{run} has no checkpoint yet", "bamkit train --force   # starts it again")
 
 
 def refuse_mismatch(path: Path, state: dict[str, Any], config: TrainConfig, run_id: str, processes: int) -> None:
@@ -188,7 +188,7 @@ def load_generators(run: Path, which: str = "best-or-last", device: torch.device
     passed over for the next best one and named in `notes`; one that was asked for by name raises BamkitError.
     """
     if not (run / "run.json").is_file():
-        raise BamkitError(f"there is no training run at {run}", "bamkit train makes one")
+        raise BamkitError(f"there is no training run at {run}", "bamkit train   # makes one")
     best, notes = run / FOLDER / BEST, []
     if which == "best" and not best.is_file():
         raise BamkitError(f"{run} has no best checkpoint: nothing was validated yet", "use the last one instead")
@@ -245,7 +245,7 @@ def read_run(run: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BamkitError(f"there is no training run at {run}", "bamkit train makes one") from error
+        raise BamkitError(f"there is no training run at {run}", "bamkit train   # makes one") from error
     except (OSError, ValueError) as error:
         raise BamkitError(f"{run / 'run.json'} cannot be read: {error}") from error
     return about

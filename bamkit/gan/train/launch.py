@@ -62,5 +62,5 @@ def _run_to_resume(workspace: Workspace, first: str | None, second: str | None) 
     if len(runs) == 1:
         return workspace.run(runs[0])
     if not runs:
-        raise BamkitError(f"there is no run to resume in {workspace.runs}", "bamkit train starts one")
+        raise BamkitError(f"there is no run to resume in {workspace.runs}", "bamkit train   # starts one")
     raise BamkitError(f"there are {len(runs)} runs: {', '.join(runs)}", f"bamkit train --resume --name {runs[-1]}")

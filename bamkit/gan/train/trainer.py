@@ -298,7 +298,7 @@ class Trainer:
         run = self.folder.path
         good = checkpoint.steps(run)
         if self.config.on_nan == "stop" or self.rollbacks >= ROLLBACKS:
-            again = f"bamkit train --resume --name {run.name} --on-nan rollback goes on from there at half the rate"
+            again = f"bamkit train --resume --name {run.name} --on-nan rollback   # goes on from there at half the rate"
             raise BamkitError(
                 f"{error}; the last good checkpoint is {checkpoint.path_of(run, good[-1])}"
                 if good
@@ -322,7 +322,8 @@ class Trainer:
         if done > total:
             raise BamkitError(
                 f"{done:,} steps are done, and {total:,} in all were asked for",
-                f"--steps {2 * done} goes on; bamkit translate {name} takes the run as it is",
+                f"bamkit train --resume --name {name} --steps {2 * done}   # goes on\n"
+                f"bamkit translate {name}   # takes the run as it is",
             )
         if done == total:
             self.say(f"{done:,} of {total:,} steps are done: nothing is left to do; --steps {2 * done} would go on")

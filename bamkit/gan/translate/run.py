@@ -181,7 +181,7 @@ def _runs_hint(workspace: Workspace, name: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"there are {', '.join(known)}" if known else "bamkit train makes one"
+    return f"there are {', '.join(known)}" if known else "bamkit train   # makes one"
 
 
 def _directions(known: dict[str, Any], names: tuple[str, str], wanted: str | None) -> dict[str, Any]:

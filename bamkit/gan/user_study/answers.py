@@ -108,7 +108,8 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]
             return [(reader.line_num, {name: row[name] or "" for name in columns}) for row in reader]
     except FileNotFoundError as error:
         raise BamkitError(
-            f"there is no file or folder {path}", "bamkit evaluate --user-study makes the page whose answers go there"
+            f"there is no file or folder {path}",
+            "bamkit evaluate --user-study   # makes the page they come from",
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BamkitError(f"{path} is not a CSV file: {error}") from error

@@ -54,7 +54,7 @@ class Manifest:
         if strange:
             raise BamkitError(f"{path}: unknown split {sorted(map(str, strange))[0]!r}; there are {', '.join(SPLITS)}")
         if len(set(self.mid)) != len(self.mid):
-            raise BamkitError(f"{path}: the same mid occurs twice", "bamkit select ... --force makes it anew")
+            raise BamkitError(f"{path}: the same mid occurs twice", "bamkit select ... --force   # makes it anew")
 
     @property
     def selection_id(self) -> str | None:

@@ -114,9 +114,9 @@ class Publication:
             listed += f" ({down[0]})"
         hint = f"bamkit fetch {self.manifest.name} --retry-failed {why[0][0]}" if why else ""
         if "private-address" in self.reasons:
-            hint = "bamkit fetch --allow-private, if this machine or your own network is meant"
+            hint = "bamkit fetch --allow-private   # if this machine or your own network is meant"
         elif "host-down" in self.reasons:
-            hint = "bamkit fetch asks for them, once the host answers: try one address in a browser"
+            hint = "bamkit fetch   # once the host answers: try one address in a browser"
             if any(is_this_machine(why.partition(" ")[0]) for why in self.given_up.values()):
                 hint = "start the server (of a sample: bamkit sample DIR --serve), then: bamkit fetch"
         raise BamkitError(f"not one picture of {self.manifest.name!r} could be had: {listed}", hint)

@@ -105,7 +105,12 @@ def compare(workspace: Workspace, names: Sequence[str] = ()) -> Comparison:
     names = list(dict.fromkeys(names)) or evaluated(workspace)
     if len(names) < 2:
         have = ", ".join(names) or "none"
-        raise BamkitError(f"comparing takes at least two evaluated runs; there is {have}", "bamkit evaluate RUN")
+        others = [name for name in workspace.run_names() if name not in names]
+        trained = f"bamkit train --name {names[0]}-2" if names else "bamkit train"
+        raise BamkitError(
+            f"comparing takes at least two evaluated runs; there is {have}",
+            f"bamkit evaluate {others[0]}" if others else trained,
+        )
     require_current(workspace, [stale for name in names for stale in stale_evaluation(workspace, name)])
     runs = [read(workspace, name) for name in names]
     directions = list(dict.fromkeys(direction for run in runs for direction in run.about["n"]))

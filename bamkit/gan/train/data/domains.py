@@ -108,10 +108,10 @@ def find(workspace: Workspace, text: str) -> TrainingDomain:
         raise BamkitError(f"{text} is selected but not fetched yet", f"bamkit fetch {text}")
     if known:
         here = f"the fetched splits are {', '.join(known)}"
-        fix = f"bamkit train --from {known[0]} --to {known[-1]}, or a folder of pictures"
+        fix = f"bamkit train --from {known[0]} --to {known[-1]}   # or a folder of pictures"
     else:
         here = "no split was fetched in this workspace"
-        fix = "bamkit select and bamkit fetch; or --from DIR --to DIR with two folders of pictures"
+        fix = "bamkit select --emotion happy --top 1000\nbamkit fetch\nor give --from DIR --to DIR"
     raise BamkitError(f"there is no split and no folder {text!r}: {here}", fix)
 
 
