@@ -45,6 +45,7 @@ def test_retry_after_forms(monkeypatch):
         return retry_after({"Retry-After": value, **headers})
 
     assert [seconds(text) for text in ("12", " 1.5 ", "0", "9" * 40)] == [12, 1.5, 0, 999999999]
+    assert [seconds(text) for text in ("5, 5", "5;", "7 seconds", "60s")] == [5, 5, 7, 60]
     assert [seconds(text) for text in ("soon", "", "-1", "1e3", "\u0661")] == [None] * 5
     assert retry_after({}) is None
     in_a_minute = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)

@@ -52,6 +52,13 @@ ACCEPTED = {
     "gzip named deflate": file(gzip.compress(GOOD), Content_Encoding="deflate"),
     "gzip twice": file(gzip.compress(gzip.compress(GOOD)), Content_Encoding="gzip, gzip"),
     "gzip behind a word": file(gzip.compress(GOOD), Content_Encoding="aws-chunked,GZIP"),
+    "a parameter": file(gzip.compress(GOOD), Content_Encoding="gzip;q=1"),
+    "in quotes": file(gzip.compress(GOOD), Content_Encoding='"gzip"'),
+    "gzip in two members": file(gzip.compress(GOOD[:99]) + gzip.compress(GOOD[99:]), Content_Encoding="x-gzip"),
+    "gzip said twice": answered(
+        "Content-Encoding: gzip", "Content-Encoding: gzip", f"Content-Length: {len(gzip.compress(GOOD, mtime=0))}",
+        body=gzip.compress(GOOD, mtime=0), length=False,
+    ),
     # Interim answers, and those that are as good as 200.
     "100": raw(b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD),
     "102, 103 and 199": raw(
@@ -62,6 +69,7 @@ ACCEPTED = {
     "201 image": answered("Content-Type: image/jpeg", first="HTTP/1.1 201 Made"),
     "206 whole": answered(f"Content-Range: bytes 0-{len(GOOD) - 1}/{len(GOOD)}", first="HTTP/1.1 206 Partial"),
     "206 open": answered(f"Content-Range: bytes 0-{len(GOOD) - 1}/*", first="HTTP/1.1 206 Partial"),
+    "206 with spaces": answered(f"Content-Range: bytes 0 - {len(GOOD) - 1} / {len(GOOD)}", first="HTTP/1.1 206 x"),
     "206 bare": answered(first="HTTP/1.1 206 Partial"),
     # Heads: many lines, long lines, lines that are no headers, odd status lines and lengths.
     "300 lines": answered(*(f"X-Debug-{number}: x" for number in range(300))),
@@ -77,6 +85,11 @@ ACCEPTED = {
     "bare carriage returns": answered(f"X: y\rContent-Length: {len(GOOD)}", length=False),
     "empty line first": raw(b"\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD),
     "no reason": answered(first="HTTP/1.1 200"),
+    "no status": answered(first="HTTP/1.1"),
+    "no status but a reason": answered(first="HTTP/1.1 OK"),
+    "four bytes before": answered(first="\xef\xbb\xbf HTTP/1.1 200 OK"),
+    "length behind the status": answered(first=f"HTTP/1.1 200 OK\rContent-Length: {len(GOOD)}", length=False),
+    "two carriage returns": raw(b"HTTP/1.1 200 OK\r\r\nContent-Length: %d\r\r\n\r\r\n" % len(GOOD) + GOOD),
     "lower case": answered(first="http/1.1 200 ok"),
     "HTTP/2 in words": answered(first="HTTP/2 200"),
     "length twice": answered(f"Content-Length: {len(GOOD)}"),
@@ -110,6 +123,13 @@ def test_what_browsers_accept(server, tmp_path, name):
     [
         (answered("Content-Range: bytes 0-9/99", first="HTTP/1.1 206 Part"), "incomplete: only a part", False),
         (answered("Content-Range: bytes 5-9/10", first="HTTP/1.1 206 Part"), "incomplete: only a part", False),
+        (answered("Content-Range: bytes=0-9/99", first="HTTP/1.1 206 Part"), "incomplete: only a part", False),
+        (answered("Content-Range: 0-9/99", first="HTTP/1.1 206 Part"), "incomplete: only a part", False),
+        (
+            answered("Content-Range: bytes 0-9998/9999", first="HTTP/1.1 206 All"),
+            "incomplete: .* of bytes 0-9998",
+            False,
+        ),
         (answered("Content-Type: text/html", first="HTTP/1.1 202 Later"), "bad-answer: HTTP 202", False),
         (answered("Content-Length: 3"), "bad-answer: several lengths", False),
         (raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), "bad-answer: HTTP 204", False),
@@ -133,6 +153,9 @@ def test_what_is_odd_about_an_answer_is_said_of_the_answer(server, tmp_path, ans
         ["X-Robots-Tag: noindex,", " noai"],
         ["X Y: 1", "x-robots-tag: all", "X-ROBOTS-TAG: bot: noimageai"],
         ["X: y\rX-Robots-Tag: noai"],
+        ["X-Robots-Tag: noindex noai"],
+        ['X-Robots-Tag: "noimageai"; nofollow'],
+        ["X-Robots-Tag: noai\0"],
         [*(f"X-{number}: 1" for number in range(200)), "X-Robots-Tag: noai"],
     ],
 )
@@ -188,6 +211,10 @@ LOCATIONS = {
     b"../..": "/",
     b"f%zz%20#top": "/d/f%zz%20",
     b"http:g": "/d/g",
+    b"?": "/d/e?",
+    b"x//y?": "/d/x//y?",
+    b"#top": "/d/e?f",
+    b".": "/d/",
 }
 
 
@@ -195,6 +222,22 @@ LOCATIONS = {
 def test_redirects_are_read_as_browsers_read_them(location):
     base = parse_url("http://a.b/d/e?f")
     assert str(follow(base, location.decode("latin-1"))) == "http://a.b" + LOCATIONS[location]
+
+
+def test_empty_segments_and_queries_are_kept_in_redirects():
+    base = parse_url("http://a.b:81//c//d?e")
+    for location, wanted in (("f", "//c//f"), ("../f?", "//c/f?"), ("?g", "//c//d?g"), ("http:f//g", "//c//f//g")):
+        assert str(follow(base, location)) == "http://a.b:81" + wanted
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "0177.0.0.1", "127.0.0.1.", "127\u30020.0.1", "\uff11\uff12\uff17.0.0.1", "%31%32%37.0.0.1",
+     "0", "1\t27.1", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fec0::1]", "[3fff::1]", "192.0.0.8"],
+)  # fmt: skip
+def test_no_spelling_of_a_private_address_is_asked(tmp_path, host):
+    with pytest.raises(Fault, match="private-address"):
+        one(None, f"http://{host}:9/x", tmp_path, allow_private=False)
 
 
 def test_the_first_of_several_locations_counts(server, tmp_path):
@@ -322,6 +365,10 @@ def test_a_cookie_that_is_wanted_in_vain_is_named_in_the_reason(server, tmp_path
     server["/vain"] = cookie_wall(cookie, "seen=1")
     with pytest.raises(Fault, match=r"more than 5 redirects, .*cookie"):
         one(server, "/vain", tmp_path)
+    server["/home"] = status(403)
+    server["/in"] = lambda exchange: exchange.send(302, b"", Location="/home", Set_Cookie=cookie)
+    with pytest.raises(Fault, match=r"forbidden: HTTP 403; .*cookie"):
+        one(server, "/in", tmp_path)
     server["/loop"] = redirect("/loop")
     with pytest.raises(Fault) as loop:
         one(server, "/loop", tmp_path)

@@ -51,6 +51,9 @@ def tiff(*entries, order="<", extra=b""):
 SIX = (0x112, 3, 1, struct.pack("<HH", 6, 0))
 PNG, JPEG, WEBP = encoded(art(), "PNG"), encoded(art(), "JPEG", quality=95), encoded(art(), "WEBP", lossless=True)
 WEBP_EXIF = encoded(art(), "WEBP", lossless=True, exif=b"Exif\0\0" + tiff(SIX))
+WEBP_PROFILE = encoded(art(), "WEBP", lossless=True, icc_profile=SRGB)
+WEBP_ANIMATED = encoded(art(), "WEBP", lossless=True, save_all=True, append_images=[art(1)])
+THUMBNAIL = encoded(art(3, (16, 16)), "JPEG")
 JUNK_XMP = b"<x:xmpmeta>" + b"<photoshop:DocumentAncestors/>" * 100_000 + b"</x:xmpmeta>"
 
 
@@ -79,6 +82,8 @@ BESIDE = {
     "large-profile": png(chunk(b"iCCP", b"p\0\0" + zlib.compress(SRGB + bytes(1_200_000)))),
     "short-chunks": png(*(chunk(kind, b"\0") for kind in (b"gAMA", b"cHRM", b"pHYs", b"acTL", b"fcTL", b"tIME"))),
     "tRNS-too-short": png(chunk(b"tRNS", b"\0\1")),
+    "palette-of-no-use": png(chunk(b"PLTE", b"abc", 1)),
+    "stream-checksum": PNG[:33] + chunk(b"IDAT", PNG[41:-20] + bytes(4)) + PNG[-12:],
     "no-end": PNG[:-12],
     "junk-behind": PNG + bytes(14),
     "jfif-short": jpeg(segment(0xE0, b"JFIF\0")),
@@ -86,6 +91,10 @@ BESIDE = {
     "exif-empty": jpeg(segment(0xE1, b"Exif\0\0")),
     "exif-no-tiff": jpeg(segment(0xE1, b"Exif\0\0http://nonsense")),
     "exif-directory-far-away": jpeg(segment(0xE1, b"Exif\0\0II*\0\xff\xff\xff\x7f")),
+    "preview-and-length-too-long": jpeg(segment(0xE1, b"Exif\0\0" + THUMBNAIL, len(THUMBNAIL) + 300)),
+    "preview-and-length-0": jpeg(segment(0xED, b"Photoshop 3.0\0" + THUMBNAIL, 0)),
+    "preview-behind-the-length": jpeg(segment(0xE1, b"Exif\0\0" + THUMBNAIL, 8)),
+    "preview-half-behind-the-length": jpeg(segment(0xE0, b"JFXX\0" + THUMBNAIL, 9)),
     "mpf-junk": jpeg(segment(0xE2, b"MPF\0II*\0\xff\xff\xff\x7f")),
     "icc-parts-missing": jpeg(segment(0xE2, b"ICC_PROFILE\0\2\5" + bytes(300))),
     "segment-length-0": jpeg(segment(0xE1, b"Exif\0\0abc", 0)),
@@ -95,6 +104,10 @@ BESIDE = {
     "jpeg-half-an-end": JPEG[:-1],
     "jpeg-zeros-for-the-end": JPEG[:-2] + bytes(512),
     "jpeg-junk-behind": JPEG + b"<!-- tracking -->" * 40,
+    "webp-profile-length": WEBP_PROFILE.replace(b"ICCP" + struct.pack("<I", len(SRGB)), b"ICCP\7\0\0\0"),
+    "webp-unknown-chunk-first": WEBP[:12] + b"JUNK\3\0\0\0abc\0" + WEBP[12:],
+    "webp-junk-behind": WEBP + b"junkjunkjunk",
+    "webp-second-frame-cut": WEBP_ANIMATED[:-20],
     "webp-exif-length": WEBP[:12] + WEBP[12:] + b"EXIF" + struct.pack("<I", 2**27) + b"abc",
 }
 
@@ -157,6 +170,9 @@ KINDS = {
     "palette-alpha.png": encoded(art().quantize(16), "PNG", transparency=bytes(range(0, 160, 10))),
     "cmyk.jpg": encoded(art().convert("CMYK"), "JPEG", quality=95),
     "profile.png": encoded(art(), "PNG", icc_profile=profile((0.7, 0.3, 0), (0.2, 0.6, 0.1), (0.1, 0.1, 0.7), 1.8)),
+    "animated.webp": WEBP_ANIMATED,
+    "animated.gif": encoded(art().quantize(16), "GIF", save_all=True, append_images=[art(1).quantize(16)]),
+    "cmyk.tif": encoded(art().convert("CMYK"), "TIFF"),
     "palette.gif": encoded(art().quantize(16), "GIF"),
 }
 

@@ -18,6 +18,8 @@ LARGEST_PROFILE = 16_000_000
 CANDIDATES = 64
 """Places at which the next chunk is looked for behind one with a wrong length."""
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_WEBP_PIXELS = re.compile(rb"VP8[ LX]|ALPH|ANIM|ANMF")
+_WEBP_INFORMATION = (b"ICCP", b"EXIF", b"XMP ")
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']\s*|>\s*)([1-8])\b")
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC_HEAD = b"ICC_PROFILE\0"
@@ -83,15 +85,19 @@ def _exif_orientation(block: bytes) -> int | None:
 
 
 def _separate_png(data: bytes) -> Separated:
-    """Chunks that pixels need, and tRNS where it fits the colour type. Ancillary chunks with a wrong checksum are
-    ignored, as libpng does; where one has a wrong length, reading goes on at the next sound chunk."""
+    """Chunks that pixels need: PLTE for palettes only, tRNS where it fits the colour type.
+
+    Ancillary chunks with a wrong checksum are ignored, as libpng does; where one has a wrong length, reading goes on at
+    the next sound chunk.
+    """
     view, kept, at = memoryview(data), [data[:8]], 8
     found = Separated(b"")
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if kind in _CRITICAL:
-            kept.append(data[at:end])
+            if kind != b"PLTE" or data[25] == 3:
+                kept.append(data[at:end])
             if kind == b"IEND":
                 break
         elif _sound(view, at, end):
@@ -104,6 +110,23 @@ def _separate_png(data: bytes) -> Separated:
         at = end
     found.data = b"".join(kept)
     return found
+
+
+def without_stream_checksum(data: bytes) -> bytes | None:
+    """A PNG file (of chunks that pixels need) without the Adler-32 that ends its zlib stream; None where the checksum
+    of a chunk is wrong, too: its pixels are not sound."""
+    view, kept, body, at = memoryview(data), [data[:8]], b"", 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if not _sound(view, at, end):
+            return None
+        if kind == b"IDAT":
+            body += data[at + 8 : end - 4]
+        elif kind != b"IEND":
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, struct.pack(">I", len(body) - 4), b"IDAT", body[:-4], bytes(4)]) if len(body) > 4 else None
 
 
 def _fits(length: int, colour_type: int) -> bool:
@@ -170,8 +193,8 @@ def _separate_jpeg(data: bytes) -> Separated:
         body = data[at + 4 : end]
         if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(data[at:end])
-        elif data[end : end + 1] != b"\xff":  # a wrong length: go on at the quantisation tables
-            end = data.find(b"\xff\xdb\0", at + 4)
+        elif data[end : end + 1] != b"\xff" or b"\xff\xd8" in data[end - 2 : end + 2]:  # a wrong length
+            end = _next_tables(data, at + 4)
             if end < 0:
                 break
         elif _colour_header(marker, body):
@@ -191,6 +214,18 @@ def _separate_jpeg(data: bytes) -> Separated:
     return found
 
 
+def _next_tables(data: bytes, start: int) -> int:
+    """The offset of the next quantisation tables that are not those of a preview, a JPEG file within; -1 if none."""
+    tables = data.find(b"\xff\xdb\0", start)
+    while (preview := data.find(b"\xff\xd8\xff", start, max(tables, 0))) >= 0:
+        start = data.find(b"\xff\xd9", preview) + 2
+        behind = data.find(b"\xff\xdb\0", start)
+        if start < 2 or behind < 0:  # no whole preview
+            break
+        tables = behind
+    return tables
+
+
 def _colour_header(marker: int, body: bytes) -> bool:
     return (marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14) or (
         marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12
@@ -198,7 +233,7 @@ def _colour_header(marker: int, body: bytes) -> bool:
 
 
 def _separate_webp(data: bytes) -> Separated:
-    """All chunks but ICCP, EXIF and XMP, which the header (VP8X) then no longer announces."""
+    """The chunks that the first frame needs. The header (VP8X) then no longer announces ICCP, EXIF and XMP."""
     found, kept, at = Separated(b""), [], 12
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
@@ -206,14 +241,18 @@ def _separate_webp(data: bytes) -> Separated:
         body = data[at + 8 : at + 8 + length]
         if kind == b"VP8X":
             kept.append(data[at : at + 8] + bytes([body[0] & ~0x2C] if body else []) + data[at + 9 : end])
-        elif kind == b"ICCP":
+        elif _WEBP_PIXELS.match(kind):
+            if kind != b"ANMF" or not any(chunk.startswith(kind) for chunk in kept):
+                kept.append(data[at:end])
+        elif not (_WEBP_PIXELS.match(data, end) or data[end : end + 4] in (*_WEBP_INFORMATION, b"")):
+            behind = _WEBP_PIXELS.search(data, at + 8)  # a wrong length, or a chunk that nobody knows
+            end = behind.start() if behind else len(data)
+        if kind == b"ICCP":
             found.profile = body
         elif kind == b"EXIF":
             found.exif.append(body)
         elif kind == b"XMP ":
             found.xmp.append(body)
-        else:
-            kept.append(data[at:end])
         at = end
     chunks = b"".join(kept)
     found.data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks

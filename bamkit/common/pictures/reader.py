@@ -245,7 +245,14 @@ class PictureFile:
         try:
             if self._lacks_end:
                 self._end()
-            self._image.load()
+            try:
+                self._image.load()
+            except OSError:
+                sound = metadata.without_stream_checksum(self._data) if self.format == "PNG" else None
+                if sound is None:
+                    raise
+                self._image = self._open(sound)
+                self._image.load()
             return _flat(self._image)
         except Exception as error:
             raise _broken(error) from error

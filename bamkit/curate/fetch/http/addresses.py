@@ -14,6 +14,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 SocketAddress = tuple[int, tuple[Any, ...]]
 """Family (`socket.AF_INET` or `AF_INET6`) and what `socket.connect` takes."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+NOT_PUBLIC = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "3fff::/20", "fec0::/10")]
+"""What some versions of `ipaddress` take for global: protocol assignments, documentation, site-local addresses."""
 
 
 def is_public(address: IpAddress) -> bool:
@@ -26,7 +28,9 @@ def is_public(address: IpAddress) -> bool:
             return False
         if address.ipv4_mapped is not None:
             return True
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    if address.is_multicast or address.is_reserved or any(address in network for network in NOT_PUBLIC):
+        return False
+    return address.is_global
 
 
 class Resolver:

@@ -15,6 +15,7 @@ from bamkit.curate.fetch.faults import Fault
 CHUNK = 1 << 17
 IN_MEMORY = 1 << 19
 LAYERS = 5
+GZIP = b"\x1f\x8b"
 UNKNOWN_HERE = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
 """Encodings that exist, were not asked for, and cannot be undone here."""
 SIGNATURES = (
@@ -25,10 +26,15 @@ SIGNATURES = (
     b"BM",
     b"II*\0",
     b"MM\0*",
-    b"\0\0\0\x1cftyp",
-    b"\0\0\0 ftyp",
+    b"\xff\n",
+    b"\0\0\0\x0cJXL ",
 )
 """How files of the formats that may be decoded begin."""
+
+
+def _is_picture(start: bytes) -> bool:
+    """Whether a file that begins with `start` is of a format that may be decoded (AVIF and HEIC: `ftyp`)."""
+    return start.startswith(SIGNATURES) or start[4:8] == b"ftyp"
 
 
 class SpooledFile:
@@ -70,12 +76,12 @@ def iter_content(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """
     chunks: Iterator[bytes] = iter(lambda: response.read(CHUNK, decode_content=False), b"")
     header = response.headers.get("Content-Encoding", "")
-    codings = [word for word in (part.strip().lower() for part in header.split(",")) if word]
+    codings = [word for part in header.split(",") if (word := part.partition(";")[0].strip(" \t\"'").lower())]
     if not codings:
         return chunks
     first = next(chunks, b"")
     chunks = itertools.chain([first], chunks) if first else chunks
-    if first.startswith(SIGNATURES):
+    if _is_picture(first):
         return chunks
     if unknown := UNKNOWN_HERE.intersection(codings):
         raise Fault("bad-answer", f"Content-Encoding: {min(unknown)}, although identity was asked for", response.status)
@@ -102,6 +108,8 @@ def _inflated(chunks: Iterator[bytes], coding: str, status: int) -> Iterator[byt
                 if piece := unpack.decompress(chunk, CHUNK):
                     yield piece
                 chunk = unpack.unconsumed_tail
+                if unpack.eof and unpack.unused_data.startswith(GZIP):  # the next member of a gzip file
+                    chunk, unpack = unpack.unused_data, zlib.decompressobj(wbits)
         if piece := unpack.flush():
             yield piece
     except zlib.error as error:
@@ -112,9 +120,9 @@ def _inflated(chunks: Iterator[bytes], coding: str, status: int) -> Iterator[byt
 
 def _wbits(coding: str, start: bytes) -> int | None:
     """zlib's `wbits` for bytes that begin with `start`; None if they are not compressed."""
-    if start.startswith(SIGNATURES):
+    if _is_picture(start):
         return None
-    if start.startswith(b"\x1f\x8b"):
+    if start.startswith(GZIP):
         return 31
     if coding != "deflate" or not start:
         return None

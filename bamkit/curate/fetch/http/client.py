@@ -126,7 +126,7 @@ class Client:
                     continue
                 if fault := self._refusal(raw):
                     whole = _drained(raw)
-                    raise fault
+                    raise Fault(fault.name, fault.detail + wants_cookies, fault.status, fault.retry_after)
                 downloaded = self._save(raw, path, str(address) if address != start else None)
                 whole = True
                 return downloaded
@@ -189,6 +189,8 @@ class Client:
                     md5.update(chunk)
             if file.size == 0:
                 raise Fault("not-a-picture", "an empty file", raw.status)
+            if raw.status == 206 and "Content-Encoding" not in raw.headers and partial(raw.headers, file.size):
+                raise Fault("incomplete", f"{file.size:,} bytes of {raw.headers['Content-Range'][:60]}", raw.status)
             data = file.data()
         if data is not None and self.config.originals:
             path.write_bytes(data)

@@ -17,8 +17,11 @@ from typing import BinaryIO
 from bamkit.curate.fetch.faults import Fault
 
 LONGEST_HEAD = 1 << 18
-STATUS_LINE = re.compile(rb"(?is)HTTP(?:/([0-9]+)(?:\.([0-9]+))?)?[ \t]+([1-9][0-9]{2})(?![0-9])(.*)")
-CONTENT_RANGE = re.compile(r"(?ia)\s*bytes\s+(\d+)-(\d+)/(\d+|\*)")
+STATUS_LINE = re.compile(rb"(?is).{0,4}?HTTP(?:/([0-9]+)(?:\.([0-9]+))?)?(?:[ \t]+([1-9][0-9]{2}))?(?![0-9])(.*)")
+"""As in Chromium: up to four bytes may come before it, and a status that is missing is 200."""
+CONTENT_RANGE = re.compile(r"(?ia)\s*(?:bytes)?[\s=:]*(\d+)\s*-\s*(\d+)\s*/\s*(\d+|\*)")
+RETRY_AFTER = re.compile(r"(?ia)([0-9]+(?:\.[0-9]*)?)\s*(?:s|secs?|seconds?)?\s*(?:[,;].*)?")
+OPT_OUT = re.compile(r"(?ia)(?<![\w-])(?:noai|noimageai)(?![\w-])")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_BODY = (204, 205, 304)
 
@@ -53,28 +56,30 @@ class _Head:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self.left = stream, LONGEST_HEAD
+        self.after_status = b""
+        """What follows the status line behind a bare carriage return."""
 
     def status_line(self) -> tuple[int, int, str]:
         """HTTP version (10 or 11), status and reason."""
         line = b"\n"
-        while line in (b"\r\n", b"\n"):
+        while line and not line.strip(b"\r\n"):
             line = self._line(None)
         if not line:
             raise http.client.RemoteDisconnected("Remote end closed connection without response")
+        line, _, self.after_status = line.strip(b"\r\n").partition(b"\r")
         match = STATUS_LINE.match(line)
         if not match:
             raise http.client.BadStatusLine(repr(line[:60]))
         major, minor, status, reason = match.groups()
         version = 10 if (int(major or 1), int(minor or 0)) < (1, 1) else 11
-        return version, int(status), reason.decode("latin-1").strip()
+        return version, int(status or 200), reason.decode("latin-1").strip()
 
     def headers(self, status: int) -> http.client.HTTPMessage:
         """The headers up to the empty line. Continued lines are joined; what is no header is left out."""
         pairs: list[tuple[str, str]] = []
         continues = False
-        while (line := self._line(status)) not in (b"\r\n", b"\n"):
-            if not line:
-                raise Fault("incomplete", "the answer ends within its headers", status)
+        line = self.after_status or self._line(status)
+        while line.strip(b"\r\n"):
             for text in line.decode("latin-1").rstrip("\r\n").split("\r"):
                 if text[:1] in (" ", "\t"):
                     if continues:
@@ -85,6 +90,9 @@ class _Head:
                 continues = bool(colon and TOKEN.fullmatch(name))
                 if continues:
                     pairs.append((name, value.strip()))
+            line = self._line(status)
+        if not line:
+            raise Fault("incomplete", "the answer ends within its headers", status)
         message = http.client.HTTPMessage()
         for name, value in pairs:
             message[name] = value
@@ -119,8 +127,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     this machine's.
     """
     text = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text, re.ASCII):
-        return float(text[:9])
+    if match := RETRY_AFTER.fullmatch(text):
+        return float(match[1][:9])
     until = _timestamp(text)
     now = _timestamp(headers.get("Date", ""))
     return None if until is None else max(0.0, until - (time.time() if now is None else now))
@@ -135,17 +143,16 @@ def _timestamp(text: str) -> float | None:
         return None
 
 
-def partial(headers: Mapping[str, str]) -> bool:
-    """Whether the Content-Range of a 206 says that it is not the whole file."""
+def partial(headers: Mapping[str, str], size: int | None = None) -> bool:
+    """Whether the Content-Range of a 206 says that it, or its body of `size` bytes, is not the whole file."""
     match = CONTENT_RANGE.match(headers.get("Content-Range", ""))
     if not match:
         return False
     first, last, total = match.groups()
-    return int(first) > 0 or (total != "*" and int(last) + 1 < int(total))
+    length = int(last) + 1
+    return int(first) > 0 or (total != "*" and length < int(total)) or (size is not None and size < length)
 
 
 def opt_out(values: list[str]) -> set[str]:
     """Those of `noai` and `noimageai` that X-Robots-Tag headers hold."""
-    # `unavailable_after: 25 Jun 2030` and `botname: noai` carry a colon; what follows the last one counts.
-    words = {word.rpartition(":")[2].strip().lower() for value in values for word in value.split(",")}
-    return words & {"noai", "noimageai"}
+    return {word.lower() for value in values for word in OPT_OUT.findall(value)}

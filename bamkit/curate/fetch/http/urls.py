@@ -7,7 +7,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, unquote
 
 import idna
 
@@ -45,10 +45,15 @@ class RequestUrl:
         """`host:port`: what rate limits are counted under."""
         return f"{self.host}:{self.port}"
 
-    def __str__(self) -> str:
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.target}"
+        return f"{self.scheme}://{host}{port}"
+
+    def __str__(self) -> str:
+        return self.origin + self.target
 
 
 @functools.lru_cache(maxsize=1024)
@@ -99,12 +104,16 @@ def follow(base: RequestUrl, location: str | None) -> RequestUrl:
         text = location[:end] + quote(raw[end:], safe=PRINTABLE + " ")
     text = PATH.sub(lambda path: path[0].replace("\\", "/"), _cleaned(text), count=1)
     scheme = _scheme(text)
-    if scheme and not (scheme == base.scheme and not text.startswith("//", len(scheme) + 1)):
-        return parse_url(text)
-    try:
-        return parse_url(urljoin(str(base), re.sub("^/{3,}", "//", text)))
-    except ValueError as error:
-        raise Fault("redirects", f"a redirect to an invalid address: {error}") from error
+    if scheme:
+        if scheme != base.scheme or text.startswith("//", len(scheme) + 1):
+            return parse_url(text)
+        text = text[len(scheme) + 1 :]
+    if text.startswith("//"):
+        return parse_url(f"{base.scheme}:{text}")
+    # Not urllib's urljoin: it drops empty segments and empty queries.
+    path = base.target.partition("?")[0]
+    kept = {"/": "", "?": path, "#": base.target, "": base.target}
+    return parse_url(f"{base.origin}{kept.get(text[:1], path[: path.rindex('/') + 1])}{text}")
 
 
 def _scheme(text: str) -> str:
