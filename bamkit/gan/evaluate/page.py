@@ -173,7 +173,7 @@ def _failures(page: Page, evaluation: Evaluation, result: DirectionResult) -> No
     page.heading("Failure modes")
     rows = [
         {
-            "": row["metric"],
+            "metric": row["metric"],
             "method": METHOD_NAMES[row["method"]],
             "value": str(estimate_of(row)) or NOT_MEASURED,
             "n": row["n"],
@@ -265,15 +265,15 @@ def _basis(page: Page, evaluation: Evaluation) -> None:
     if judge:
         page.text(judge["sentence"])
     rows = [
-        {"": "run", "value": f"{about['run']} ({about['run_id'] or 'no id'})"},
-        *({"": f"split {name}", "value": value or "no id"} for name, value in about["split_ids"].items()),
-        {"": "translations.parquet", "value": about["translations_sha256"]},
-        {"": f"features: {about['features']['name']}", "value": about["features"]["sha256"]},
+        {"what": "run", "value": f"{about['run']} ({about['run_id'] or 'no id'})"},
+        *({"what": f"split {name}", "value": value or "no id"} for name, value in about["split_ids"].items()),
+        {"what": "translations.parquet", "value": about["translations_sha256"]},
+        {"what": f"features: {about['features']['name']}", "value": about["features"]["sha256"]},
     ]
     if judge:
-        rows.append({"": "judge", "value": judge["sha256"]})
+        rows.append({"what": "judge", "value": judge["sha256"]})
     if about["lpips"]:
-        rows.append({"": "LPIPS (alex)", "value": about["lpips"]["sha256"]})
-    rows += [{"": name, "value": version} for name, version in about["versions"].items()]
+        rows.append({"what": "LPIPS (alex)", "value": about["lpips"]["sha256"]})
+    rows += [{"what": name, "value": version} for name, version in about["versions"].items()]
     page.table(rows)
     page.details("Every figure", about["figures"])

@@ -147,7 +147,7 @@ def write_card_page(judge: Judge, folder: Path) -> None:
     if card["weights"]["sha256"]:
         rows.append(("pretrained weights", card["weights"]["sha256"]))
     page.section("Hashes and versions")
-    page.table([{"": name, "value": value} for name, value in [*rows, *card["versions"].items()]])
+    page.table([{"what": name, "value": value} for name, value in [*rows, *card["versions"].items()]])
     page.write(folder / "index.html")
 
 
