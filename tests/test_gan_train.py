@@ -378,6 +378,15 @@ def test_a_run_json_that_was_edited_is_noticed(workspace, name, value):
     assert direct(workspace, resume=True, config=read_config(run)).step == 3, "how long and how watched may change"
 
 
+def test_domains_that_changed_places_are_noticed(workspace):
+    run = direct(workspace, steps=1).run
+    path, content, _ = checkpoint.newest(run)
+    config, run_id = read_config(run), content["run_id"]
+    checkpoint.refuse_mismatch(path, content, config, run_id, ("happy", "scary"), 1)
+    with pytest.raises(BamkitError, match=r"from scary to happy, and .*was trained from happy to scary"):
+        checkpoint.refuse_mismatch(path, content, config, run_id, ("scary", "happy"), 1)
+
+
 @pytest.mark.parametrize("name", ["config", "run_id", "from", "to"])
 @pytest.mark.parametrize("value", [None, [], 5])
 def test_a_run_json_without_its_parts_is_said(tmp_path, name, value):

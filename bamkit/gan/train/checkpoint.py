@@ -146,7 +146,9 @@ def newest(run: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[st
     raise BamkitError(f"{run} has no checkpoint yet", "bamkit train --force   # starts it again")
 
 
-def refuse_mismatch(path: Path, state: dict[str, Any], config: TrainConfig, run_id: str, processes: int) -> None:
+def refuse_mismatch(
+    path: Path, state: dict[str, Any], config: TrainConfig, run_id: str, names: tuple[str, str], processes: int
+) -> None:
     """Raises BamkitError if a checkpoint was not made by the run that shall go on from it."""
     if state["processes"] != processes:
         raise BamkitError(
@@ -162,6 +164,11 @@ def refuse_mismatch(path: Path, state: dict[str, Any], config: TrainConfig, run_
             )
     if state["run_id"] != run_id:
         raise BamkitError(f"{path} belongs to another run than run.json", "train with another --name")
+    if tuple(state["names"]) != names:
+        raise BamkitError(
+            f"run.json says from {names[0]} to {names[1]}, and {path} was trained from {' to '.join(state['names'])}",
+            "put run.json back, or train with another --name",
+        )
 
 
 def mark_best(run: Path, step: int) -> None:

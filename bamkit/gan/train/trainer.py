@@ -125,7 +125,7 @@ class Trainer:
             path, state, notes = checkpoint.newest(run)
             for note in notes:
                 self.say(note)
-            checkpoint.refuse_mismatch(path, state, self.config, self.run_id, self.group.world)
+            checkpoint.refuse_mismatch(path, state, self.config, self.run_id, self.names, self.group.world)
             if not self.schedule.fixed:
                 self.schedule.fix(state["total"])
             self._refuse_earlier_end(state["step"])
