@@ -359,6 +359,16 @@ def test_columns_of_another_type_are_named(tmp_path, change, words):
         assert re.search(words, " | ".join(describe(database, progress=False).problems))
 
 
+def test_licences_that_are_blobs_hold_by_the_manifests_own_values(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path)
+    with sqlite3.connect(path) as base:
+        base.execute("update modules set license = cast(license as blob)")
+    licences = set(answer(path, license=["cc*"]).table["license"].to_pylist())
+    assert licences
+    assert all(text.lower().startswith("cc") for text in licences), licences
+
+
 def test_the_fewer_images_that_are_advised_have_no_such_note(tmp_path):
     """Labels from another source than the scores: ranks 1 to 20 hold several negatives, later ones few."""
     path = tmp_path / "bam.sqlite"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bamkit.common.contract import selection_schema
 from bamkit.curate.database.connection import Database, truth
@@ -48,7 +48,7 @@ def _part(
             "mid": candidate.mid,
             "project_id": candidate.project_id if isinstance(candidate.project_id, int) else None,
             "src": candidate.src,
-            "license": None if candidate.license is None else str(candidate.license),
+            "license": _text(candidate.license),
             "mature": truth(candidate.mature),
             "rank": rank,
             "score": float(candidate.score),
@@ -59,6 +59,13 @@ def _part(
         for rank, (candidate, split) in enumerate(assigned, before + 1)
     ]
     return pa.Table.from_pylist(rows, schema=selection_schema())
+
+
+def _text(value: Any) -> str | None:
+    """A licence as text, also where the file holds its bytes as a BLOB."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None if value is None else str(value)
 
 
 def mids_that_fail(table: pa.Table, query: Query) -> frozenset[int]:
