@@ -67,7 +67,7 @@ def test_commands_in_messages_have_their_options():
             command = root.get_command(context_of(root), line[1])
             inner = command.commands.values() if isinstance(command, click.Group) else [command]
             known = {name for one in inner for option in one.params for name in option.opts + option.secondary_opts}
-            typed = line[2].partition(" #")[0]
+            typed = re.split(r" #|\\n", line[2])[0]
             options = set(re.findall(r"(?<=\s)--[a-z][a-z-]*", typed)) - {"--help"}
             assert options <= known, f"{path.name}: {line[0]}"
             found += bool(options)
