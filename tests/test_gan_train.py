@@ -401,6 +401,17 @@ def test_a_run_json_without_its_parts_is_said(tmp_path, name, value):
         checkpoint.read_run_to_resume(tmp_path)
 
 
+def test_a_run_json_that_does_not_name_its_pictures_is_said(workspace):
+    about = json.loads((direct(workspace, steps=1).run / "run.json").read_text())
+    assert [domain.name for domain in domains.find_again(workspace, about)] == ["happy", "scary"]
+    for side in ("from", "to"):
+        for key in ("kind", "name", "where"):
+            part = {name: value for name, value in about[side].items() if name != key}
+            for wrong in (part, part | {key: None}, part | {key: 3}):
+                with pytest.raises(BamkitError, match=f"which pictures `{side}` names"):
+                    domains.find_again(workspace, about | {side: wrong})
+
+
 def test_best_is_taken_where_all_numbered_checkpoints_are_damaged(workspace):
     result = direct(workspace, steps=6, validations=6, checkpoint_minutes=1e-9)
     run = result.run

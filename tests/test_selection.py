@@ -374,16 +374,27 @@ def test_the_fewer_images_that_are_advised_have_no_such_note(tmp_path):
     path = tmp_path / "bam.sqlite"
     made = make_bam(path, labels="table")
     best = [row["mid"] for row in ranked(made, "emotion_happy")]
-    for negatives in ([3, 5, 60, 61, 62, 63], [0, 1, 2], [*range(40, 90)], [10, 30, 50, 70, 85]):
+    cases = [
+        # negative ranks, test images, whether fewer images are advised
+        ([3, 5, 60, 61, 62, 63], 0, True),
+        ([0, 1, 2], 0, False),
+        ([*range(40, 90)], 0, True),
+        ([10, 30, 50, 70, 85], 0, True),
+        # The training images are fine, the test images behind them are not.
+        ([*range(90, 100)], 10, True),
+        ([*range(84, 89)], 10, True),
+        ([*range(92, 120)], 5, True),
+    ]
+    for negatives, test, fewer in cases:
         with sqlite3.connect(path) as base:
             base.execute("update automatic_labels set emotion_happy = 'positive'")
             base.executemany(
                 "update automatic_labels set emotion_happy = 'negative' where mid = ?", [(best[i],) for i in negatives]
             )
-        sizes = {"test": 0, "validation": 0, "reserve": 0}
+        sizes = {"test": test, "validation": 0, "reserve": 0}
         note = next((n for n in answer(path, **{**SMALL, **sizes, "top": 90}).notes if ":negative" in n), "")
         advised = [int(word) for word in note.split("--top ")[-1].split() if word.isdigit()][:1]
-        assert bool(advised) == (len(negatives) > 4), note
+        assert bool(advised) == fewer, note
         for top in advised:
             assert not any(":negative" in n for n in answer(path, **{**SMALL, **sizes, "top": top}).notes)
 

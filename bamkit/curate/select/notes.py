@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bamkit.common.contract import SPLITS
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_about, read_table
 from bamkit.common.workspace import Workspace, is_judges
@@ -14,6 +17,9 @@ from bamkit.curate.select.query import Query
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+TOLERATED = 20
+"""One image in so many of a split may be negative for the domain's own attribute without a word."""
 
 
 def source_notes(database: Database, query: Query, source: str) -> list[str]:
@@ -59,23 +65,40 @@ def project_notes(table: pa.Table) -> list[str]:
 
 
 def label_notes(table: pa.Table, query: Query) -> list[str]:
-    """A warning where the ranks reach so far down that the training images no longer show the attribute."""
-    pairs = zip(table.column("split").to_pylist(), table.column(query.attribute).to_pylist(), strict=True)
-    labels = [label for split, label in pairs if split == "train"]
-    negative = labels.count("negative")
-    if negative <= _tolerated(labels) or query.sample != "top":
+    """A warning where the ranks reach so far down that the images of a split no longer show the attribute."""
+    if query.sample != "top":
         return []
-    said = f"{negative:,} of the {query.top:,} train images are {query.attribute}:negative"
-    if query.match:
-        return [f"{said}: leave --match-any out, or add --with {query.attribute}"]
-    enough = max(n for n in range(len(labels) + 1) if labels[:n].count("negative") <= _tolerated(labels[:n]))
-    fewer = f"ask for fewer (--top {enough} would do), or " if enough else ""
-    return [f"{said}: {fewer}add --with {query.attribute}"]
+    by_split: dict[str, list[str | None]] = {split: [] for split in SPLITS}
+    for split, label in zip(table["split"].to_pylist(), table[query.attribute].to_pylist(), strict=True):
+        by_split[split].append(label)
+    for split in ("train", "test", "validation"):
+        labels = by_split[split]
+        negative = labels.count("negative")
+        if negative > sum(label is not None for label in labels) // TOLERATED:
+            said = f"{negative:,} of the {len(labels):,} {split} images are {query.attribute}:negative"
+            if query.match:
+                return [f"{said}: leave --match-any out, or add --with {query.attribute}"]
+            enough = _without_negatives(by_split)
+            fewer = f"ask for fewer (--top {enough} would do), or " if enough else ""
+            return [f"{said}: {fewer}add --with {query.attribute}"]
+    return []
 
 
-def _tolerated(labels: list[str | None]) -> int:
-    """Images among so many that may be negative without a word: one in twenty."""
-    return sum(label is not None for label in labels) // 20
+def _without_negatives(by_split: dict[str, list[str | None]]) -> int:
+    """The most training images with which no split holds more negative ones than are tolerated.
+
+    Splits follow each other in order of rank: with fewer training images the others move up.
+    """
+    labels = [label for split in ("train", "test", "validation") for label in by_split[split]]
+    negative = np.cumsum([0, *(label == "negative" for label in labels)])
+    labelled = np.cumsum([0, *(label is not None for label in labels)])
+    sizes = np.arange(len(by_split["train"]) + 1)
+    fine = np.ones(len(sizes), bool)
+    begin = np.zeros_like(sizes)
+    for end in (sizes, sizes + len(by_split["test"]), sizes + len(by_split["test"]) + len(by_split["validation"])):
+        fine &= negative[end] - negative[begin] <= (labelled[end] - labelled[begin]) // TOLERATED
+        begin = end
+    return int(sizes[fine].max(initial=0))
 
 
 def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -> list[str]:

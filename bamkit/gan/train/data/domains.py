@@ -120,6 +120,11 @@ def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[TrainingDomai
     pair = []
     for side in ("from", "to"):
         known = run[side]
+        if not all(isinstance(known.get(key), str) for key in ("kind", "name", "where")):
+            raise BamkitError(
+                f"run.json does not say which pictures `{side}` names (kind, name and where)",
+                "--force to start afresh, or another --name",
+            )
         name, where = known["name"], Path(known["where"])
         # A workspace may have moved: its own split of that name comes first.
         is_split = known["kind"] == "split"
