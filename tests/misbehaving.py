@@ -161,6 +161,11 @@ def slow(seconds: float, answer: Answer) -> Answer:
     return act
 
 
+def hang_up(exchange: Exchange) -> None:
+    """Close the connection without a word, as a host does that has just ended an idle connection."""
+    exchange.close = True
+
+
 def reset(data: bytes = b"") -> Answer:
     """Send the first half of a file (or nothing) and break the connection."""
 

@@ -65,7 +65,8 @@ CASES = {
     "429-always": (status(429, Retry_After=0), "throttled", 10),
     "429-once": (first(1, status(429, Retry_After=0), file(GOOD)), "ok", 2),
     "503-once": (first(1, status(503), file(GOOD)), "ok", 2),
-    "reset": (reset(), "reset", 2),
+    # Each of the two is sent once more where the connection had been kept from another answer.
+    "reset": (reset(), "reset", range(2, 5)),
     "reset-in-the-middle": (reset(GOOD), "reset", 2),
     "reset-once": (first(1, reset(GOOD), file(GOOD)), "ok", 2),
     "hang": (hang, "timeout", 2),
@@ -146,7 +147,8 @@ def test_outcome(outcome, name):
     row = outcome["rows"][outcome["server"].url("/" + name)]
     assert row["outcome"] == expected, row
     if requests is not None:
-        assert outcome["server"].counts["/" + name] == requests, row
+        allowed = requests if isinstance(requests, range) else [requests]
+        assert outcome["server"].counts["/" + name] in allowed, row
 
 
 def test_nothing_hangs_and_nothing_grows(outcome):

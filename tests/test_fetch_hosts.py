@@ -9,12 +9,14 @@ from email.utils import format_datetime
 
 import pytest
 from fetching import jpeg, write_selection
-from misbehaving import Server, file, first, garbage, hang, raw, reset, slow, status
+from misbehaving import Server, file, first, garbage, hang, hang_up, raw, reset, slow, status
 from test_fetch import ledger, read, settings
+from test_fetch_faults import certificate
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.http.head import retry_after
 from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
 from bamkit.curate.fetch.http.scheduler import Scheduler
@@ -22,6 +24,30 @@ from bamkit.curate.fetch.run import fetch
 from bamkit.curate.fetch.settings import FetchSettings, Limits, PictureSettings, Politeness
 
 GOOD = jpeg(7)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_kept_connection_that_the_host_ends_costs_no_attempt(tmp_path, secure):
+    """The second of two requests arrives when the host has just given the idle connection up."""
+    context, pem = certificate(tmp_path, "localhost") if secure else (None, None)
+    with Server(context) as server:
+        server["/a"], server["/gone"] = file(GOOD), hang_up
+        server["/b"] = first(1, hang_up, file(GOOD))
+        client = Client(FetchSettings(allow_private=True, ca_file=str(pem) if pem else None))
+        base = server.url("").replace("127.0.0.1", "localhost")
+        try:
+            assert client.get(f"{base}/a", tmp_path / "a").size == len(GOOD)
+            assert client.get(f"{base}/b", tmp_path / "b").size == len(GOOD)
+            assert server.counts["/b"] == 2
+            assert server.connections == 2
+            with pytest.raises(Fault, match="reset"):
+                client.get(f"{base}/gone", tmp_path / "gone")
+            assert server.counts["/gone"] == 2, "once more, not for ever"
+            with pytest.raises(Fault, match="reset"):
+                client.get(f"{base}/gone", tmp_path / "gone")
+            assert server.counts["/gone"] == 3, "a new connection that is closed is the host's answer"
+        finally:
+            client.close()
 
 
 def test_retry_after_is_kept_to_and_the_rate_is_halved(tmp_path):

@@ -8,15 +8,16 @@ import time
 import pytest
 from fetching import jpeg, write_selection
 from loopback_proxy import Proxy
-from misbehaving import Server, drip, file, redirect, status
+from misbehaving import Server, drip, file, first, hang_up, redirect, status
 from test_fetch import ledger, settings
 from test_fetch_faults import certificate, one
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.run import fetch
-from bamkit.curate.fetch.settings import Limits, Politeness
+from bamkit.curate.fetch.settings import FetchSettings, Limits, Politeness
 
 GOOD = jpeg(7)
 
@@ -65,6 +66,20 @@ def test_https_goes_through_a_tunnel_and_is_verified(monkeypatch, tmp_path, unkn
         with pytest.raises(Fault, match="timeout"):
             one(None, f"{base}/drip", tmp_path, ca_file=str(pem), limits=Limits(seconds=1))
         assert time.monotonic() - started < 3
+
+
+def test_a_tunnel_that_was_kept_and_ends_is_opened_again(monkeypatch, tmp_path, unknown_names):
+    context, pem = certificate(tmp_path, "art.test")
+    with Server(context) as server, Proxy(hosts=("art.test",)) as proxy:
+        server["/a"], server["/b"] = file(GOOD), first(1, hang_up, file(GOOD))
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        client = Client(FetchSettings(allow_private=True, ca_file=str(pem)))
+        try:
+            for path in ("/a", "/b"):
+                assert client.get(f"https://art.test:{server.port}{path}", tmp_path / "file").size == len(GOOD)
+        finally:
+            client.close()
+        assert proxy.log == [f"CONNECT art.test:{server.port} HTTP/1.0"] * 2
 
 
 @pytest.mark.parametrize("no_proxy", ["art.test", ".test", "*", "127.0.0.1,art.test"])

@@ -73,11 +73,13 @@ class _Connection:
     def __init__(self, *args: Any, dialer: Dialer, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.dialer = dialer
+        self.answered = False
 
     def _new_conn(self) -> socket.socket:
         return self.dialer(self._dns_host.strip("[]"), self.port, self.proxy is not None)
 
     def connect(self) -> None:
+        self.answered = False
         super().connect()  # type: ignore[misc]
         # TLS has replaced the socket by another one.
         self.dialer.deadlines.attach(self.sock)
@@ -97,13 +99,31 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Pool:
-    """Sends request targets as they are given: urllib3 would escape every `%` again where one of them is stray."""
+    """Sends request targets as they are given: urllib3 would escape every `%` again where one of them is stray.
+
+    A kept-alive connection may be closed by the host at the moment it is used again. A request that such a connection
+    ends without a byte of an answer is sent once more, over a new connection (RFC 9112, section 9.3.1).
+    """
+
+    proxy: Any
 
     def urlopen(self, method: str, url: str, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
         return super().urlopen(method, url, *args, exact_target=url, **kwargs)  # type: ignore[misc, no-any-return]
 
     def _make_request(self, conn: Any, method: str, _: str, *args: Any, exact_target: str, **kwargs: Any) -> Any:
-        return super()._make_request(conn, method, exact_target, *args, **kwargs)  # type: ignore[misc]
+        send = functools.partial(super()._make_request, conn, method, exact_target, *args, **kwargs)  # type: ignore[misc]
+        kept, tunnel = conn.answered, conn._tunnel_host is not None
+        try:
+            response = send()
+        except ConnectionResetError:
+            if not kept:
+                raise
+            conn.close()
+            if tunnel:
+                self._prepare_proxy(conn)  # type: ignore[attr-defined]
+            response = send()
+        conn.answered = True
+        return response
 
 
 class _PlainPool(_Pool, HTTPConnectionPool):  # type: ignore[misc]
