@@ -79,8 +79,8 @@ def _of_the_disk(error: OSError) -> BamkitError:
         return BamkitError(f"{error.filename}: there is a file where bamkit needs a folder", "move it away")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         at = f" at {error.filename}" if error.filename else ""
-        said = f"the disk is full{at}; nothing was left half written"
-        return BamkitError(said, "free some space, then the same command")
+        message = f"the disk is full{at}; nothing was left half written"
+        return BamkitError(message, "free some space, then the same command")
     where = f"{error.filename}: " if error.filename else ""
     return BamkitError(f"{where}{error.strerror or error}")
 
@@ -126,8 +126,8 @@ class Root(click.Group):
             raise Interrupted(BamkitError("interrupted", *stop.args[:1])) from stop
         except UnicodeEncodeError as error:
             text = error.object[error.start : error.end].encode("utf-8", "backslashreplace").decode("utf-8")
-            said = f"this system's character encoding ({error.encoding}) cannot hold {text!r}"
-            raise Shown(BamkitError(said, "the same command after: export PYTHONUTF8=1")) from error
+            message = f"this system's character encoding ({error.encoding}) cannot hold {text!r}"
+            raise Shown(BamkitError(message, "the same command after: export PYTHONUTF8=1")) from error
         except OSError as error:
             if os.environ.get("BAMKIT_DEBUG"):
                 raise

@@ -63,11 +63,11 @@ def command(
     from bamkit.sample.database import DEFAULT_ROWS, keep_or_make, make_sample
 
     if serve:
-        made = keep_or_make(directory, rows, seed, port, force)
+        is_new = keep_or_make(directory, rows, seed, port, force)
     else:
-        made = bool(make_sample(directory, **_given(rows=rows, seed=seed, port=port), force=force))
+        is_new = bool(make_sample(directory, **_given(rows=rows, seed=seed, port=port), force=force))
     rows = rows or DEFAULT_ROWS
-    if made:
+    if is_new:
         click.echo(f"{directory / 'bam.sqlite'}: {rows:,} images, a stand-in for BAM (seed {seed or 0})")
     if serve:
         _serve(directory, faults, processes)

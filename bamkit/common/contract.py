@@ -42,8 +42,8 @@ def attribute(name: str) -> str:
         if short(full) == wanted:
             return full
     near = difflib.get_close_matches(wanted, [*ATTRIBUTES, *map(short, ATTRIBUTES)], n=1, cutoff=0.5)
-    known = f"did you mean {near[0]}?" if near else f"the 20 attributes are {', '.join(map(short, ATTRIBUTES))}"
-    raise BamkitError(f"there is no attribute {name!r}", known)
+    hint = f"did you mean {near[0]}?" if near else f"the 20 attributes are {', '.join(map(short, ATTRIBUTES))}"
+    raise BamkitError(f"there is no attribute {name!r}", hint)
 
 
 def emotion(name: str) -> str:

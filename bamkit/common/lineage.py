@@ -32,12 +32,12 @@ class Stale:
     """Whether going on is right all the same: what follows is consistent in itself."""
 
 
-def require_current(workspace: Workspace, found: Iterable[Stale]) -> None:
+def require_current(workspace: Workspace, artefacts: Iterable[Stale]) -> None:
     """Raises BamkitError for the first stale artefact that matters, unless the workspace was opened with `stale`.
 
     Whatever is gone on with is said in a StaleWarning.
     """
-    for stale in dict.fromkeys(found):
+    for stale in dict.fromkeys(artefacts):
         if not (stale.harmless or workspace.stale):
             remark = "or --stale to go on all the same"
             hint = f"{stale.renew}; {remark}" if "   # " in stale.renew else f"{stale.renew}   # {remark}"
@@ -90,13 +90,13 @@ def stale_translations(workspace: Workspace, name: str) -> list[Stale]:
     trained, again = _run(workspace, run), _translate(about, name, run)
     if _differ(about, trained, "run_id"):
         return [Stale(f"translations/{name} was made by another training of run {run}", again)]
-    found = []
+    stale = []
     for source, split_id in (about.get("split_ids") or {}).items():
         now = split_about(workspace, source)
         if _differ({"split_id": split_id}, now, "split_id"):
             before = _trained_on(workspace, run).get(source, {})
             same = before.get("split_id") == split_id
-            found.append(
+            stale.append(
                 Stale(
                     f"translations/{name} was made from another splits/{source} than lies there now"
                     f"{_difference(before, now) if same else ''}",
@@ -106,14 +106,14 @@ def stale_translations(workspace: Workspace, name: str) -> list[Stale]:
     steps = sorted(path.stem for path in (workspace.runs / run / "checkpoints").glob("step-*.pt"))
     made_with = str(about.get("checkpoint") or "")
     if made_with.startswith("step-") and steps and made_with < steps[-1]:
-        found.append(
+        stale.append(
             Stale(
                 f"translations/{name} was made with {made_with}, and run {run} has {steps[-1]} now",
                 again,
                 harmless=True,
             )
         )
-    return found or stale_run(workspace, run)
+    return stale or stale_run(workspace, run)
 
 
 def stale_evaluation(workspace: Workspace, name: str) -> list[Stale]:

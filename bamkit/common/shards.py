@@ -39,9 +39,9 @@ def shard_names(split: str, rows: int, shard_rows: int) -> list[str]:
 
 def damaged_file(path: Path, error: Exception) -> BamkitError:
     """What to say of a damaged or foreign parquet file."""
-    said = str(error).strip().splitlines() or [type(error).__name__]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     return BamkitError(
-        f"{path} is not a readable parquet file: {said[0]}",
+        f"{path} is not a readable parquet file: {lines[0]}",
         "delete it and make it again: bamkit select for a selection, fetch for a split, translate for translations",
     )
 

@@ -55,12 +55,12 @@ def run(root: Path, config: DemoConfig | None = None, force: bool = False) -> Pa
 def _sample_steps(workspace: Workspace, config: DemoConfig, port: int) -> list[Step]:
     """What comes before the experiment. The first makes the workspace and is typed one folder above it."""
     words = ("sample", workspace.root.name, "--rows", str(config.rows), "--port", str(port))
-    made = (workspace.root / "bam.sqlite", workspace.root / "bamkit.toml")
+    files = (workspace.root / "bam.sqlite", workspace.root / "bamkit.toml")
     return [
         Step(
             words,
             "make a stand-in for the database (BAM itself is given out on request only); the demo serves its pictures",
-            lambda: all(path.exists() for path in made),
+            lambda: all(path.exists() for path in files),
         ),
         Step(("info",), "see what is in the database", workspace.selection(config.domains[1]).exists),
     ]
@@ -73,8 +73,8 @@ def _claim(root: Path, config: DemoConfig, force: bool) -> int:
         raise BamkitError(f"{root} holds something that is not a demo", "bamkit demo ANOTHER-FOLDER")
     if mark.exists():
         try:
-            made = json.loads(mark.read_text(encoding="utf-8"))
-            same, port = made["config"] == vars(config), int(made["port"])
+            marked = json.loads(mark.read_text(encoding="utf-8"))
+            same, port = marked["config"] == vars(config), int(marked["port"])
         except (ValueError, KeyError, TypeError):
             same, port = False, 0
         if same and not force:

@@ -147,8 +147,8 @@ def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int =
         if step.done():
             click.echo(f"{head}\n  $ {step.line}   (done already)")
             continue
-        said = step.cost() if callable(step.cost) else step.cost
-        cost = f"   ({said})" if said else ""
+        estimate = step.cost() if callable(step.cost) else step.cost
+        cost = f"   ({estimate})" if estimate else ""
         click.echo(f"\n{head}{cost}\n  $ {click.style(step.line, fg='cyan')}")
         begun = time.monotonic()
         try:
@@ -164,9 +164,9 @@ def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int =
 
 def _call(words: Sequence[str], root: Path) -> int:
     # Settings meant for the user's own workspace must not change what the recipe does.
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BAMKIT_") or k == "BAMKIT_DEBUG"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BAMKIT_") or k == "BAMKIT_DEBUG"}
     sys.stdout.flush()
-    child = subprocess.Popen([sys.executable, "-m", "bamkit", *words], cwd=root, env=kept)
+    child = subprocess.Popen([sys.executable, "-m", "bamkit", *words], cwd=root, env=environment)
     try:
         return child.wait()
     except BaseException as error:

@@ -251,8 +251,8 @@ def keep_or_make(
             force,
         )
         return True
-    found = sample_of(directory)
-    for name, wanted, there in (("rows", rows, found.rows), ("seed", seed, found.seed), ("port", port, found.port)):
+    sample = sample_of(directory)
+    for name, wanted, there in (("rows", rows, sample.rows), ("seed", seed, sample.seed), ("port", port, sample.port)):
         if wanted not in (None, there):
             raise BamkitError(
                 f"the sample in {directory} was made with --{name} {there}, not {wanted}",

@@ -39,9 +39,9 @@ class SampleServer:
     def __init__(self, sample: Path | str, port: int | None = None, faults: float = 0.06, processes: int = 0) -> None:
         if not 0 <= faults <= 0.45:
             raise BamkitError(f"the share of faults must be from 0 to 0.45, not {faults}")
-        found = sample_of(sample)
-        self.seed, self.paths = found.seed, found.paths
-        self.port = found.port if port is None else port
+        details = sample_of(sample)
+        self.seed, self.paths = details.seed, details.paths
+        self.port = details.port if port is None else port
         self.faults = faults
         self.processes = processes
         self.requests: Counter[str] = Counter()

@@ -80,10 +80,10 @@ class Scene:
     @property
     def attributes(self) -> dict[str, float]:
         """The true attributes under their database names, each with how plainly it shows (0..1)."""
-        found = {f"emotion_{name}": self.intensity * (1.0 if i == 0 else 0.7) for i, name in enumerate(self.moods)}
-        found |= {f"content_{name}": 1.0 if i == 0 else 0.45 for i, name in enumerate(self.contents)}
-        found[f"media_{self.medium}"] = 0.7
-        return found
+        shown = {f"emotion_{name}": self.intensity * (1.0 if i == 0 else 0.7) for i, name in enumerate(self.moods)}
+        shown |= {f"content_{name}": 1.0 if i == 0 else 0.45 for i, name in enumerate(self.contents)}
+        shown[f"media_{self.medium}"] = 0.7
+        return shown
 
 
 def truth(mid: int, seed: int = 0) -> Scene:

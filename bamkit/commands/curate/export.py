@@ -116,13 +116,13 @@ def _dataset(
 ) -> None:
     from bamkit.curate.export.run import export
 
-    made = export(workspace, list(names), target, settings, force=force)
+    result = export(workspace, list(names), target, settings, force=force)
     if as_json:
-        print_json(made.as_dict())
+        print_json(result.as_dict())
         return
-    print_table(made.rows)
-    print_notes(made.notes)
-    click.echo(f"{made.images:,} images -> {made.output}")
+    print_table(result.rows)
+    print_notes(result.notes)
+    click.echo(f"{result.images:,} images -> {result.output}")
 
 
 def _kind(workspace: Workspace, names: tuple[str, ...], to: str) -> str:

@@ -41,22 +41,22 @@ def command(
     from bamkit.common.terminal.console import print_json
     from bamkit.curate.report import report
 
-    made = report(workspace, names, db, with_database)
+    result = report(workspace, names, db, with_database)
     if show:
-        click.launch(str(made.path))
+        click.launch(str(result.path))
     if as_json:
         print_json(
             {
-                "path": str(made.path),
-                "figures": made.figures,
-                "tables": made.tables,
-                "domains": made.domains,
-                "database": made.database,
+                "path": str(result.path),
+                "figures": result.figures,
+                "tables": result.tables,
+                "domains": result.domains,
+                "database": result.database,
             }
         )
         return
-    subject = ", ".join(made.domains) or "no domains yet"
-    click.echo(f"report on {subject}{' and the database' if made.database else ''}")
-    click.echo(f"  {made.figures} figure files in {made.path.parent / 'figures'}")
-    click.echo(f"  {made.tables} tables in {made.path.parent / 'tables'}")
-    click.echo(f"  open {made.path}")
+    subject = ", ".join(result.domains) or "no domains yet"
+    click.echo(f"report on {subject}{' and the database' if result.database else ''}")
+    click.echo(f"  {result.figures} figure files in {result.path.parent / 'figures'}")
+    click.echo(f"  {result.tables} tables in {result.path.parent / 'tables'}")
+    click.echo(f"  open {result.path}")

@@ -92,7 +92,7 @@ def command(
     chosen = f", best by validation after step {result.best:,}" if result.best else ""
     elapsed = f"; this call took {duration(result.elapsed)} with samples, validation and pages"
     click.echo(f"{result.run}: {result.step:,} steps in {result.duration} of training{chosen}{elapsed}")
-    for what in ("index.html", "samples", "metrics.csv"):
-        if (result.run / what).exists():
-            click.echo(f"  {result.run / what}")
+    for artefact in ("index.html", "samples", "metrics.csv"):
+        if (result.run / artefact).exists():
+            click.echo(f"  {result.run / artefact}")
     print_next(f"bamkit translate {result.run.name}")

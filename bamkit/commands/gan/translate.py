@@ -130,7 +130,7 @@ def _print(result: Result) -> None:
         if len(direction.skipped) > SHOWN:
             click.echo(f"... {len(direction.skipped) - SHOWN} more in {result.output / 'skipped.csv'}")
     print_notes(result.notes)
-    made = sum(direction.translated for direction in result.directions)
-    before = f", {result.pictures - made:,} were there already" if result.pictures > made else ""
-    pictures = "picture" if made == 1 else "pictures"
-    click.echo(f"{made:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")
+    translated = sum(direction.translated for direction in result.directions)
+    before = f", {result.pictures - translated:,} were there already" if result.pictures > translated else ""
+    pictures = "picture" if translated == 1 else "pictures"
+    click.echo(f"{translated:,} {pictures} translated in {duration(result.seconds)}{before} -> {result.table}")

@@ -90,32 +90,32 @@ def _separate_png(data: bytes) -> Separated:
     Ancillary chunks with a wrong checksum are ignored, as libpng does; where one has a wrong length, reading goes on at
     the next sound chunk.
     """
-    view, kept, at = memoryview(data), [data[:8]], 8
-    found = Separated(b"")
+    view, chunks, at = memoryview(data), [data[:8]], 8
+    separated = Separated(b"")
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if kind in _CRITICAL:
             if kind != b"PLTE" or data[25] == 3:
-                kept.append(data[at:end])
+                chunks.append(data[at:end])
             if kind == b"IEND":
                 break
         elif _sound(view, at, end):
             if kind == b"tRNS" and _fits(length, data[25]):
-                kept.append(data[at:end])
+                chunks.append(data[at:end])
             elif kind not in (b"fdAT", b"tRNS"):
-                _png_information(kind, bytes(view[at + 8 : end - 4]), found)
+                _png_information(kind, bytes(view[at + 8 : end - 4]), separated)
         elif not _chunk_name(data[end + 4 : end + 8]):
             end = _next_chunk(data, at + 8)
         at = end
-    found.data = b"".join(kept)
-    return found
+    separated.data = b"".join(chunks)
+    return separated
 
 
 def without_stream_checksum(data: bytes) -> bytes | None:
     """A PNG file (of chunks that pixels need) without the Adler-32 that ends its zlib stream; None where the checksum
     of a chunk is wrong, too: its pixels are not sound."""
-    view, kept, body, at = memoryview(data), [data[:8]], b"", 8
+    view, chunks, body, at = memoryview(data), [data[:8]], b"", 8
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
@@ -124,9 +124,11 @@ def without_stream_checksum(data: bytes) -> bytes | None:
         if kind == b"IDAT":
             body += data[at + 8 : end - 4]
         elif kind != b"IEND":
-            kept.append(data[at:end])
+            chunks.append(data[at:end])
         at = end
-    return b"".join([*kept, struct.pack(">I", len(body) - 4), b"IDAT", body[:-4], bytes(4)]) if len(body) > 4 else None
+    if len(body) <= 4:
+        return None
+    return b"".join([*chunks, struct.pack(">I", len(body) - 4), b"IDAT", body[:-4], bytes(4)])
 
 
 def _fits(length: int, colour_type: int) -> bool:
@@ -153,21 +155,21 @@ def _next_chunk(data: bytes, start: int) -> int:
     return len(data)
 
 
-def _png_information(kind: bytes, body: bytes, found: Separated) -> None:
+def _png_information(kind: bytes, body: bytes, separated: Separated) -> None:
     """Keep the profile, EXIF and XMP of an ancillary chunk."""
     name, _, rest = body.partition(b"\0")
     if kind == b"eXIf":
-        found.exif.append(body)
+        separated.exif.append(body)
     elif kind == b"iCCP":
-        found.profile = found.profile or _inflated(rest[1:])
+        separated.profile = separated.profile or _inflated(rest[1:])
     elif kind == b"iTXt" and name == b"XML:com.adobe.xmp":
         text = rest[2:].split(b"\0", 2)[-1]
-        found.xmp.append(_inflated(text) if rest[:1] == b"\1" else text)
+        separated.xmp.append(_inflated(text) if rest[:1] == b"\1" else text)
     elif kind in (b"zTXt", b"tEXt") and name in (b"Raw profile type exif", b"Raw profile type APP1"):
         # ImageMagick: a line feed, the name, the length, then the bytes in hexadecimal digits.
         lines = (_inflated(rest[1:]) if kind == b"zTXt" else rest).split(b"\n")
         try:
-            found.exif.append(bytes.fromhex(b"".join(lines[3:]).decode("ascii")))
+            separated.exif.append(bytes.fromhex(b"".join(lines[3:]).decode("ascii")))
         except ValueError:
             return
 
@@ -182,8 +184,8 @@ def _inflated(packed: bytes) -> bytes:
 
 def _separate_jpeg(data: bytes) -> Separated:
     """All segments but application data and comments; of these, JFIF and Adobe headers, which name the colour space."""
-    kept, at = [b"\xff\xd8"], 2
-    found, parts = Separated(b""), []
+    segments, at = [b"\xff\xd8"], 2
+    separated, parts = Separated(b""), []
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xDA, 0xD9):
         marker = data[at + 1]
         if marker == 0xFF or marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # padding, or markers without a length
@@ -192,26 +194,26 @@ def _separate_jpeg(data: bytes) -> Separated:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         body = data[at + 4 : end]
         if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-            kept.append(data[at:end])
+            segments.append(data[at:end])
         elif data[end : end + 1] != b"\xff" or b"\xff\xd8" in data[end - 2 : end + 2]:  # a wrong length
             end = _next_tables(data, at + 4)
             if end < 0:
                 break
         elif _colour_header(marker, body):
-            kept.append(data[at:end])
+            segments.append(data[at:end])
         elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            found.exif.append(body)
+            separated.exif.append(body)
         elif marker == 0xE1 and body.startswith(_XMP_HEAD):
-            found.xmp.append(body[len(_XMP_HEAD) :])
+            separated.xmp.append(body[len(_XMP_HEAD) :])
         elif marker == 0xE2 and body.startswith(_ICC_HEAD):
             parts.append(body)
         at = end
-    kept.append(data[at:])
+    segments.append(data[at:])
     parts.sort()  # by their sequence numbers
     if parts and len(parts[0]) > 13 and parts[0][13] == len(parts):
-        found.profile = b"".join(part[14:] for part in parts)
-    found.data = b"".join(kept)
-    return found
+        separated.profile = b"".join(part[14:] for part in parts)
+    separated.data = b"".join(segments)
+    return separated
 
 
 def _next_tables(data: bytes, start: int) -> int:
@@ -234,7 +236,7 @@ def _colour_header(marker: int, body: bytes) -> bool:
 
 def _separate_webp(data: bytes) -> Separated:
     """The chunks that the first frame needs. The header (VP8X) then no longer announces ICCP, EXIF and XMP."""
-    found, kept, at = Separated(b""), [], 12
+    separated, kept, at = Separated(b""), [], 12
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
         end = at + 8 + length + length % 2
@@ -248,15 +250,15 @@ def _separate_webp(data: bytes) -> Separated:
             behind = _WEBP_PIXELS.search(data, at + 8)  # a wrong length, or a chunk that nobody knows
             end = behind.start() if behind else len(data)
         if kind == b"ICCP":
-            found.profile = body
+            separated.profile = body
         elif kind == b"EXIF":
-            found.exif.append(body)
+            separated.exif.append(body)
         elif kind == b"XMP ":
-            found.xmp.append(body)
+            separated.xmp.append(body)
         at = end
     chunks = b"".join(kept)
-    found.data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
-    return found
+    separated.data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+    return separated
 
 
 def with_jpeg_end(data: bytes, padding: bytes = b"") -> bytes:

@@ -265,8 +265,8 @@ class PictureFile:
         """
         data = metadata.with_jpeg_end(self._data)
         padded = metadata.with_jpeg_end(self._data, b"\x5a\xa5" * 32)
-        with self._open(data) as one, self._open(padded) as other:
-            if not metadata.has_all_scans(data) or ImageChops.difference(one, other).getbbox(alpha_only=False):
+        with self._open(data) as ended, self._open(padded) as other:
+            if not metadata.has_all_scans(data) or ImageChops.difference(ended, other).getbbox(alpha_only=False):
                 raise OSError("image file is truncated")
         size = self._image.size
         self._image = self._open(data)
@@ -277,7 +277,7 @@ class PictureFile:
 def _scans(data: bytes) -> int:
     """How often a start-of-scan marker (ff da) occurs. (On pairs of bytes: `bytes.count` is slow for 0xff.)"""
     pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1))
-    return sum(int(np.count_nonzero(each == 0xDAFF)) for each in pairs)
+    return sum(int(np.count_nonzero(values == 0xDAFF)) for values in pairs)
 
 
 def _broken(error: Exception | str) -> BadPictureError:
@@ -345,14 +345,14 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """
     if not hasattr(_transforms, "known"):
         _transforms.known = OrderedDict()
-    known: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = _transforms.known
+    transforms: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = _transforms.known
     key = (profile, mode)
-    if key not in known:
-        known[key] = _build_transform(profile, mode)
-        if len(known) > 32:
-            known.popitem(last=False)
-    known.move_to_end(key)
-    return known[key]
+    if key not in transforms:
+        transforms[key] = _build_transform(profile, mode)
+        if len(transforms) > 32:
+            transforms.popitem(last=False)
+    transforms.move_to_end(key)
+    return transforms[key]
 
 
 def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
@@ -373,6 +373,6 @@ def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     steps = np.arange(0, 256, 17, dtype=np.uint8)
     lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(1, -1, 3)
     colours = np.concatenate([greys, lattice], axis=1) if mode == "RGB" else greys
-    given = Image.fromarray(colours).convert(mode)
-    made = ImageCms.applyTransform(given, transform)
-    return made is not None and int(np.abs(np.asarray(made).astype(int) - colours).max()) <= SAME_COLOURS
+    picture = Image.fromarray(colours).convert(mode)
+    converted = ImageCms.applyTransform(picture, transform)
+    return converted is not None and int(np.abs(np.asarray(converted).astype(int) - colours).max()) <= SAME_COLOURS

@@ -45,14 +45,14 @@ def candidate_pairs(copies: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArr
         for place, (cut, mirrored) in enumerate(views):
             part = (cut, 1 - cut)
             maps[place, start : start + len(edges)] = _unit(_view(edges, COARSE, part, part, mirrored))
-    found = []
+    places = []
     for start in range(0, len(copies), 512):
         rows = maps[0][start : start + 512]
         alike = np.zeros((len(rows), len(copies)), dtype=bool)
         for others in maps:
             alike |= rows @ others.T >= CANDIDATE
-        found.append(np.argwhere(alike) + np.array((start, 0)))
-    pairs = np.sort(np.concatenate([*found, np.zeros((0, 2), np.int64)]), axis=1)
+        places.append(np.argwhere(alike) + np.array((start, 0)))
+    pairs = np.sort(np.concatenate([*places, np.zeros((0, 2), np.int64)]), axis=1)
     left, right = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0).T
     return left, right
 
@@ -71,17 +71,17 @@ def are_copies(copies: NDArray[np.uint8], left: NDArray[np.int64], right: NDArra
     drawn = plain**2 > np.maximum(8, 0.15 * peak**2)
     maps = _unit(plain)
     best = np.full(len(left), -1.0)
-    for one, other in ((left, right), (right, left)):
-        for i in np.unique(one):
-            here = np.flatnonzero(one == i)
-            correlations = _all_views(edges[i]) @ maps[other[here]].T
+    for these, others in ((left, right), (right, left)):
+        for i in np.unique(these):
+            here = np.flatnonzero(these == i)
+            correlations = _all_views(edges[i]) @ maps[others[here]].T
             best[here] = np.maximum(best[here], correlations.max(axis=0))
     same = np.abs(colours[left] - colours[right]).max(axis=-1) <= TOLERANCE
     either = drawn[left] | drawn[right]
     shared = (same & either).sum((1, 2)) / np.maximum(1, either.sum((1, 2)))
     empty = ~either.any((1, 2))
-    found: NDArray[np.bool_] = (best >= SAME_EDGES) | ((shared >= SAME_COLOURS) & (best >= LIKE_EDGES))
-    return np.where(empty, same.mean((1, 2)) >= 0.98, found)
+    alike: NDArray[np.bool_] = (best >= SAME_EDGES) | ((shared >= SAME_COLOURS) & (best >= LIKE_EDGES))
+    return np.where(empty, same.mean((1, 2)) >= 0.98, alike)
 
 
 def edge_maps(copies: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -103,8 +103,8 @@ def _view(
     mirrored: bool = False,
 ) -> NDArray[np.float32]:
     """(..., cells, cells): the square root of the mean edge in equal cells of a part of (..., 64, 64) maps."""
-    found = np.sqrt(_averages(cells, *rows) @ edges @ _averages(cells, *columns).T)
-    return found[..., ::-1] if mirrored else found
+    view = np.sqrt(_averages(cells, *rows) @ edges @ _averages(cells, *columns).T)
+    return view[..., ::-1] if mirrored else view
 
 
 def _averages(cells: int, low: float, high: float) -> NDArray[np.float32]:

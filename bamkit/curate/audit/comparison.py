@@ -61,7 +61,7 @@ class Comparison:
         lines = [
             f"{a} {self.sizes[0]:,} and {b} {self.sizes[1]:,} images ({self.split}); {said_of_scores(self.balance)}"
         ]
-        lines += [said] if (said := said_of_auc(self.auc)) else []
+        lines += [sentence] if (sentence := said_of_auc(self.auc)) else []
         if self.advice:
             lines.append(f"to remove it: bamkit select --match {a} ... chooses a domain matched on content and media")
         return lines
@@ -91,15 +91,17 @@ def largest_first(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("smd", key=abs, ascending=False, na_position="last", kind="stable")
 
 
-def unbalanced(found: Balance) -> pd.DataFrame:
+def unbalanced(balance: Balance) -> pd.DataFrame:
     """The content and media scores whose |SMD| is beyond BALANCED, largest first."""
-    scores = found.scores
+    scores = balance.scores
     return largest_first(scores[scores["attribute"].isin(NOT_EMOTION) & (scores["smd"].abs() > BALANCED)])
 
 
-def said_of_scores(found: Balance) -> str:
+def said_of_scores(balance: Balance) -> str:
     """How many content and media scores differ."""
-    return f"{len(unbalanced(found))} of {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED} SD"
+    return (
+        f"{len(unbalanced(balance))} of {len(NOT_EMOTION)} content and media scores differ by more than {BALANCED} SD"
+    )
 
 
 def said_of_auc(auc: tuple[float, float, float]) -> str:

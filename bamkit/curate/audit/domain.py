@@ -39,9 +39,9 @@ class DomainTables:
     @property
     def rows(self) -> pa.Table:
         """What was had if it was fetched, else what was asked for."""
-        found = self.obtained if self.obtained is not None else self.requested
-        assert found is not None
-        return found
+        rows = self.obtained if self.obtained is not None else self.requested
+        assert rows is not None
+        return rows
 
     def split(self, name: str) -> pa.Table:
         """The rows of one split (`train`, `test` ...) of `rows`."""
@@ -63,8 +63,8 @@ def of_split(rows: pa.Table, name: str) -> pa.Table:
 
 
 def split_counts(rows: pa.Table) -> dict[str, int]:
-    found = {one["values"]: one["counts"] for one in rows["split"].value_counts().to_pylist()}
-    return {name: found[name] for name in SPLITS if name in found}
+    counts = {count["values"]: count["counts"] for count in rows["split"].value_counts().to_pylist()}
+    return {name: counts[name] for name in SPLITS if name in counts}
 
 
 def _ranked_by(rows: pa.Table) -> str | None:

@@ -195,12 +195,12 @@ def check(
 
 def _plainest(clusters: Sequence[Cluster]) -> list[Cluster]:
     """Without the clusters that only say again of the same images what a plainer kind has said."""
-    said: set[tuple[Member, ...]] = set()
+    reported: set[tuple[Member, ...]] = set()
     kept = []
     for cluster in clusters:
-        if cluster.kind == "project" or cluster.members not in said:
+        if cluster.kind == "project" or cluster.members not in reported:
             kept.append(cluster)
-        said.add(cluster.members)
+        reported.add(cluster.members)
     return kept
 
 
@@ -226,11 +226,11 @@ def _column(domains: Sequence[DomainTables], name: str) -> list[Any]:
 
 def _same(values: Sequence[Any]) -> list[tuple[Any, list[int]]]:
     """(value, the places that hold it) for every value that occurs more than once; nothing and "" do not count."""
-    found: dict[Any, list[int]] = defaultdict(list)
+    places_of: dict[Any, list[int]] = defaultdict(list)
     for index, value in enumerate(values):
         if value is not None and value != "":
-            found[value].append(index)
-    return [(value, places) for value, places in found.items() if len(places) > 1]
+            places_of[value].append(index)
+    return [(value, places) for value, places in places_of.items() if len(places) > 1]
 
 
 def _near(

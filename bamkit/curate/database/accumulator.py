@@ -288,11 +288,11 @@ def repeats(values: NDArray[np.int64]) -> int:
 def present(values: NDArray[np.int64], among: NDArray[np.int64]) -> int:
     """How many of `values` are among the others. Sorts `among` in place."""
     among.sort()
-    found = 0
+    count = 0
     for start in range(0, len(values) if len(among) else 0, 100_000):
         part = values[start : start + 100_000]
-        found += int(np.count_nonzero(among[np.minimum(np.searchsorted(among, part), len(among) - 1)] == part))
-    return found
+        count += int(np.count_nonzero(among[np.minimum(np.searchsorted(among, part), len(among) - 1)] == part))
+    return count
 
 
 def whole(values: Any) -> NDArray[np.int64]:

@@ -140,14 +140,14 @@ class Database:
     @cached_property
     def score_attributes(self) -> tuple[str, ...]:
         """The attributes that have a column in `scores`, in the order of the contract."""
-        found = set(self.columns("scores"))
-        return tuple(name for name in ATTRIBUTES if name in found)
+        columns = set(self.columns("scores"))
+        return tuple(name for name in ATTRIBUTES if name in columns)
 
     @cached_property
     def label_attributes(self) -> tuple[str, ...]:
         """The attributes that have a column in `automatic_labels`; () if there is no such table or view."""
-        found = set(self.columns("automatic_labels"))
-        return tuple(name for name in ATTRIBUTES if name in found) if "mid" in found else ()
+        columns = set(self.columns("automatic_labels"))
+        return tuple(name for name in ATTRIBUTES if name in columns) if "mid" in columns else ()
 
     @property
     def automatic(self) -> str:

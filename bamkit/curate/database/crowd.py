@@ -68,11 +68,11 @@ def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | 
     images = scored_crowd_labels(database)
     if not images:
         return None
-    found = Crowd(agreement(images), calibration(images))
+    crowd = Crowd(agreement(images), calibration(images))
     if folder and folder.is_dir():
-        for path, table in zip(paths, (found.agreement, found.calibration), strict=True):
+        for path, table in zip(paths, (crowd.agreement, crowd.calibration), strict=True):
             write_table(pa.Table.from_pandas(table, preserve_index=False), path, about)
-    return found
+    return crowd
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ def scored_crowd_labels(database: Database) -> list[ScoredCrowdLabels]:
         if attribute in columns and label in LABELS and isinstance(score, int | float) and math.isfinite(score):
             columns[attribute][0].append(label)
             columns[attribute][1].append(score)
-    found = []
+    scored = []
     for name, values in columns.items():
         labels, scores = np.array(values[0]), np.array(values[1], dtype=np.float64)
         # The database promises no order of rows; equal scores must not make two reports differ.
         order = np.lexsort((labels, scores))
         if scores.size:
-            found.append(ScoredCrowdLabels(name, labels[order], scores[order]))
-    return found
+            scored.append(ScoredCrowdLabels(name, labels[order], scores[order]))
+    return scored
 
 
 def agreement(images: list[ScoredCrowdLabels], threshold: float = POSITIVE_ABOVE) -> pd.DataFrame:
@@ -127,20 +127,20 @@ def agreement(images: list[ScoredCrowdLabels], threshold: float = POSITIVE_ABOVE
     and the observed share); precision_90_above: the lowest score from which on precision stays at 0.9, the level the
     authors state for their `positive` (NaN where it is never reached), and the recall there.
     """
-    return pd.DataFrame([_agreement(one, threshold) for one in images])
+    return pd.DataFrame([_agreement(scored, threshold) for scored in images])
 
 
-def _agreement(one: ScoredCrowdLabels, threshold: float) -> dict[str, object]:
-    positive, scores = one.positive, one.scores
+def _agreement(scored: ScoredCrowdLabels, threshold: float) -> dict[str, object]:
+    positive, scores = scored.positive, scored.scores
     precision, recall = statistics.precision_recall(positive, scores > threshold)
     ranking = statistics.average_precision(positive, scores)
     area = statistics.auc(positive, scores)
-    above, found = threshold_for_precision(positive, scores, 0.9)
+    above, recall_there = threshold_for_precision(positive, scores, 0.9)
     return {
-        "attribute": one.attribute,
+        "attribute": scored.attribute,
         "n": int(scores.size),
         "positives": int(positive.sum()),
-        "unsure": int((one.labels == "unsure").sum()),
+        "unsure": int((scored.labels == "unsure").sum()),
         "prevalence": float(positive.mean()),
         "threshold": threshold,
         "predicted": precision.n,
@@ -156,9 +156,9 @@ def _agreement(one: ScoredCrowdLabels, threshold: float) -> dict[str, object]:
         "auc": area.value,
         "auc_low": area.low,
         "auc_high": area.high,
-        "calibration_error": statistics.expected_calibration_error(_bins(one)),
+        "calibration_error": statistics.expected_calibration_error(_bins(scored)),
         "precision_90_above": above,
-        "precision_90_recall": found,
+        "precision_90_recall": recall_there,
     }
 
 
@@ -177,8 +177,8 @@ def threshold_for_precision(
     return float(ranked[good[-1]]), float(hits[good[-1]] / positive.sum())
 
 
-def _bins(one: ScoredCrowdLabels) -> list[statistics.Bin]:
-    return statistics.calibration(one.positive, one.scores, EDGES, np.exp(np.minimum(one.scores, 0.0)))
+def _bins(scored: ScoredCrowdLabels) -> list[statistics.Bin]:
+    return statistics.calibration(scored.positive, scored.scores, EDGES, np.exp(np.minimum(scored.scores, 0.0)))
 
 
 def calibration(images: list[ScoredCrowdLabels]) -> pd.DataFrame:
@@ -189,16 +189,16 @@ def calibration(images: list[ScoredCrowdLabels]) -> pd.DataFrame:
     """
     rows = [
         {
-            "attribute": one.attribute,
-            "low_score": each.low,
-            "high_score": each.high,
-            "expected": each.expected,
-            "observed": each.observed.value,
-            "low": each.observed.low,
-            "high": each.observed.high,
-            "n": each.observed.n,
+            "attribute": scored.attribute,
+            "low_score": bin_.low,
+            "high_score": bin_.high,
+            "expected": bin_.expected,
+            "observed": bin_.observed.value,
+            "low": bin_.observed.low,
+            "high": bin_.observed.high,
+            "n": bin_.observed.n,
         }
-        for one in images
-        for each in _bins(one)
+        for scored in images
+        for bin_ in _bins(scored)
     ]
     return pd.DataFrame(rows)

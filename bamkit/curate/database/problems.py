@@ -38,9 +38,9 @@ def content_problems(counts: Counts) -> list[str]:
     problems = []
     text = sum(summary.text for summary in counts.scores.values())
     missing = sum(summary.missing for summary in counts.scores.values())
-    above = [name for name, s in counts.scores.items() if s.maximum is not None and s.maximum > 0]
+    above = [name for name, summary in counts.scores.items() if summary.maximum is not None and summary.maximum > 0]
     other = sum(counts.unlabelled.values()) if counts.label_source == "automatic_labels" else 0
-    for n, what in (
+    for n, problem in (
         (counts.without_scores, "images have no row in `scores`: they cannot be ranked"),
         (counts.without_src, "images have no src: they cannot be fetched"),
         (counts.duplicate_srcs, "images repeat the src of another: select keeps the best-ranked of them"),
@@ -49,7 +49,7 @@ def content_problems(counts: Counts) -> list[str]:
         (other, "automatic labels are none of positive, unsure, negative"),
     ):
         if n:
-            problems.append(f"{n:,} {what}")
+            problems.append(f"{n:,} {problem}")
     if above:
         problems.append(f"scores above 0, where BAM's are log-probabilities: {', '.join(above)}")
     if not counts.images:

@@ -40,12 +40,12 @@ def card(sources: Sequence[Source], to: str) -> str:
         names=[source.name for source in sources],
         size=next((name for limit, name in SIZES if total < limit), "1M<n<10M"),
         total=total,
-        hub=sorted({one.hub for _, one in licences if one.hub}),
-        mixed=len(licences) > 1 or any(not one.hub for _, one in licences),
+        hub=sorted({licence.hub for _, licence in licences if licence.hub}),
+        mixed=len(licences) > 1 or any(not licence.hub for _, licence in licences),
         licences=[
-            {"text": text or "none", "images": count, "allowed": one.allowed, "reason": one.reason, "url": one.url,
-             "spdx": one.spdx, "conditions": ", ".join(one.conditions)}
-            for (text, one), count in sorted(licences.items(), key=lambda item: (-item[1], item[0][0]))
+            {"text": text or "none", "images": count, "allowed": licence.allowed, "reason": licence.reason,
+             "url": licence.url, "spdx": licence.spdx, "conditions": ", ".join(licence.conditions)}
+            for (text, licence), count in sorted(licences.items(), key=lambda item: (-item[1], item[0][0]))
         ],
         domains=[_domain(source) for source in sources],
     )  # fmt: skip

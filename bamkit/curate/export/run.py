@@ -142,9 +142,9 @@ def attribution(sources: Sequence[Source]) -> str:
     for source in sources:
         for split, rows in source.table_rows.items():
             for row in rows:
-                one = source.licence_of(row["license"])
+                licence = source.licence_of(row["license"])
                 origin = (row["mid"], row["project_id"], project_url(row["project_id"]), row["src"])
-                writer.writerow([*origin, one.text, one.url, ", ".join(one.conditions), source.name, split])
+                writer.writerow([*origin, licence.text, licence.url, ", ".join(licence.conditions), source.name, split])
     return text.getvalue()
 
 
@@ -177,7 +177,9 @@ def _notes(sources: Sequence[Source], config: ExportSettings) -> list[str]:
         notes.append(f"the table holds addresses, no pictures; {n:,} of the pictures may not be passed on ({shown})")
     elif n:
         notes.append(f"exported though {n:,} of them may not be passed on ({shown}): keep the result to yourself")
-    conditions = {c for source in sources for one in source.allowed.values() if one.allowed for c in one.conditions}
+    conditions = {
+        c for source in sources for licence in source.allowed.values() if licence.allowed for c in licence.conditions
+    }
     if "non-commercial" in conditions:
         notes.append("some licences allow non-commercial use only: see attribution.csv")
     return notes

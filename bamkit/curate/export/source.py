@@ -104,9 +104,9 @@ def read_sources(workspace: Workspace, names: list[str], licensed_only: bool, pi
         shards = {split: workspace.shards(name, split) for split in USED}
         source = Source(domain, shards, licensed_only=licensed_only, wanted=wanted)
         for row in domain.rows.to_pylist():
-            one = source.licence_of(row["license"])
-            if row["split"] in wanted and not one.allowed:
-                source.left_out[one.reason] += 1
+            licence = source.licence_of(row["license"])
+            if row["split"] in wanted and not licence.allowed:
+                source.left_out[licence.reason] += 1
         if licensed_only and not source.splits:
             raise BamkitError(f"no image of {name} has a licence that allows passing it on")
         sources.append(source)

@@ -117,10 +117,10 @@ def cooccurrence(report: ReportBuilder, counts: Counts) -> None:
     legend = "lift\nred: more often together than by chance\nblue: less often"
     figure = plots.single(lambda axes: plots.heat_map(axes, known, labels, texts, 4.0, legend), (7.6, 7.2))
     strong = table[(table["expected"] >= RARE) & (table["images"] > 0)].nlargest(3, "lift")
-    said = ", ".join(
+    highest = ", ".join(
         f"{plots.words(r['a'])} with {plots.words(r['b'])} {r['lift']:.1f}" for r in strong.to_dict("records")
     )
-    alt = f"Heat map of the lift of all pairs of attributes. Highest: {said}."
+    alt = f"Heat map of the lift of all pairs of attributes. Highest: {highest}."
     report.figure("cooccurrence", figure, alt, wide=True)
     shown = table.sort_values("images", ascending=False, kind="stable").round({"expected": 1, "lift": 2, "pmi": 2})
     report.page.details("All 190 pairs", shown.assign(a=shown["a"].map(short), b=shown["b"].map(short)))
@@ -140,8 +140,8 @@ def crowd_agreement(report: ReportBuilder, crowd: Crowd) -> None:
         (5.2, 0.9 + 0.25 * len(known)),
     )
     best = known.nlargest(1, "average_precision").to_dict("records")
-    said = "".join(f"; best {plots.words(row['attribute'])} {row['average_precision']:.2f}" for row in best)
-    alt = f"Average precision of each attribute's score{said}."
+    highest = "".join(f"; best {plots.words(row['attribute'])} {row['average_precision']:.2f}" for row in best)
+    alt = f"Average precision of each attribute's score{highest}."
     report.figure("crowd-average-precision", figure, alt)
     if len(known) < len(agreement):
         without = ", ".join(map(plots.words, agreement[agreement["positives"] == 0]["attribute"]))

@@ -103,9 +103,9 @@ def _balance(report: ReportBuilder, a: DomainTables, b: DomainTables, database: 
         f"{plots.words(r['attribute'])} ({signed(r['smd'])})" for r in unbalanced(compared)[:3].to_dict("records")
     )
     auc = separability(features(left), features(right))
-    said = said_of_auc(auc)
+    sentence = said_of_auc(auc)
     sentences = [f"{said_of_scores(compared)}; most of all {worst}." if worst else f"{said_of_scores(compared)}."]
-    sentences += [f"{said[0].upper()}{said[1:]}."] if said else []
+    sentences += [f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []
     if auc[1] > 0.55 and not matched_with(a, b) and not matched_with(b, a):
         sentences.append(f"`bamkit select --match {a.name}` chooses a domain matched on content and media.")
     report.page.text(" ".join(sentences))

@@ -17,39 +17,39 @@ MEMBERS = 12
 """How many members of a cluster are shown."""
 
 
-def write_page(workspace: Workspace, found: Check) -> Path:
+def write_page(workspace: Workspace, check: Check) -> Path:
     """Write reports/check.html and return its path."""
     page = Page("Leakage check", "What train, test, validation and the domains share, and must not.")
-    add(page, workspace, found)
+    add(page, workspace, check)
     path = workspace.reports / "check.html"
     page.write(path)
     return path
 
 
-def add(page: Page, workspace: Workspace, found: Check, leaks_only: bool = False) -> None:
+def add(page: Page, workspace: Workspace, check: Check, leaks_only: bool = False) -> None:
     """The section on leakage of any page."""
-    total = sum(found.images.values())
-    page.section("Leakage", f"{total:,} images were compared, {found.hashed:,} of them by their pictures too.")
-    if found.clean:
+    total = sum(check.images.values())
+    page.section("Leakage", f"{total:,} images were compared, {check.hashed:,} of them by their pictures too.")
+    if check.clean:
         page.text(
             "No two splits or domains share an image, an address, a file"
-            + (", a project" if found.by_project else "")
-            + (" or a near-duplicate picture." if found.hashed else ". Pictures were not fetched, so not compared.")
+            + (", a project" if check.by_project else "")
+            + (" or a near-duplicate picture." if check.hashed else ". Pictures were not fetched, so not compared.")
         )
     else:
-        n = len(found.leaks)
+        n = len(check.leaks)
         page.note(f"{n:,} {'cluster reaches' if n == 1 else 'clusters reach'} over a border between splits or domains.")
-    if found.clusters:
-        page.table(found.table(), caption="What is shared. Inside one split it is a repetition, not a leak.")
-    shown = [c for c in found.clusters if (c.leak or not leaks_only) and _with_pictures(workspace, c)][:SHOWN]
+    if check.clusters:
+        page.table(check.table(), caption="What is shared. Inside one split it is a repetition, not a leak.")
+    shown = [c for c in check.clusters if (c.leak or not leaks_only) and _with_pictures(workspace, c)][:SHOWN]
     page.groups([(_caption(cluster), _pictures(workspace, cluster.members[:MEMBERS])) for cluster in shown])
 
 
 def _caption(cluster: Cluster) -> str:
     left = len(cluster.members) - MEMBERS
-    what = f"{'Leak' if cluster.leak else 'Repetition'}: {KINDS[cluster.kind]}"
+    sentence = f"{'Leak' if cluster.leak else 'Repetition'}: {KINDS[cluster.kind]}"
     detail = f", {cluster.shared}" if cluster.kind == "picture" else ""
-    return what + detail + (f", and {left} more" if left > 0 else "")
+    return sentence + detail + (f", and {left} more" if left > 0 else "")
 
 
 def _with_pictures(workspace: Workspace, cluster: Cluster) -> bool:
@@ -57,15 +57,15 @@ def _with_pictures(workspace: Workspace, cluster: Cluster) -> bool:
 
 
 def _pictures(workspace: Workspace, members: Sequence[Member]) -> list[Picture]:
-    found = []
+    pictures = []
     for member in members:
         row = read_pictures(workspace, member.domain, member.split, [member.position])[0]
         caption = f"{member.place} {member.rank:,}"
-        found.append(
+        pictures.append(
             Picture(
                 thumbnail(row["image"]["bytes"], 160),
                 f"Image {member.mid}, {member.place}, rank {member.rank}",
                 caption,
             )
         )
-    return found
+    return pictures

@@ -143,11 +143,11 @@ def _shifts(a: pd.DataFrame, b: pd.DataFrame, confidence: float, seed: int) -> p
             row[f"n_{side}"] = len(labels)
         # It takes the two as independent; where they share images the true interval is narrower, never wider.
         shift = difference_of_proportions(counts[2], counts[3], counts[0], counts[1], confidence)
-        known = not math.isnan(shift.value)
+        defined = not math.isnan(shift.value)
         row |= {
             "positive_shift": shift.value,
-            "positive_shift_low": shift.low if known else math.nan,
-            "positive_shift_high": shift.high if known else math.nan,
+            "positive_shift_low": shift.low if defined else math.nan,
+            "positive_shift_high": shift.high if defined else math.nan,
         }
         scores = [table[f"{name}_score"].to_numpy(np.float64) for table in (a, b)]
         row |= {f"score_{side}": float(pd.Series(values).mean()) for side, values in zip("ab", scores, strict=True)}
@@ -167,13 +167,13 @@ def _score_shift(
     scores: list[NDArray[np.float64]], draws: list[NDArray[np.float32]], confidence: float
 ) -> dict[Hashable, float]:
     """The shift of the mean score from a to b and its percentile interval."""
-    known = [~np.isnan(values) for values in scores]
-    if min(int(there.sum()) for there in known) < 2:
+    finite = [~np.isnan(values) for values in scores]
+    if min(int(present.sum()) for present in finite) < 2:
         return dict.fromkeys(("score_shift", "score_shift_low", "score_shift_high"), math.nan)
     means = [
-        (drawn[:, there] @ values[there]) / np.maximum(drawn[:, there].sum(axis=1), 1)
-        for drawn, values, there in zip(draws, scores, known, strict=True)
+        (drawn[:, present] @ values[present]) / np.maximum(drawn[:, present].sum(axis=1), 1)
+        for drawn, values, present in zip(draws, scores, finite, strict=True)
     ]
     low, high = np.quantile(means[1] - means[0], [(1 - confidence) / 2, (1 + confidence) / 2])
-    shift = scores[1][known[1]].mean() - scores[0][known[0]].mean()
+    shift = scores[1][finite[1]].mean() - scores[0][finite[0]].mean()
     return {"score_shift": float(shift), "score_shift_low": float(low), "score_shift_high": float(high)}

@@ -45,7 +45,7 @@ def conditions(database: Database, query: Query) -> list[Condition]:
         database.require_column("scores", name)
     column = _score(query.rank_by)
     number = f"{column} BETWEEN -:huge AND :huge AND +s.mid <= :most"
-    found = [Condition(f"a number in {query.rank_by}", number, {"huge": HUGE, "most": MOST}, guard=True)]
+    conditions_ = [Condition(f"a number in {query.rank_by}", number, {"huge": HUGE, "most": MOST}, guard=True)]
     for flag, bounds, sign, other in (
         ("--min-score", query.min_bounds, ">= :{0} AND {1} <= :huge", "min"),
         ("--max-score", query.max_bounds, "<= :{0} AND {1} >= -:huge", "max"),
@@ -54,28 +54,28 @@ def conditions(database: Database, query: Query) -> list[Condition]:
             key = f"{other}{i}"
             score = _score(bound.attribute)
             sql = f"{score} {sign.format(key, score)}"
-            found.append(Condition(f"{flag} {bound}", sql, {key: bound.value, "huge": HUGE}))
-    for i, one in enumerate(query.having_filters):
-        found.append(_labelled(database, query, one, f"with{i}", False))
-    for i, one in enumerate(query.without_filters):
-        found.append(_labelled(database, query, one, f"without{i}", True))
-    return found + _module_conditions(database, query)
+            conditions_.append(Condition(f"{flag} {bound}", sql, {key: bound.value, "huge": HUGE}))
+    for i, label_filter in enumerate(query.having_filters):
+        conditions_.append(_labelled(database, query, label_filter, f"with{i}", False))
+    for i, label_filter in enumerate(query.without_filters):
+        conditions_.append(_labelled(database, query, label_filter, f"without{i}", True))
+    return conditions_ + _module_conditions(database, query)
 
 
 def _module_conditions(database: Database, query: Query) -> list[Condition]:
-    found = []
+    conditions_ = []
     if query.license:
         database.require_column("modules", "license")
         keys = {f"license{i}": like(pattern) for i, pattern in enumerate(query.license)}
         either = " OR ".join(f"lower(m.license) LIKE :{key} ESCAPE '!'" for key in keys)
         shown = " or ".join(f"--license '{pattern}'" for pattern in query.license)
-        found.append(Condition(shown, f"({either})", keys, on_modules=True))
+        conditions_.append(Condition(shown, f"({either})", keys, on_modules=True))
     if not query.mature:
         database.require_column("modules", "mature_content")
         # As text, because releases write 0/1, servers a boolean, and CSV imports 'true'.
         sql = f"coalesce(lower(CAST(m.mature_content AS TEXT)), '0') IN {NO_WORDS}"
-        found.append(Condition("--no-mature", sql, on_modules=True))
-    return found
+        conditions_.append(Condition("--no-mature", sql, on_modules=True))
+    return conditions_
 
 
 def label_source(database: Database, query: Query) -> str:
@@ -90,26 +90,26 @@ def label_source(database: Database, query: Query) -> str:
     return query.labels
 
 
-def _labelled(database: Database, query: Query, one: LabelFilter, key: str, negated: bool) -> Condition:
+def _labelled(database: Database, query: Query, label_filter: LabelFilter, key: str, negated: bool) -> Condition:
     """One --with or --without filter. Labels are compared through the mid, never by the position of a row."""
     source = label_source(database, query)
     flag = "--without" if negated else "--with"
-    shown = f"{flag} {one}"
+    shown = f"{flag} {label_filter}"
     if source == "threshold":
-        database.require_column("scores", one.attribute)
-        sql = threshold_sql(one)
+        database.require_column("scores", label_filter.attribute)
+        sql = threshold_sql(label_filter)
         parameters: dict[str, Any] = {"high": query.positive_above, "low": query.negative_below, "huge": HUGE}
         sql = f"NOT coalesce({sql}, {_false(database)})" if negated else sql
         return Condition(f"{shown} (by score)", sql, parameters)
-    names = {f"{key}_{i}": label for i, label in enumerate(one.labels)}
+    names = {f"{key}_{i}": label for i, label in enumerate(label_filter.labels)}
     marks = ", ".join(f":{name}" for name in names)
     if source == "crowd":
         shown += " (crowd)"
-        names[f"{key}_a"] = one.attribute
+        names[f"{key}_a"] = label_filter.attribute
         inner = f"SELECT mid FROM crowd_labels WHERE attribute = :{key}_a AND label IN ({marks})"
     else:
-        database.require_column("automatic_labels", one.attribute)
-        label = f"{quote(one.attribute)} IN ({marks})"
+        database.require_column("automatic_labels", label_filter.attribute)
+        label = f"{quote(label_filter.attribute)} IN ({marks})"
         return Condition(shown, labelled_sql(label, negated), names, label=label, negated=negated)
     # NOT IN over a list that holds a NULL is never true.
     return Condition(shown, f"s.mid {'NOT ' if negated else ''}IN ({inner} AND mid IS NOT NULL)", names)
@@ -121,15 +121,15 @@ def labelled_sql(label: str, negated: bool) -> str:
     return f"s.mid {'NOT ' if negated else ''}IN (SELECT mid FROM automatic_labels WHERE ({label}) AND mid IS NOT NULL)"
 
 
-def threshold_sql(one: LabelFilter) -> str:
+def threshold_sql(label_filter: LabelFilter) -> str:
     """The labels of a filter as ranges of the score."""
-    score = _score(one.attribute)
+    score = _score(label_filter.attribute)
     ranges = {
         "positive": f"({score} > :high AND {score} <= :huge)",
         "unsure": f"({score} BETWEEN :low AND :high)",
         "negative": f"({score} < :low AND {score} >= -:huge)",
     }
-    return "(" + " OR ".join(ranges[label] for label in one.labels) + ")"
+    return "(" + " OR ".join(ranges[label] for label in label_filter.labels) + ")"
 
 
 def like(pattern: str) -> str:

@@ -41,13 +41,13 @@ def _counts(database: Database, conditions: Sequence[Condition], passed: Sequenc
 
 
 def shortage(
-    database: Database, query: Query, conditions: Sequence[Condition], found: int, dropped: Mapping[str, int]
+    database: Database, query: Query, conditions: Sequence[Condition], passing: int, dropped: Mapping[str, int]
 ) -> BamkitError:
     """The error for a query that finds `found` images where more are wanted: what is to blame, what to relax."""
     wrong = wrong_types(database)
     if wrong:
         return BamkitError(
-            f"{database.name}: only {found:,} images can be used: {'; '.join(wrong)}",
+            f"{database.name}: only {passing:,} images can be used: {'; '.join(wrong)}",
             "import the tables into a new file whose columns have BAM's types: modules(mid int primary key, "
             "project_id int, src text, mature_content boolean, license text), scores(mid int, emotion_happy real ...)",
         )
@@ -60,14 +60,14 @@ def shortage(
     without = _without_each(database, conditions)
     gains = {text: n - steps[-1].left for text, n in without.items()} | dict(dropped)
     culprit = max(gains, key=lambda text: gains[text], default="")
-    blame = f"; without {culprit} {found + gains[culprit]:,} would" if gains.get(culprit) else ""
-    if query.match and found:
+    blame = f"; without {culprit} {passing + gains[culprit]:,} would" if gains.get(culprit) else ""
+    if query.match and passing:
         blame += f"; --match {query.match} looks at the best {query.pool:,} candidates" if query.pool else ""
-    rest = found - (asked - query.top)
+    for_train = passing - (asked - query.top)
     relax = f"relax {culprit}" if blame and culprit.startswith("--") else ""
-    fewer = f"ask for --top {rest}" if rest >= 1 else "ask for fewer with --top, --test and --validation"
+    fewer = f"ask for --top {for_train}" if for_train >= 1 else "ask for fewer with --top, --test and --validation"
     return BamkitError(
-        f"only {found:,} of the {asked:,} images asked for ({parts}) pass{blame}",
+        f"only {passing:,} of the {asked:,} images asked for ({parts}) pass{blame}",
         ", or ".join(filter(None, [relax, fewer])),
     )
 
@@ -92,7 +92,7 @@ def _nothing(
     """Why nothing is left after step `fatal`."""
     if fatal == 0:
         return BamkitError(f"{database.name}: `scores` has no rows")
-    one, before = conditions[fatal - 1], steps[fatal - 1]
+    condition, before = conditions[fatal - 1], steps[fatal - 1]
     if fatal == 1:
         column = quote(query.rank_by)
         kinds = {
@@ -103,24 +103,24 @@ def _nothing(
             f"{database.name}: no row of `scores` has a number in {query.rank_by}"
             + (f" (it holds {held})" if held else "")
         )
-    hint = f"relax {one.shown}"
-    if one.shown.startswith("--license"):
+    hint = f"relax {condition.shown}"
+    if condition.shown.startswith("--license"):
         there = [row[0] for row in database.rows("SELECT DISTINCT license FROM modules LIMIT 12")]
         hint = f"the licences there are {', '.join(repr(text) for text in sorted(map(str, there)))}"
-    elif one.shown.startswith("--with ") and "by score" not in one.shown:
-        hint = _labels_there(database, one) or hint
-    return BamkitError(f"no image passes {one.shown}: the {before.left:,} left before it all fail", hint)
+    elif condition.shown.startswith("--with ") and "by score" not in condition.shown:
+        hint = _labels_there(database, condition) or hint
+    return BamkitError(f"no image passes {condition.shown}: the {before.left:,} left before it all fail", hint)
 
 
-def _labels_there(database: Database, one: Condition) -> str:
+def _labels_there(database: Database, condition: Condition) -> str:
     """The labels that an attribute has in this file, for one whose wanted label it does not have."""
-    attribute = one.shown.removeprefix("--with ").partition(":")[0]
-    if "(crowd)" in one.shown:
+    attribute = condition.shown.removeprefix("--with ").partition(":")[0]
+    if "(crowd)" in condition.shown:
         rows = database.rows("SELECT DISTINCT label FROM crowd_labels WHERE attribute = :a", {"a": attribute})
     else:
         rows = database.rows(f"SELECT DISTINCT {quote(attribute)} FROM automatic_labels LIMIT 12")
     there = sorted({str(row[0]) for row in rows if row[0] is not None})
-    wanted = {str(value) for value in one.parameters.values()} - {attribute}
+    wanted = {str(value) for value in condition.parameters.values()} - {attribute}
     if wanted & set(there):
-        return f"relax {one.shown}"
+        return f"relax {condition.shown}"
     return f"its labels here are {', '.join(there) or 'none'}"

@@ -28,33 +28,33 @@ def labels_of(
 
     scores: candidate key -> column of the manifest -> score, for `source` "threshold".
     """
-    found: dict[int, dict[str, str | None]] = {one.mid: {} for one in chosen}
+    labels: dict[int, dict[str, str | None]] = {candidate.mid: {} for candidate in chosen}
     if source == "threshold":
-        for one in chosen:
-            for column, score in scores[one.key].items():
-                found[one.mid][column.removesuffix("_score")] = by_threshold(
+        for candidate in chosen:
+            for column, score in scores[candidate.key].items():
+                labels[candidate.mid][column.removesuffix("_score")] = by_threshold(
                     score, query.positive_above, query.negative_below
                 )
     elif source == "crowd":
-        for mid, attribute, label in database.rows_in(named("crowd_of"), sorted(found)):
+        for mid, attribute, label in database.rows_in(named("crowd_of"), sorted(labels)):
             if attribute in ATTRIBUTES:
-                found[mid][attribute] = None if label is None else str(label)
+                labels[mid][attribute] = None if label is None else str(label)
     else:
         names = database.label_attributes
         columns = ", ".join(map(quote, names))
         body = row_wise(database.tables["automatic_labels"], database.tables["scores"])
         if body:
             text = named("labels_of_view").format(columns=columns, body=body.replace(":", "\\:"))
-            ids = sorted({one.key for one in chosen})
+            ids = sorted({candidate.key for candidate in chosen})
         else:
-            text, ids = named("labels_of").format(columns=columns), sorted(found)
+            text, ids = named("labels_of").format(columns=columns), sorted(labels)
         for row in database.rows_in(text, ids):
-            if row[0] in found:
-                words = row[1:]
-                if not set(map(type, words)) <= {str, type(None)}:
-                    words = tuple(None if word is None else str(word) for word in words)
-                found[row[0]] = dict(zip(names, words, strict=True))
-    return found
+            if row[0] in labels:
+                values = row[1:]
+                if not set(map(type, values)) <= {str, type(None)}:
+                    values = tuple(None if value is None else str(value) for value in values)
+                labels[row[0]] = dict(zip(names, values, strict=True))
+    return labels
 
 
 def by_threshold(score: float, positive_above: float, negative_below: float) -> str:
@@ -71,12 +71,12 @@ def row_wise(labels: Table, scores: Table) -> str:
     """
     if not labels.view or not scores.rowid:
         return ""
-    made = re.fullmatch(
+    query = re.fullmatch(
         r"\s*create\s+(?:temp\w*\s+)?view\s+(?:if\s+not\s+exists\s+)?\S+\s+as\s+(select\b.*?);?\s*",
         labels.sql,
         re.IGNORECASE | re.DOTALL,
     )
-    body = made[1] if made else ""
+    body = query[1] if query else ""
     bare = re.sub(r"'[^']*'", "''", body)
     from_scores = re.findall(r"\bfrom\s+[\"`\[]?scores[\"`\]]?", bare, re.IGNORECASE)
     alone = len(re.findall(r"\bselect\b", bare, re.IGNORECASE)) == 1 == len(from_scores)

@@ -59,8 +59,8 @@ class Selection:
     @property
     def counts(self) -> dict[str, int]:
         """Images a split, in the order of contract.SPLITS."""
-        found = Counter(self.table.column("split").to_pylist())
-        return {split: found[split] for split in SPLITS if found[split]}
+        counts = Counter(self.table.column("split").to_pylist())
+        return {split: counts[split] for split in SPLITS if counts[split]}
 
     def frame(self) -> pd.DataFrame:
         """The rows as a DataFrame."""

@@ -92,7 +92,7 @@ def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict
     key, names = row_key(database), database.score_attributes
     text = named("scores_of").format(key=key, columns=", ".join(f"s.{quote(name)}" for name in names))
     columns = [f"{name}_score" for name in names]
-    found: dict[int, dict[str, float]] = {}
+    scores_by_key: dict[int, dict[str, float]] = {}
     for row in database.rows_in(text, sorted({candidate.key for candidate in chosen})):
         values = row[2:]
         if set(map(type, values)) == {float} and math.isfinite(sum(values)):
@@ -100,5 +100,5 @@ def scores_of(database: Database, chosen: Iterable[Candidate]) -> dict[int, dict
         else:
             pairs = zip(columns, values, strict=True)
             scores = {n: float(v) for n, v in pairs if isinstance(v, int | float) and math.isfinite(v)}
-        found.setdefault(row[0], scores)
-    return found
+        scores_by_key.setdefault(row[0], scores)
+    return scores_by_key

@@ -75,12 +75,12 @@ def label_notes(table: pa.Table, query: Query) -> list[str]:
         labels = by_split[split]
         negative = labels.count("negative")
         if negative > sum(label is not None for label in labels) // TOLERATED:
-            said = f"{negative:,} of the {len(labels):,} {split} images are {query.attribute}:negative"
+            finding = f"{negative:,} of the {len(labels):,} {split} images are {query.attribute}:negative"
             if query.match:
-                return [f"{said}: leave --match-any out, or add --with {query.attribute}"]
+                return [f"{finding}: leave --match-any out, or add --with {query.attribute}"]
             enough = _without_negatives(by_split)
             fewer = f"ask for fewer (--top {enough} would do), or " if enough else ""
-            return [f"{said}: {fewer}add --with {query.attribute}"]
+            return [f"{finding}: {fewer}add --with {query.attribute}"]
     return []
 
 

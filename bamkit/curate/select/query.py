@@ -140,18 +140,18 @@ class Query:
 
     def _check_filters(self) -> None:
         wanted: dict[str, set[str]] = {}
-        for one in self.having_filters:
-            before = wanted.get(one.attribute, set(LABELS))
-            wanted[one.attribute] = before & set(one.labels)
-            if not wanted[one.attribute]:
+        for label_filter in self.having_filters:
+            before = wanted.get(label_filter.attribute, set(LABELS))
+            wanted[label_filter.attribute] = before & set(label_filter.labels)
+            if not wanted[label_filter.attribute]:
                 raise BamkitError(
-                    f"the --with filters on {one.attribute} contradict each other: no image has two labels of one "
-                    "attribute",
-                    f"for either label write --with {one.attribute}:positive,unsure",
+                    f"the --with filters on {label_filter.attribute} contradict each other: no image has two labels of "
+                    "one attribute",
+                    f"for either label write --with {label_filter.attribute}:positive,unsure",
                 )
-        for one in self.without_filters:
-            if one.attribute in wanted and wanted[one.attribute] <= set(one.labels):
-                raise BamkitError(f"--with and --without {one} contradict each other")
+        for label_filter in self.without_filters:
+            if label_filter.attribute in wanted and wanted[label_filter.attribute] <= set(label_filter.labels):
+                raise BamkitError(f"--with and --without {label_filter} contradict each other")
         lows = {bound.attribute: bound.value for bound in self.min_bounds}
         for bound in self.max_bounds:
             low = lows.get(bound.attribute)

@@ -30,9 +30,9 @@ class Lpips:
             raise BamkitError("LPIPS needs the package lpips", "pip install lpips") from error
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
         try:
-            given = torch.load(weights, map_location="cpu", weights_only=True)
+            stored = torch.load(weights, map_location="cpu", weights_only=True)
             # slice3.6.weight of lpips is features.6.weight of torchvision.
-            own = {name: given[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()}
+            own = {name: stored[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()}
             network.net.load_state_dict(own)
         except FileNotFoundError as error:
             raise BamkitError(f"there is no file {weights}") from error

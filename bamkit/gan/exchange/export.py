@@ -204,8 +204,8 @@ def _onnx(named: Named) -> Callable[[Path], None]:
             )
         model = cast("torch.onnx.ONNXProgram", program).model_proto
         for key, value in {"bamkit": canonical(named.about), "multiple": str(multiple), "range": "-1..1"}.items():
-            entry = model.metadata_props.add()
-            entry.key, entry.value = key, value
+            field = model.metadata_props.add()
+            field.key, field.value = key, value
         onnx.checker.check_model(model)
         onnx.save_model(model, str(path), format="protobuf")
 

@@ -110,11 +110,11 @@ def _copy(
     value = weights.get(key, weights.get((key[0], "kernel")) if key[1] == "depthwise_kernel" else None)
     if value is None:
         raise BamkitError(f"{path} does not hold Keras' MobileNetV2: there is no {'/'.join(key)}")
-    given = torch.from_numpy(value.transpose(order) if order and value.ndim == len(order) else value)
-    if given.shape != own.shape:
+    stored = torch.from_numpy(value.transpose(order) if order and value.ndim == len(order) else value)
+    if stored.shape != own.shape:
         raise BamkitError(
-            f"{path} does not hold a MobileNetV2 of width 1.0: {'/'.join(key)} is {tuple(given.shape)}, "
+            f"{path} does not hold a MobileNetV2 of width 1.0: {'/'.join(key)} is {tuple(stored.shape)}, "
             f"not {tuple(own.shape)}"
         )
     with torch.no_grad():
-        own.copy_(given)
+        own.copy_(stored)

@@ -92,12 +92,12 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 def not_finite(state: dict[str, Any]) -> str:
     """What in a checkpoint's content holds NaN or Inf, such as `a weight of a_to_b`; "" for a sound one."""
-    for part, what in (("generators", "weight"), ("averages", "average"), ("discriminators", "weight")):
+    for part, kind in (("generators", "weight"), ("averages", "average"), ("discriminators", "weight")):
         for name, weights in (state.get(part) or {}).items():
             if not all(bool(value.isfinite().all()) for value in weights.values()):
-                return f"a {what} of {name}"
+                return f"a {kind} of {name}"
     for name, moments in (state.get("optimizers") or {}).items():
-        values = (value for entry in moments.values() for value in entry.values() if isinstance(value, torch.Tensor))
+        values = (value for moment in moments.values() for value in moment.values() if isinstance(value, torch.Tensor))
         if not all(bool(value.isfinite().all()) for value in values):
             return f"a moment of the {name}"
     return ""
@@ -155,12 +155,12 @@ def refuse_mismatch(
             f"{path} was trained by {state['processes']} processes, not {processes}",
             f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
         )
-    known = state["config"]
+    trained_with = state["config"]
     for name, value in config.as_dict().items():
-        if name not in CHANGEABLE and known.get(name, value) != value:
+        if name not in CHANGEABLE and trained_with.get(name, value) != value:
             raise BamkitError(
-                f"run.json says {name} {value}, and {path} was trained with {known[name]}: run.json was changed",
-                f"write {known[name]} back into run.json, or train with another --name",
+                f"run.json says {name} {value}, and {path} was trained with {trained_with[name]}: run.json was changed",
+                f"write {trained_with[name]} back into run.json, or train with another --name",
             )
     if state["run_id"] != run_id:
         raise BamkitError(f"{path} belongs to another run than run.json", "train with another --name")

@@ -37,11 +37,11 @@ def launch(
     with distributed.process_group(device) as group:
         if resume:
             run = workspace.run(name) if name else _run_to_resume(workspace, first, second)
-            known = checkpoint.read_run_to_resume(run)
+            recorded = checkpoint.read_run_to_resume(run)
             if preset or file:
                 raise BamkitError("a resumed run keeps its settings", "leave --preset and --config away")
-            chosen = settings.resumed(known["config"], given)
-            pair = domains.find_again(workspace, known)
+            chosen = settings.resumed(recorded["config"], given)
+            pair = domains.find_again(workspace, recorded)
             require_current(workspace, stale_run(workspace, run.name))
         else:
             chosen = settings.build(preset, file, given)

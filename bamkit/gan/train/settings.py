@@ -229,12 +229,12 @@ def build(preset: str | None = None, file: Path | None = None, given: dict[str, 
     return TrainConfig.from_dict(values | chosen)
 
 
-def resumed(known: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
+def resumed(recorded: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
     """The settings of a run to go on with: those in its run.json, with what is `given` and may change.
 
     Raises BamkitError for a setting that would make it another training.
     """
-    config = TrainConfig.from_dict(known)
+    config = TrainConfig.from_dict(recorded)
     chosen = {name: value for name, value in given.items() if value is not None}
     for name, value in chosen.items():
         if name not in CHANGEABLE and value != getattr(config, name):

@@ -175,14 +175,14 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
 def _moments(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
     """Adam's state by parameter number, on the CPU; the settings beside it follow from the run's."""
     return {
-        number: {key: value.cpu().clone() if isinstance(value, Tensor) else value for key, value in entry.items()}
-        for number, entry in optimizer.state_dict()["state"].items()
+        number: {key: value.cpu().clone() if isinstance(value, Tensor) else value for key, value in moments.items()}
+        for number, moments in optimizer.state_dict()["state"].items()
     }
 
 
 def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
     """Give Adam's moments their parameters' strides, which fused Adam wants, whatever device they were saved on."""
-    for parameter, entry in optimizer.state.items():
-        for key, value in entry.items():
+    for parameter, moments in optimizer.state.items():
+        for key, value in moments.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
-                entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

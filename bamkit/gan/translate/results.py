@@ -84,18 +84,18 @@ def begin(output: Path, about: dict[str, Any], force: bool, own_folder: bool) ->
     """
     if output.exists() and not output.is_dir():
         raise BamkitError(f"{output} is a file: translations go into a folder", "--output DIR")
-    known = _known(output)
-    same = known.get("translation_id") == about["translation_id"]
+    earlier = _earlier(output)
+    same = earlier.get("translation_id") == about["translation_id"]
     if not force and output.is_dir() and any(output.iterdir()) and not same:
         if not own_folder:
             raise BamkitError(
                 f"{output} is not empty",
                 "give --force to go on there: finished translations are kept, the rest is replaced",
             )
-        if known:
+        if earlier:
             raise BamkitError(
                 f"{output} holds other translations "
-                f"(checkpoint {known.get('checkpoint')}, {known.get('split', 'files')})",
+                f"(checkpoint {earlier.get('checkpoint')}, {earlier.get('split', 'files')})",
                 "give --force to replace them, or --output DIR",
             )
     output.mkdir(parents=True, exist_ok=True)
@@ -103,11 +103,11 @@ def begin(output: Path, about: dict[str, Any], force: bool, own_folder: bool) ->
     write_text(output / UNFINISHED, json.dumps(marker) + "\n")
 
 
-def _known(output: Path) -> dict[str, Any]:
+def _earlier(output: Path) -> dict[str, Any]:
     """What an interrupted translation noted in the folder, else what the finished one says; {} for neither."""
     try:
-        known = json.loads((output / UNFINISHED).read_text(encoding="utf-8"))
-        return known if isinstance(known, dict) else {}
+        note = json.loads((output / UNFINISHED).read_text(encoding="utf-8"))
+        return note if isinstance(note, dict) else {}
     except (OSError, ValueError):
         table = output / TABLE
         return read_about(table) if table.is_file() else {}

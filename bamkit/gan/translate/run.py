@@ -58,9 +58,9 @@ def translate_run(
     name = checked_name(run) if run else newest_run(workspace)
     if name not in workspace.run_names():
         raise BamkitError(f"there is no run {name!r} in {workspace.runs}", _runs_hint(workspace, name))
-    made = checkpoint.load_generators(workspace.run(name), config.checkpoint, "cpu")
-    chosen = _directions(made.directions(), made.names, direction)
-    notes, folders = list(made.notes), list[str]()
+    generators = checkpoint.load_generators(workspace.run(name), config.checkpoint, "cpu")
+    chosen = _directions(generators.directions(), generators.names, direction)
+    notes, folders = list(generators.notes), list[str]()
     parts: dict[str, Iterable[Source]]
     if files:
         given, folders = _given(inputs, listed, limit)
@@ -69,13 +69,14 @@ def translate_run(
         about = _about_files(given)
     else:
         require_current(workspace, stale_run(workspace, name))
-        parts, counts, about = _splits(workspace, name, made.names, list(chosen), split or "test", limit)
-    size = config.shorter_side(made.config.size, split=not files)
+        parts, counts, about = _splits(workspace, name, generators.names, list(chosen), split or "test", limit)
+    size = config.shorter_side(generators.config.size, split=not files)
     jobs = []
-    for one, network in chosen.items():
-        source, target = _domains(made.names, one)
+    for direction, network in chosen.items():
+        source, target = _domains(generators.names, direction)
         titles = ("picture" if files else source, target)
-        job = Job(one, titles, _translator(network, config), partial(iter, parts[one]), counts[one], size)
+        pictures = partial(iter, parts[direction])
+        job = Job(direction, titles, _translator(network, config), pictures, counts[direction], size)
         job.own_size = files and config.size == "trained"
         jobs.append(job)
     built = about.pop("built", 0)
@@ -83,12 +84,12 @@ def translate_run(
         notes.append(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
-    maker = Maker(name, made.run_id, made.checkpoint_name, about)
+    maker = Maker(name, generators.run_id, generators.checkpoint_name, about)
     label = _label(inputs) if files else "" if split in (None, "test") else split
     folder = output or workspace.translations / "-".join(filter(None, (name, label)))
     own_folder = output is None and not files
     result = _translate(jobs, maker, folder, config, force, own_folder)
-    result.notes, result.folders = notes + _out_of_range(result, made.config.size if not size else 0), folders
+    result.notes, result.folders = notes + _out_of_range(result, generators.config.size if not size else 0), folders
     return result
 
 
@@ -114,13 +115,14 @@ def _about_files(given: list[Source]) -> dict[str, Any]:
 
 def _out_of_range(result: Result, trained: int) -> list[str]:
     """A note if pictures were much larger than what the network was trained on (`trained` px; 0: resized to that)."""
-    sides = {row["source"]: min(row["width"], row["height"]) for one in result.directions for row in one.rows}
+    rows = (row for direction in result.directions for row in direction.rows)
+    sides = {row["source"]: min(row["width"], row["height"]) for row in rows}
     large = [side for side in sides.values() if trained and side > OUT_OF_RANGE * trained]
     if not large:
         return []
-    which = "the picture is" if len(sides) == 1 else f"{len(large):,} of {len(sides):,} pictures are"
+    subject = "the picture is" if len(sides) == 1 else f"{len(large):,} of {len(sides):,} pictures are"
     return [
-        f"{which} out of the network's range: up to {max(large):,} px at the shorter side, and it was trained on "
+        f"{subject} out of the network's range: up to {max(large):,} px at the shorter side, and it was trained on "
         f"{trained} px. At that size it changes light, colour and fine texture only; --size trained shows it the whole "
         "picture as in training"
     ]
@@ -219,21 +221,22 @@ def _splits(
     for direction in directions:
         source, _ = _domains(names, direction)
         shards = workspace.shards(source, split)
-        given = f"bamkit translate {run} --input PICTURES --direction {direction}"
+        command = f"bamkit translate {run} --input PICTURES --direction {direction}"
         if trained[source].get("kind") == "folder":
             folder = Path(trained[source]["where"])
-            found = sources.from_listing(list_split(folder, split), sources.Targets())[: limit or None]
-            parts[direction], counts[direction] = [replace(each, split=split) for each in found], len(found)
-            if not found:
+            pictures = sources.from_listing(list_split(folder, split), sources.Targets())[: limit or None]
+            parts[direction], counts[direction] = [replace(each, split=split) for each in pictures], len(pictures)
+            if not pictures:
                 raise BamkitError(
                     f"the run {run} was trained on the folder {folder}, which holds no {split} pictures",
                     f"put some that it was not trained on into {folder / split}, then: bamkit translate {run}; "
-                    f"or: {given}",
+                    f"or: {command}",
                 )
             continue
         if not shards:
             raise BamkitError(
-                f"the run {run} has no {split} pictures of {source} in {workspace.splits}", f"{given}, or bamkit fetch"
+                f"the run {run} has no {split} pictures of {source} in {workspace.splits}",
+                f"{command}, or bamkit fetch",
             )
         split_about = read_about(shards[0])
         ids[source] = split_about.get("split_id")

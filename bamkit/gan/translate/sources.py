@@ -94,7 +94,7 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
 
     Raises BamkitError for a path not there, and for a folder without pictures.
     """
-    targets, found, lines = Targets(), [], []
+    targets, sources, lines = Targets(), [], []
     for path in paths:
         if path.is_dir():
             listing = list_pictures(path)
@@ -102,12 +102,12 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
                 kinds = ", ".join(sorted(SUFFIXES))
                 raise BamkitError(f"{readable(path)} holds no pictures ({kinds}): {listing.what_is_left_out}")
             lines.append(str(listing))
-            found += from_listing(listing, targets)
+            sources += from_listing(listing, targets)
         elif path.exists():
-            found.append(Source(readable(path), targets.name(readable(path.name)), path))
+            sources.append(Source(readable(path), targets.name(readable(path.name)), path))
         else:
             raise BamkitError(f"there is no picture or folder {readable(path)}")
-    return found, lines
+    return sources, lines
 
 
 def from_listing(listing: PictureFolder, targets: Targets) -> list[Source]:
@@ -120,7 +120,7 @@ def from_listing(listing: PictureFolder, targets: Targets) -> list[Source]:
 
 def from_list(lines: Iterable[str]) -> list[Source]:
     """Paths, one a line, as `find` prints them. What cannot be read is skipped later, with its reason."""
-    targets, found = Targets(), []
+    targets, sources = Targets(), []
     for line in lines:
         text = line.rstrip("\r\n")
         if not text.strip():
@@ -128,11 +128,11 @@ def from_list(lines: Iterable[str]) -> list[Source]:
         name = readable(text)
         target = targets.name(Path(name).name)
         if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text):
-            found.append(Source(name, target, "an address, not a file: translate reads files only"))
+            sources.append(Source(name, target, "an address, not a file: translate reads files only"))
         elif "\0" in text:
-            found.append(Source(name, target, "a name with a zero byte"))
+            sources.append(Source(name, target, "a name with a zero byte"))
         else:
-            found.append(Source(name, target, Path(text)))
-    if not found:
+            sources.append(Source(name, target, Path(text)))
+    if not sources:
         raise BamkitError("the list of pictures on standard input is empty")
-    return found
+    return sources

@@ -33,8 +33,8 @@ class Deadlines:
     def attach(self, sock: socket.socket) -> None:
         """The calling thread's request now waits for `sock`."""
         with self._lock:
-            if entry := self._open.get(threading.get_ident()):
-                entry[1].append(sock)
+            if request := self._open.get(threading.get_ident()):
+                request[1].append(sock)
 
     def end(self) -> bool:
         """The calling thread's request is over; True if its time had run out."""

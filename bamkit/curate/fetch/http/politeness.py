@@ -113,8 +113,8 @@ class HostLimiter:
         # A host that has not answered at all is given up after one more try.
         tries, pause = (settings.breaker_tries, settings.breaker_pause) if self.answered else (1, settings.first_pause)
         if self.failed_probes > tries:
-            what = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
-            self.given_up = f"{self.name} {what}, the last time: {fault}"
+            history = f"failed {self.faults} times in a row" if self.answered else "has not answered once"
+            self.given_up = f"{self.name} {history}, the last time: {fault}"
             return
         self.next_start = now + pause * 2 ** (self.failed_probes - 1)
         if self.failed_probes == 1:

@@ -177,7 +177,7 @@ class Scheduler:
 
     def _give_up(self, queue: _Queue) -> None:
         answers = queue.host.answered or queue.host.name in self.known
-        for job in [*queue.waiting, *(entry[2] for entry in queue.later)]:
+        for job in [*queue.waiting, *(waiting[2] for waiting in queue.later)]:
             if answers and job.fault is not None and job.fault.name != "unreachable":
                 self.failed.append(job)
             else:

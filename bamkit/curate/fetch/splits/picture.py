@@ -45,10 +45,10 @@ def build(data: bytes, how: PictureSettings, limits: Limits) -> tuple[Picture, P
     except BadPictureError as error:
         raise Fault(error.reason, error.detail) from error
     fitted = fit(flat, how, file.orientation, scaled, reduced)
-    made = to_srgb(fitted, file.profile)
+    picture = to_srgb(fitted, file.profile)
     if how.fit == "pad":
-        made = _padded(made, how.size)
-    return Picture(encode(made, how), made.width, made.height, phash(made)), file
+        picture = _padded(picture, how.size)
+    return Picture(encode(picture, how), picture.width, picture.height, phash(picture)), file
 
 
 def scaled_size(size: tuple[int, int], how: PictureSettings) -> tuple[int, int]:

@@ -54,16 +54,16 @@ class Publication:
         """
         urls = [self.manifest.src[row] for row, _ in self.assignment.missing]
         rows = self.store.ledger.rows(url for url in urls if url is not None)
-        found: dict[str | None, tuple[str, str, int | None, int]] = {}
+        outcomes: dict[str | None, tuple[str, str, int | None, int]] = {}
         for url in urls:
             row = rows.get(url or "")
             if url is None:
-                found[url] = ("bad-url", FAULTS["bad-url"].text, None, 0)
+                outcomes[url] = ("bad-url", FAULTS["bad-url"].text, None, 0)
             elif url in self.given_up or row is None:
-                found[url] = ("host-down", FAULTS["host-down"].text, None, 0)
+                outcomes[url] = ("host-down", FAULTS["host-down"].text, None, 0)
             else:
-                found[url] = (row.outcome, FAULTS[row.outcome].text, row.http_status, row.attempts)
-        return found
+                outcomes[url] = (row.outcome, FAULTS[row.outcome].text, row.http_status, row.attempts)
+        return outcomes
 
     @cached_property
     def reasons(self) -> Counter[str]:
@@ -84,16 +84,16 @@ class Publication:
             for place, row in self.rows(places):
                 content.update(canonical([split, self.manifest.mid[place.row], row.sha256, place.replaces]).encode())
         for missing, other in self.assignment.missing:
-            what = [self.manifest.mid[missing], self.absent[self.manifest.src[missing]], other]
-            content.update(canonical(what).encode())
+            content_row = [self.manifest.mid[missing], self.absent[self.manifest.src[missing]], other]
+            content.update(canonical(content_row).encode())
         return {**about, "split_id": digest({**about, "inside": content.hexdigest()})}
 
     def rows(self, places: list[Place]) -> Iterator[tuple[Place, Row]]:
         """Places with their rows of the ledger."""
         for part in batched(places, BATCH):
-            found = self.store.ledger.rows(self.manifest.src[place.row] or "" for place in part)
+            rows = self.store.ledger.rows(self.manifest.src[place.row] or "" for place in part)
             for place in part:
-                yield place, found[self.manifest.src[place.row] or ""]
+                yield place, rows[self.manifest.src[place.row] or ""]
 
     def unbuilt(self) -> Iterator[Row]:
         """The rows whose picture is not built yet, one for each file."""

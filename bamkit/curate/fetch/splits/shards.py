@@ -77,9 +77,9 @@ def write_missing(
     ranks, splits = manifest.table["rank"].to_pylist(), manifest.split
     rows = []
     for row, replaced_by in missing:
-        said = reason(manifest.src[row])
+        outcome = reason(manifest.src[row])
         head = (manifest.mid[row], manifest.src[row], ranks[row], splits[row])
-        rows.append(dict(zip(missing_schema().names, (*head, *said, replaced_by), strict=True)))
+        rows.append(dict(zip(missing_schema().names, (*head, *outcome, replaced_by), strict=True)))
     write_table(pa.Table.from_pylist(rows, missing_schema()), path, {**about, "split": "missing"})
 
 
@@ -129,8 +129,8 @@ def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> It
     same = [path for path in shard_paths(folder) if about_of(path).get("build") == recipe]
     for row in stream_rows(same, ["image", "width", "height", "original_sha256", "phash"]):
         if row["original_sha256"] in wanted:
-            made = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
-            yield row["original_sha256"], made
+            picture = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
+            yield row["original_sha256"], picture
 
 
 def _batch(

@@ -23,7 +23,7 @@ from bamkit.common.contract import NOT_EMOTION, SPLITS
 from bamkit.common.errors import BamkitError
 from bamkit.common.statistics import BALANCED
 from bamkit.curate.select.matching.confounders import coarse_labels, features, propensities, score_shift, separability
-from bamkit.curate.select.matching.search import Found, Search
+from bamkit.curate.select.matching.search import Matches, Search
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,12 +86,12 @@ def match(
     ours, theirs = features(pool), features(target)
     near, far = propensities(theirs, ours, seed)
     search = Search(near[anchors], coarse_labels(target)[anchors], far, coarse_labels(pool), positive, others)
-    found = search.run(unbounded=needed)
-    search.refine(found, homes, theirs[anchors], ours)
-    inside = found.place >= 0
-    order = np.argsort(found.place[inside], kind="stable")
-    chosen = _with_splits(pool, found.place[inside][order], [SPLITS[home] for home in homes[inside][order]])
-    report = _report(pool, plain, target, chosen, found, (anchors, homes), seed)
+    matches = search.run(unbounded=needed)
+    search.refine(matches, homes, theirs[anchors], ours)
+    inside = matches.place >= 0
+    order = np.argsort(matches.place[inside], kind="stable")
+    chosen = _with_splits(pool, matches.place[inside][order], [SPLITS[home] for home in homes[inside][order]])
+    report = _report(pool, plain, target, chosen, matches, (anchors, homes), seed)
     report["candidates"] = ranked.num_rows
     if attribute:
         kept = chosen.filter(np.array(chosen["split"].to_pylist()) != "reserve")
@@ -202,7 +202,7 @@ def _report(
     plain: pa.Table,
     target: pa.Table,
     chosen: pa.Table,
-    found: Found,
+    matches: Matches,
     anchors: tuple[NDArray[np.int64], NDArray[np.int64]],
     seed: int,
 ) -> dict[str, Any]:
@@ -212,9 +212,9 @@ def _report(
 
     kept = chosen.filter(pc.not_equal(chosen["split"], "reserve"))
     rows, homes = anchors
-    counted = (found.place >= 0) & (homes != SPLITS.index("reserve"))
+    counted = (matches.place >= 0) & (homes != SPLITS.index("reserve"))
     likeness = target.take(pa.array(rows[counted]))
-    partners = pool.take(pa.array(found.place[counted]))
+    partners = pool.take(pa.array(matches.place[counted]))
     shifts = {when: score_shift(side, likeness, NOT_EMOTION) for when, side in (("before", plain), ("after", kept))}
     sizes = {when: [abs(v) for v in shift.values() if math.isfinite(v)] for when, shift in shifts.items()}
     # An image of the target that was an anchor more than once holds all its partners in one fold.
@@ -224,8 +224,8 @@ def _report(
     }
     return {
         "matched": kept.num_rows,
-        "same_labels": int((found.exact & counted).sum()),
-        "within_caliper": int((found.close & counted).sum()),
+        "same_labels": int((matches.exact & counted).sum()),
+        "within_caliper": int((matches.close & counted).sum()),
         "smd": {name: {when: _round(shift[name]) for when, shift in shifts.items()} for name in NOT_EMOTION},
         "largest_smd": {when: _round(max(values, default=math.nan)) for when, values in sizes.items()},
         "mean_smd": {when: _round(float(np.mean(values)) if values else math.nan) for when, values in sizes.items()},

@@ -25,7 +25,7 @@ FEASIBLE = 0.9
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     place: NDArray[np.int64]
     """The row of the pool chosen for each anchor; -1 where the pool was used up."""
     exact: NDArray[np.bool_]
@@ -59,11 +59,11 @@ class Search:
         self.others = self.order.size if others is None else others
         self.caliper = CALIPER * float(np.concatenate([wanted, there]).std())
 
-    def run(self, unbounded: int | None = None) -> Found:
+    def run(self, unbounded: int | None = None) -> Matches:
         """One row of the pool for each anchor, none twice, in the order of the anchors; the bound on candidates that
         are not positive holds for all anchors before the one numbered `unbounded` (None: for all)."""
         n = self.wanted.size
-        found = Found(np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool))
+        matches = Matches(np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool))
         held_back, remaining = np.zeros(self.order.size, dtype=bool), self.others
         for index in range(n):
             if index == unbounded:
@@ -81,13 +81,13 @@ class Search:
                 if at < 0:
                     break
             self.free[at] = False
-            found.place[index] = self.order[at]
+            matches.place[index] = self.order[at]
             remaining -= not self.positive[self.order[at]]
-            found.exact[index] = self.there_labels[at] == self.labels[index]
-            found.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
+            matches.exact[index] = self.there_labels[at] == self.labels[index]
+            matches.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
         if unbounded is None or unbounded >= n:
             self.free |= held_back
-        return found
+        return matches
 
     def like(self, index: int, calipers: float = 1.0) -> NDArray[np.int64]:
         """The free candidates (places in `order`) with an anchor's labels within `calipers` of it."""
@@ -98,7 +98,7 @@ class Search:
         return np.flatnonzero(same).astype(np.int64) + int(start)
 
     def refine(
-        self, found: Found, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
+        self, matches: Matches, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
     ) -> None:
         """Exchange images for others that fit their anchor as well, where that brings the split's mean scores closer.
 
@@ -110,24 +110,24 @@ class Search:
         position = np.empty(self.order.size, dtype=np.int64)
         position[self.order] = np.arange(self.order.size)
         for home in range(len(SPLITS) - 1):
-            own = np.flatnonzero((homes == home) & (found.place >= 0))
-            if not own.size or (found.close | found.exact)[own].mean() < FEASIBLE:
+            own = np.flatnonzero((homes == home) & (matches.place >= 0))
+            if not own.size or (matches.close | matches.exact)[own].mean() < FEASIBLE:
                 continue
-            gap = target[own].mean(axis=0) - pool[found.place[own]].mean(axis=0)
+            gap = target[own].mean(axis=0) - pool[matches.place[own]].mean(axis=0)
             for index in [*own, *own]:
                 if np.abs(gap).max() < BALANCED / 2:
                     break
                 fits = self.order[self.like(index)]
-                if self.positive[found.place[index]]:
+                if self.positive[matches.place[index]]:
                     fits = fits[self.positive[fits]]
                 fits = np.sort(fits)[:REFINED]
-                if not fits.size or not (found.exact[index] and found.close[index]):
+                if not fits.size or not (matches.exact[index] and matches.close[index]):
                     continue
-                now = found.place[index]
+                now = matches.place[index]
                 gaps = gap - (pool[fits] - pool[now]) / own.size
                 best = int(np.argmin((gaps**2).sum(axis=1)))
                 if (gaps[best] ** 2).sum() < (gap**2).sum() - 1e-12:
-                    gap, found.place[index] = gaps[best], fits[best]
+                    gap, matches.place[index] = gaps[best], fits[best]
                     self.free[position[now]], self.free[position[fits[best]]] = True, False
 
 

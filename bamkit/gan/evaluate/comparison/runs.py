@@ -216,12 +216,12 @@ def _warnings(runs: list[EvaluatedRun]) -> list[str]:
     texts = []
     judge = {run.name: (run.about["judge"] or {}).get("sha256") for run in runs}
     features = {run.name: run.about["features"]["sha256"] for run in runs}
-    for what, values in (
+    for basis, values in (
         ("different judges", judge),
         ("different features", features),
         ("different splits of the workspace", {run.name: canonical(run.about["split_ids"]) for run in runs}),
         ("translations of different splits", {run.name: run.about["split"] for run in runs}),
     ):
         if len(set(values.values())) > 1:
-            texts.append(f"These evaluations rest on {what}: evaluate all of the runs again before comparing them.")
+            texts.append(f"These evaluations rest on {basis}: evaluate all of the runs again before comparing them.")
     return texts

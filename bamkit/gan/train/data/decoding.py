@@ -35,8 +35,8 @@ def decode(
         array = np.empty(shape, np.uint8)
         _fill(array, entries, size, tick)
         return array
-    known = provenance.digest([size, *([e.key, e.sha256, _stamp(e.path)] for e in entries)])
-    path = cache / f"decoded-{known}.npy"
+    key = provenance.digest([size, *([e.key, e.sha256, _stamp(e.path)] for e in entries)])
+    path = cache / f"decoded-{key}.npy"
     if not path.is_file():
         with atomic_path(path) as temporary:
             mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)

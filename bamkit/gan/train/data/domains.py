@@ -75,15 +75,15 @@ def find_pair(
     Raises BamkitError if there are not two, if one has too few pictures, or if they share pictures.
     """
     if not (first and second):
-        known = workspace.domain_names()
-        if not first and not second and len(known) == 2:
-            first, second = known
-        elif first and len(known) == 2 and first in known:
-            second = next(name for name in known if name != first)
-        elif second and len(known) == 2 and second in known:
-            first = next(name for name in known if name != second)
+        names = workspace.domain_names()
+        if not first and not second and len(names) == 2:
+            first, second = names
+        elif first and len(names) == 2 and first in names:
+            second = next(name for name in names if name != first)
+        elif second and len(names) == 2 and second in names:
+            first = next(name for name in names if name != second)
         else:
-            raise _which_domains(workspace, known)
+            raise _which_domains(workspace, names)
     pair = find(workspace, first), find(workspace, second)
     if pair[0].where.resolve() == pair[1].where.resolve():
         raise BamkitError(f"--from and --to are the same pictures: {pair[0].where}", "give two domains")
@@ -103,12 +103,12 @@ def find(workspace: Workspace, text: str) -> TrainingDomain:
         if shard_paths(folder, "train"):
             return from_split(folder, folder.name)
         return from_folder(folder)
-    known = workspace.split_names()
+    fetched = workspace.split_names()
     if workspace.selection(text).is_file() if is_name(text) else False:
         raise BamkitError(f"{text} is selected but not fetched yet", f"bamkit fetch {text}")
-    if known:
-        here = f"the fetched splits are {', '.join(known)}"
-        fix = f"bamkit train --from {known[0]} --to {known[-1]}   # or a folder of pictures"
+    if fetched:
+        here = f"the fetched splits are {', '.join(fetched)}"
+        fix = f"bamkit train --from {fetched[0]} --to {fetched[-1]}   # or a folder of pictures"
     else:
         here = "no split was fetched in this workspace"
         fix = "bamkit select --emotion happy --top 1000\nbamkit fetch\nor give --from DIR --to DIR"
@@ -119,19 +119,19 @@ def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[TrainingDomai
     """The domains that a run.json names. Raises BamkitError if they are gone, or no longer the same pictures."""
     pair = []
     for side in ("from", "to"):
-        known = run[side]
-        if not all(isinstance(known.get(key), str) for key in ("kind", "name", "where")):
+        recorded = run[side]
+        if not all(isinstance(recorded.get(key), str) for key in ("kind", "name", "where")):
             raise BamkitError(
                 f"run.json does not say which pictures `{side}` names (kind, name and where)",
                 "--force to start afresh, or another --name",
             )
-        name, where = known["name"], Path(known["where"])
+        name, where = recorded["name"], Path(recorded["where"])
         # A workspace may have moved: its own split of that name comes first.
-        is_split = known["kind"] == "split"
+        is_split = recorded["kind"] == "split"
         domain = find(workspace, name if is_split and workspace.shards(name, "train") else str(where))
         for key in ("split_id", "files_id"):
-            if known.get(key) != domain.about.get(key):
-                back = restoration(known, split_about(workspace, name)) if is_split else ""
+            if recorded.get(key) != domain.about.get(key):
+                back = restoration(recorded, split_about(workspace, name)) if is_split else ""
                 raise BamkitError(
                     f"the pictures of {name} have changed since the run began ({domain.where})",
                     f"{back}   # brings them back" if back else "--force to start afresh, or another --name",
@@ -157,9 +157,9 @@ def from_split(folder: Path, name: str) -> TrainingDomain:
                 Entry(f"mid:{mid}", shard, row, sha or "")
                 for row, (mid, sha) in enumerate(zip(columns["mid"], columns["original_sha256"], strict=True))
             ]
-            found = read_about(shard)
-            about |= {key: found[key] for key in ("split_id", "selection_id") if key in found}
-            build = found.get("build")
+            written = read_about(shard)
+            about |= {key: written[key] for key in ("split_id", "selection_id") if key in written}
+            build = written.get("build")
     return _checked(TrainingDomain(name, folder, about, entries, side, build=build))
 
 
@@ -246,9 +246,9 @@ def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
 def _checked(domain: TrainingDomain) -> TrainingDomain:
     count = len(domain.train)
     if count < FEWEST:
-        what = "no picture" if not count else "only 1 picture"
+        amount = "no picture" if not count else "only 1 picture"
         fix = f"bamkit select and bamkit fetch more of {domain.name}" if domain.about["kind"] == "split" else "add some"
-        raise BamkitError(f"{domain.where} has {what} to train on", fix)
+        raise BamkitError(f"{domain.where} has {amount} to train on", fix)
     if count < 10:
         domain.notes.append(
             f"{domain.name} has only {count} training pictures: the networks will learn them by heart. "
@@ -257,17 +257,17 @@ def _checked(domain: TrainingDomain) -> TrainingDomain:
     return domain
 
 
-def _which_domains(workspace: Workspace, known: list[str]) -> BamkitError:
-    if len(known) > 2:
+def _which_domains(workspace: Workspace, fetched: list[str]) -> BamkitError:
+    if len(fetched) > 2:
         return BamkitError(
-            f"there are {len(known)} fetched splits: {', '.join(known)}",
-            f"bamkit train --from {known[0]} --to {known[1]}",
+            f"there are {len(fetched)} fetched splits: {', '.join(fetched)}",
+            f"bamkit train --from {fetched[0]} --to {fetched[1]}",
         )
-    selected = [name for name in workspace.selection_names() if name not in known]
+    selected = [name for name in workspace.selection_names() if name not in fetched]
     if selected:
         are = "is" if len(selected) == 1 else "are"
         return BamkitError(f"{', '.join(selected)} {are} selected but not fetched yet", "bamkit fetch")
-    have = f"only {known[0]}" if known else "none"
+    have = f"only {fetched[0]}" if fetched else "none"
     return BamkitError(
         f"training needs two fetched splits, and there is {have}",
         "bamkit select --emotion happy --top 1000\nbamkit select --emotion scary --top 1000\nbamkit fetch\n"

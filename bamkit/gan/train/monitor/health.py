@@ -32,7 +32,7 @@ class Health:
         if step < WINDOW or len(self._rows) < 3 or self._rows[-1][0] - self._rows[0][0] < WINDOW // 2:
             return []
         a, b = self.names
-        said = []
+        sentences = []
         for column, discriminator, (source, target) in ((1, "D_A", (a, b)), (2, "D_B", (b, a))):
             share = math.fsum(row[column] for row in self._rows) / len(self._rows)
             sentence = (
@@ -40,23 +40,23 @@ class Health:
                 f"times in 100: the translation {source} to {target} learns little from it. If it stays so: more "
                 "pictures, --diffaug, or a smaller --discriminator-width"
             )
-            said += self._once(f"wins {discriminator}", share > WINS, sentence)
-        return said
+            sentences += self._once(f"wins {discriminator}", share > WINS, sentence)
+        return sentences
 
     def validation(self, step: int, measured: Validation) -> list[str]:
         """Sentences to say after a validation; none within the first WINDOW steps."""
         if step < WINDOW:
             return []
         a, b = self.names
-        said = []
+        sentences = []
         for variety, (source, target) in zip(measured.variety, ((a, b), (b, a)), strict=True):
             sentence = (
                 f"step {step:,}: translations {source} to {target} look nearly the same whatever the picture "
                 f"(they differ {100 * variety:.0f} % as much as real {target} pictures do): a collapse. "
                 "Go back to an earlier checkpoint, or train with a higher --lambda-identity or a lower --learning-rate"
             )
-            said += self._once(f"collapse {source}", variety < SAME_PICTURE, sentence)
-        return said
+            sentences += self._once(f"collapse {source}", variety < SAME_PICTURE, sentence)
+        return sentences
 
     def _once(self, state: str, holds: bool, sentence: str) -> list[str]:
         if not holds:

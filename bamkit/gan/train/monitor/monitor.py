@@ -83,13 +83,13 @@ class Monitor:
         """The sample grids of both directions, if they are due; the page now and then."""
         if not self.shown or not schedule.due(step, self.config.samples):
             return
-        there, back = self.train_state.translators()
+        forward, backward = self.train_state.translators()
         a, b = self.names
-        for direction, one, other, pictures in (
-            (f"{a}-to-{b}", there, back, self.shown[0]),
-            (f"{b}-to-{a}", back, there, self.shown[1]),
+        for direction, translate, translate_back, pictures in (
+            (f"{a}-to-{b}", forward, backward, self.shown[0]),
+            (f"{b}-to-{a}", backward, forward, self.shown[1]),
         ):
-            sheet = samples.draw(one, other, pictures, self.train_state.device)
+            sheet = samples.draw(translate, translate_back, pictures, self.train_state.device)
             with self._disk_trouble():
                 samples.write(self.folder.path / "samples", direction, step, sheet)
             self.folder.add_picture(f"samples/{direction}", sheet, step)

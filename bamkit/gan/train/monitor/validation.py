@@ -56,18 +56,18 @@ class Validator:
     def __call__(self, a_to_b: Translate, b_to_a: Translate, device: torch.device) -> Validation:
         """Measure two functions [N, 3, S, S] -> the same, in [-1, 1], one picture at a time."""
         style, cycle, variety = [], [], []
-        for source, there, back in ((0, a_to_b, b_to_a), (1, b_to_a, a_to_b)):
+        for source, translate, translate_back in ((0, a_to_b, b_to_a), (1, b_to_a, a_to_b)):
             target, fakes, losses = 1 - source, [], []
             for picture in _tensor(self.pictures[source]).split(1):
                 real = picture.to(device)
-                fake = there(real)
-                losses.append(float((back(fake).float() - real).abs().mean()))
+                fake = translate(real)
+                losses.append(float((translate_back(fake).float() - real).abs().mean()))
                 fakes.append(fake.float().cpu())
-            made = torch.cat(fakes)
+            translated = torch.cat(fakes)
             untouched = mmd2(self._real[source], self._real[target])
-            style.append(math.sqrt(max(mmd2(describe(made), self._real[target]), 0.0) / max(untouched, 1e-3)))
+            style.append(math.sqrt(max(mmd2(describe(translated), self._real[target]), 0.0) / max(untouched, 1e-3)))
             cycle.append(float(np.mean(losses)))
-            variety.append(_spread(made) / max(self._spread[target], 1e-6))
+            variety.append(_spread(translated) / max(self._spread[target], 1e-6))
         return Validation(tuple(style), tuple(cycle), tuple(variety))  # type: ignore[arg-type]
 
 

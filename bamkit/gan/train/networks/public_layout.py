@@ -93,27 +93,27 @@ def network(state: dict[str, Tensor], where: str = "the weights") -> Generator |
     another number of channels, or with keys missing or left over.
     """
     state = cleaned(state, where)
-    made = _recognised(state, where)
-    if isinstance(made, ResnetGenerator):
+    built = _recognised(state, where)
+    if isinstance(built, ResnetGenerator):
         state = {re.sub(r"(conv_block)\.6\.", r"\1.5.", name): tensor for name, tensor in state.items()}
     wanted = {}
-    for ours, theirs in names(made):
+    for ours, theirs in names(built):
         for kind in ("weight", "bias"):
             tensor = state.pop(f"{theirs}.{kind}", None)
-            if kind == "bias" and normed(made, ours):
+            if kind == "bias" and normed(built, ours):
                 continue
             if tensor is None:
                 raise BamkitError(f"{where} lack {theirs}.{kind}: not a network of the public CycleGAN code")
             wanted[f"{ours}.{kind}"] = tensor.float()
     if state:
         raise BamkitError(f"{where} hold {next(iter(state))}, which no network of the public CycleGAN code has")
-    expected = made.state_dict()
+    expected = built.state_dict()
     for name, tensor in wanted.items():
         if tensor.shape != expected[name].shape:
             shapes = f"{tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
             raise BamkitError(f"{where}: {name} has the shape {shapes}")
-    made.load_state_dict(wanted)
-    return made.eval()
+    built.load_state_dict(wanted)
+    return built.eval()
 
 
 def cleaned(state: dict[str, Tensor], where: str = "the weights") -> dict[str, Tensor]:
@@ -160,12 +160,12 @@ def _width(state: dict[str, Tensor], name: str, kernel: int, where: str) -> int:
     return tensor.shape[0]
 
 
-def config_of(made: Generator) -> TrainConfig:
+def config_of(generator: Generator) -> TrainConfig:
     """The settings that describe a generator; the rest are defaults."""
-    if isinstance(made, UnetGenerator):
-        width = cast("Convolution", made.down[0]).out_channels
-        return TrainConfig(generator="unet", width=width, halvings=len(made.down))
-    return TrainConfig(width=made.stem.out_channels, blocks=len(made.blocks))
+    if isinstance(generator, UnetGenerator):
+        width = cast("Convolution", generator.down[0]).out_channels
+        return TrainConfig(generator="unet", width=width, halvings=len(generator.down))
+    return TrainConfig(width=generator.stem.out_channels, blocks=len(generator.blocks))
 
 
 def read(path: Path) -> Generator | PatchDiscriminator:
@@ -176,10 +176,10 @@ def read(path: Path) -> Generator | PatchDiscriminator:
 
 def read_generator(path: Path) -> Generator:
     """`read`, for a generator. Raises BamkitError for a discriminator, too."""
-    made = read(path)
-    if isinstance(made, PatchDiscriminator):
+    generator = read(path)
+    if isinstance(generator, PatchDiscriminator):
         raise BamkitError(f"{path} is a discriminator: it makes no pictures", "take latest_net_G_A.pth")
-    return made
+    return generator
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
