@@ -35,16 +35,16 @@ def test_the_wheel_holds_the_queries_and_templates(installed):
 
 
 def test_sample_and_info_run_from_the_wheel(installed, tmp_path):
-    python = installed[1]
+    python = installed[1]  # -E: a PYTHONPATH that names the checkout would hide the wheel
 
     def run(*words):
         done = subprocess.run(
-            [python, "-m", "bamkit", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+            [python, "-E", "-m", "bamkit", *words], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = [python, "-c", "import bamkit; print(bamkit.__file__)"]
+    where = [python, "-E", "-c", "import bamkit; print(bamkit.__file__)"]
     assert str(ROOT) not in subprocess.check_output(where, cwd=tmp_path, text=True)
     run("sample", "try", "--rows", "300")
     assert "300" in run("-w", "try", "info")
