@@ -11,9 +11,9 @@ from domains import manifest, two_domains, write_selection, write_split
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.pictures.altered_copies import are_copies, candidate_pairs
 from bamkit.common.shards import read_about, write_table
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.altered_copies import are_copies, candidate_pairs
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.similarity import small_copy
 from bamkit.curate.fetch.splits.picture import phash

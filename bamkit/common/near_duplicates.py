@@ -1,6 +1,6 @@
 """Near-duplicate pictures by their perceptual hashes: at most DISTANCE bits apart.
 
-For `bamkit check` and the report these are candidates, compared closely by curate.audit.altered_copies; the judge,
+For `bamkit check` and the report these are candidates, compared closely by pictures.altered_copies; the judge,
 which keeps hashes only, leaves all of them out.
 """
 

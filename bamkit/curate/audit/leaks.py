@@ -13,9 +13,9 @@ import pandas as pd
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE, linked_groups, near_pairs, parse_hashes
+from bamkit.common.pictures.altered_copies import SIDE, are_copies, candidate_pairs
 from bamkit.common.shards import ShardReader
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.altered_copies import SIDE, are_copies, candidate_pairs
 from bamkit.curate.audit.domain import DomainTables, read_domains
 from bamkit.curate.audit.similarity import small_copy
 

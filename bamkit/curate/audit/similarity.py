@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.common.errors import BamkitError
-from bamkit.curate.audit.altered_copies import SIDE
+from bamkit.common.pictures.altered_copies import SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
