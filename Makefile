@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c co
 COMPILE = $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 WORKERS ?= auto
 
-.PHONY: demo test test-all lint reference clean
+.PHONY: demo test test-all lint reference gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bamkit demo
@@ -25,6 +25,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# With a CUDA device and a CUDA build of torch in the environment (see docs/install.md): tests, then figures, in at most nine minutes.
+gpu: $(VENV)/.installed
+	$(BIN)/python benchmarks/gpu.py
 
 reference: $(VENV)/.installed
 	$(BIN)/python docs/make_reference.py

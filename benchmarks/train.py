@@ -6,6 +6,7 @@
     python benchmarks/train.py --sustained 60         # the real loop for 60 s; the study's training extrapolated
     python benchmarks/train.py --curves 300 --out DIR # losses in float32 and bf16, batch 1 and 8, on the same pictures
     python benchmarks/train.py --loader               # what a pair of pictures costs
+    python benchmarks/train.py --only "+ bf16" "+ graph" --json rows.jsonl   # these rungs, and each row as a JSON line
 
 All rungs are measured in turn, round after round, and compared by the median over rounds of the ratio to the baseline
 of the same round: a busy machine slows all of them alike.
@@ -59,10 +60,16 @@ class Bench(TrainState):
             self.clear_losses()
 
 
-def peer(config, device, pair):
-    """The baseline on the same pictures: cropped beforehand, so that its loader costs it nothing here."""
+def peer(config, device, pair, compiled=False):
+    """The baseline on the same pictures: cropped beforehand, so that its loader costs it nothing here.
+
+    `compiled`: its networks under Inductor, on CUDA with Inductor's CUDA graphs.
+    """
     torch.manual_seed(0)
     network = Baseline(config.width, config.blocks, config.discriminator_channels, device)
+    if compiled:
+        for part in network.networks():
+            part.compile(mode="reduce-overhead" if device.type == "cuda" else "default", dynamic=False)
     pictures = [
         (torch.from_numpy(d.array[:8, : config.crop, : config.crop]).permute(0, 3, 1, 2).to(device) / 127.5 - 1)
         .contiguous() for d in pair
@@ -74,6 +81,8 @@ def peer(config, device, pair):
 
     def step(i):
         at = i % 2
+        if compiled:
+            torch.compiler.cudagraph_mark_step_begin()
         network.step(*(p[at : at + config.batch] for p in pictures), read=i % 100 == 0)
 
     return step
@@ -103,7 +112,7 @@ def rungs(device, everything):
             continue
         ladder[name] = {**list(ladder.values())[-1], lever: True}
     found = {name: Acceleration(**set_) for name, set_ in ladder.items()}
-    found["tf32, graph"] = Acceleration(merged=True, fused_adam=True, channels_last=True, graph=True)
+    found["tf32, graph"] = Acceleration(merged=True, fused_adam=True, channels_last=True, graph=True, tf32=True)
     found["bf16 NCHW, graph, compile"] = replace(found[list(ladder)[-1]], channels_last=False)
     return found
 
@@ -114,6 +123,14 @@ def synchronize(device):
 
 
 CLOCK = {"now": time.perf_counter}
+BASELINE, COMPILED = "baseline (peer's structure)", "baseline under Inductor"
+
+
+def record(path, **row):
+    """Append a row to a file of JSON lines, at once."""
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def seconds(step, first, count, device):
@@ -125,35 +142,47 @@ def seconds(step, first, count, device):
     return (CLOCK["now"]() - began) / count
 
 
-def ladder(config, device, pair, rounds, count, everything):
-    """Median seconds and ratio to the baseline, of every rung."""
-    steps = {"baseline (peer's structure)": peer(config, device, pair)}
+def ladder(config, device, pair, rounds, count, everything, only, path):
+    """Median seconds and ratio to the baseline, of every rung, or of those in `only`; a rung that fails is named."""
+    steps = {BASELINE: peer(config, device, pair)}
+    if COMPILED in only:
+        steps[COMPILED] = peer(config, device, pair, compiled=True)
     for name, acceleration in rungs(device, everything).items():
+        if only and name not in only:
+            continue
         steps[name] = Bench(config, pair, device, ProcessGroup(), acceleration=acceleration).one
-    if device.type != "cuda":
+    if device.type != "cuda" and not only:
         steps["low memory"] = Bench(
             replace(config, low_memory=True), pair, device, ProcessGroup(), acceleration=Acceleration()
         ).one
     warm = 12 if device.type == "cuda" else 1
-    for name, step in steps.items():
+    for name, step in list(steps.items()):
         print(f"warming up {name}", file=sys.stderr)
-        seconds(step, 0, warm, device)
+        try:
+            first = seconds(step, 0, warm, device) * warm
+        except Exception as error:  # a lever that fails here is a result of its own
+            print(f"{name} does not work here: {type(error).__name__}: {error}", file=sys.stderr)
+            record(path, kind="ladder", rung=name, failed=f"{type(error).__name__}: {error}"[:300])
+            del steps[name]
+        else:
+            record(path, kind="warm-up", rung=name, seconds=first, steps=warm)
     times = {name: [] for name in steps}
     for round_ in range(rounds):
         for name, step in steps.items():
             times[name].append(seconds(step, warm + round_ * count, count, device))
-    base = times["baseline (peer's structure)"]
+    base = times[BASELINE]
     print(f"\n{'rung':28} {'ms a step':>10} {'images/s':>9} {'times as fast':>14}   (lowest .. highest round)")
-    found = {}
     for name, measured in times.items():
         ratios = sorted(b / m for b, m in zip(base, measured, strict=True))
         middle = statistics.median(measured)
-        found[name] = {"seconds": middle, "ratio": statistics.median(ratios)}
+        record(
+            path, kind="ladder", rung=name, batch=config.batch, ms=1000 * middle, ratio=statistics.median(ratios),
+            lowest=ratios[0], highest=ratios[-1], rounds=rounds, steps=count,
+        )  # fmt: skip
         print(
             f"{name:28} {1000 * middle:10.2f} {config.batch / middle:9.2f} {statistics.median(ratios):14.2f}"
             f"   ({ratios[0]:.2f} .. {ratios[-1]:.2f})"
         )
-    return found
 
 
 def flops(config):
@@ -178,7 +207,12 @@ def matrix_peak(device):
     return best
 
 
-def batches(config, device, pair, sizes, count):
+def reserved(device):
+    """Bytes of GPU memory that this process reserved at its peak."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
+def batches(config, device, pair, sizes, count, path):
     """Images a second by batch, and the share of the matrix peak on a GPU."""
     peak = matrix_peak(device) if device.type == "cuda" else None
     each = flops(replace(config, batch=1))
@@ -195,10 +229,14 @@ def batches(config, device, pair, sizes, count):
         print(
             f"{size:5} {1000 * took:10.2f} {1000 * took / size:12.2f} {size / took:9.2f} {rate / 1e12:8.2f} {share:>8}"
         )
+        record(
+            path, kind="batch", batch=size, ms=1000 * took, images_s=size / took, tflops=rate / 1e12,
+            of_peak=rate / peak if peak else None, reserved=reserved(device),
+        )  # fmt: skip
         del train_state
 
 
-def sustained(config, device, pair, length):
+def sustained(config, device, pair, length, path):
     """The best acceleration for `length` seconds without a pause; 200 epochs of 1,000 extrapolated."""
     train_state = Bench(config, pair, device, ProcessGroup())
     warm = 12 if device.type == "cuda" else 1
@@ -213,6 +251,7 @@ def sustained(config, device, pair, length):
         f"{done - warm:,} steps of batch {config.batch} in {length:.0f} s, {1000 * took:.2f} ms each; "
         f"extrapolated to 200 epochs of 1,000 pictures: {whole:,.1f} minutes"
     )
+    record(path, kind="sustained", batch=config.batch, steps=done - warm, ms=1000 * took, minutes_200_epochs=whole)
 
 
 def memory(options):
@@ -317,6 +356,8 @@ def main():
         ("count", int, 0), ("threads", int, 0), ("sustained", float, 0.0), ("curves", int, 0), ("pictures", int, 200),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=kind, default=default)
+    parser.add_argument("--only", nargs="+", default=[], help=f"rungs of the ladder, {COMPILED!r} among them")
+    parser.add_argument("--json", type=Path, help="append each row to this file, as a JSON line")
     parser.add_argument("--batches", type=int, nargs="+", default=[])
     parser.add_argument("--out", type=Path, default=Path("build/bench-train"))
     parser.add_argument("--everything", action="store_true", help="CPU: the acceleration that do not pay there, too")
@@ -344,15 +385,15 @@ def main():
     if args.memory:
         memory([word for word in sys.argv[1:] if word != "--memory"])
     elif args.batches:
-        batches(config, device, pair, args.batches, count)
+        batches(config, device, pair, args.batches, count, args.json)
     elif args.sustained:
-        sustained(config, device, pair, args.sustained)
+        sustained(config, device, pair, args.sustained, args.json)
     elif args.curves:
         curves(config, device, pair, args.curves, args.out)
     elif args.loader:
         loader(device)
     else:
-        ladder(config, device, pair, args.rounds, count, args.everything)
+        ladder(config, device, pair, args.rounds, count, args.everything, args.only, args.json)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="public weights (.pth) instead of random ones")
     parser.add_argument("--picture", type=Path, help="a picture of your own instead of a made one")
     parser.add_argument("--keep", type=Path, help="also save the three results as PNG in this folder")
+    parser.add_argument("--json", type=Path, help="append each row to this file, as a JSON line")
     parser.add_argument("--way", choices=("whole", "tiles", "naive", "float64"), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -177,6 +178,10 @@ def main() -> None:
             f"{row['peak_mb'] / rows['whole']['peak_mb']:8.2f}x{difference.max():9d}{difference.mean():8.3f}"
             f"{seams(results[way], truth, args.tile):8.2f}"
         )
+        if args.json:
+            figures = {"largest": int(difference.max()), "mean": float(difference.mean())}
+            with open(args.json, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": "translate", "way": way, "side": args.side, **row, **figures}) + "\n")
     if args.keep:
         from PIL import Image
 

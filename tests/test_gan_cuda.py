@@ -7,7 +7,7 @@ import torch
 from bamkit.gan.train import checkpoint, trainer
 from bamkit.gan.train.data import domains
 from bamkit.gan.train.data.loader import UnpairedLoader
-from bamkit.gan.train.device.acceleration import Acceleration, compile_failure
+from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep, compile_failure
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.random_draws import RandomDraws, Sampler
 from bamkit.gan.train.state import TrainState
@@ -109,6 +109,23 @@ def test_a_replayed_graph_is_the_eager_step():
 def test_pictures_that_do_not_fit_are_streamed():
     acceleration = Acceleration(merged=True, fused_adam=True, graph=True)
     torch.testing.assert_close(learned(acceleration), learned(acceleration, resident=False), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_nccl_works_inside_a_captured_graph(tmp_path):
+    """One process: what the step does with several, at the same place in the capture."""
+    torch.distributed.init_process_group("nccl", init_method=f"file://{tmp_path}/nccl", rank=0, world_size=1)
+    try:
+        x = torch.ones(1000, device="cuda")
+        group = ProcessGroup(world=2)  # one process answers, so that the mean is half the sum
+        step = GraphedStep(pytest.fail)
+        for _ in range(WARM_UP + 3):
+            result = step(lambda: group.mean(x))
+        torch.testing.assert_close(result, x / 2)
+        assert step.graph is not None
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.gpu
