@@ -13,9 +13,9 @@ from PIL import Image
 
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
+from bamkit.common.licences import licence
 from bamkit.common.shards import write_table
 from bamkit.common.workspace import Workspace
-from bamkit.curate.export.licences import licence
 from bamkit.curate.export.run import export
 from bamkit.curate.export.settings import ExportSettings
 

@@ -101,7 +101,10 @@ def test_two_splits_need_no_names(workspace, bamkit):
     assert float(found[-1]["cycle_A"]) < float(found[0]["cycle_A"])
     grids = sorted(p.name for p in (run / "samples").iterdir())
     assert grids == [f"{d}-{s:08}.png" for d in ("happy-to-scary", "scary-to-happy") for s in (4, 8)]
-    assert Image.open(run / "samples" / grids[0]).size == (4 * 68 - 4, 18 + 68 - 4), "32 px, doubled"
+    sheet = Image.open(run / "samples" / grids[0])
+    assert sheet.size == (4 * 68 - 4, 18 + 68 - 4), "32 px, doubled"
+    assert "compositeWithTrainedAlgorithmicMedia" in sheet.info["XML:com.adobe.xmp"], "it says what it is"
+    assert json.loads((run / "run.json").read_text())["run_id"] in sheet.info["XML:com.adobe.xmp"]
     assert len((run / "validation.csv").read_text().splitlines()) == 3
     generators = checkpoint.load_generators(run)
     assert generators.names == ("happy", "scary")

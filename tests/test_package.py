@@ -65,7 +65,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     extras = project["optional-dependencies"]
     users = [
         *project["dependencies"],
-        *(line for name in ("ray", "onnx", "safetensors", "keras", "perceptual") for line in extras[name]),
+        *(line for name in ("ray", "onnx", "safetensors", "keras", "perceptual", "c2pa") for line in extras[name]),
     ]
     declared = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in users}
     imported = set()
@@ -75,7 +75,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
-    names = {"PIL": "pillow", "sklearn": "scikit_learn"}
+    names = {"PIL": "pillow", "sklearn": "scikit_learn", "c2pa": "c2pa_python"}
     imported = {names.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"bamkit"}}
     # torch.utils.tensorboard imports tensorboard; torchvision is imported by name (gan/vision.py); torch's exporter to
     # ONNX and the tests of what it writes need the other two.

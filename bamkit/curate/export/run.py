@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 from collections import Counter
@@ -15,18 +13,17 @@ from typing import Any
 
 import bamkit
 from bamkit.common.errors import BamkitError
+from bamkit.common.licences import ATTRIBUTION, attribution_csv
 from bamkit.common.provenance import canonical
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace, flush
 from bamkit.curate.export import formats
 from bamkit.curate.export.card import card
-from bamkit.curate.export.licences import project_url
 from bamkit.curate.export.settings import ExportSettings
 from bamkit.curate.export.source import Source, read_sources
 
 MARK = "bamkit-export.json"
 """Written into every export; only a folder that holds it is ever replaced."""
-ATTRIBUTION = ("mid", "project_id", "project_url", "src", "license", "license_url", "conditions", "domain", "split")
 
 
 @dataclass
@@ -71,7 +68,7 @@ def export(
     try:
         with Progress("export", total) as progress:
             formats.WRITERS[config.to](sources, partial, config, lambda more: progress.update(progress.done + more))
-        (partial / "attribution.csv").write_text(attribution(sources), encoding="utf-8")
+        (partial / ATTRIBUTION).write_text(attribution(sources), encoding="utf-8")
         (partial / "README.md").write_text(card(sources, config.to), encoding="utf-8")
         (partial / MARK).write_text(canonical(_mark(sources, config)) + "\n", encoding="utf-8")
         _flush_all(partial)
@@ -136,16 +133,12 @@ def _flush_all(folder: Path) -> None:
 
 def attribution(sources: Sequence[Source]) -> str:
     """attribution.csv: where each image is from, its licence and its conditions."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ATTRIBUTION)
-    for source in sources:
-        for split, rows in source.table_rows.items():
-            for row in rows:
-                licence = source.licence_of(row["license"])
-                origin = (row["mid"], row["project_id"], project_url(row["project_id"]), row["src"])
-                writer.writerow([*origin, licence.text, licence.url, ", ".join(licence.conditions), source.name, split])
-    return text.getvalue()
+    return attribution_csv(
+        {**row, "domain": source.name, "split": split}
+        for source in sources
+        for split, rows in source.table_rows.items()
+        for row in rows
+    )
 
 
 def _mark(sources: Sequence[Source], config: ExportSettings) -> dict[str, Any]:

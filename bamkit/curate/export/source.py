@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from bamkit.common.contract import SPLITS, split_schema
 from bamkit.common.errors import BamkitError
+from bamkit.common.licences import Licence, licence
 from bamkit.common.shards import stream_rows, stream_tables
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain
-from bamkit.curate.export.licences import Licence, licence
 
 USED = ("train", "test", "validation")
 """Reserve images have taken other images' places or are not used: with pictures they are no split of their own."""

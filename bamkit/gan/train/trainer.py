@@ -86,8 +86,8 @@ class Trainer:
             say(acceleration.note)
         self.steps_per_epoch = self.state.sampler.steps_per_epoch
         self.schedule = Schedule(config, self.steps_per_epoch)
-        self.monitor = Monitor(folder, self.names, config, self.state, say) if group.writes else None
         self.run_id = run_id or provenance.digest([config.as_dict(), [d.about for d in pair], group.world])
+        self.monitor = Monitor(folder, self.names, config, self.state, say, self.run_id) if group.writes else None
         self.about: dict[str, Any] = {
             "run_id": self.run_id,
             "name": folder.path.name,

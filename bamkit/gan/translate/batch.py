@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,16 @@ from PIL import Image
 
 import bamkit
 from bamkit.common.errors import BamkitError
+from bamkit.common.pictures.generated import TERM, save_options, xmp_packet
 from bamkit.common.pictures.reader import BadPictureError, Opened, open_picture, resized
 from bamkit.common.provenance import digest
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import write_bytes
 from bamkit.gan.translate import results
+from bamkit.gan.translate.credentials import SUPPORTED, Credentials
 from bamkit.gan.translate.generator import Translator
 from bamkit.gan.translate.grid import evenly
-from bamkit.gan.translate.origin import in_format, png_bytes, read_about
+from bamkit.gan.translate.origin import format_of, in_format, png_bytes, read_about
 from bamkit.gan.translate.results import DirectionResult, Result
 from bamkit.gan.translate.sources import Source
 
@@ -63,6 +65,28 @@ class Maker:
     checkpoint: str
     about: dict[str, Any] = field(default_factory=dict)
     """More provenance for the parquet's metadata, such as {"split_ids": {...}}."""
+    marked: bool = True
+    """Whether the files say, in XMP, that a network made them."""
+    credentials: Credentials | None = None
+    """What the files are signed with."""
+
+    @property
+    def mark(self) -> str:
+        """The XMP packet of the files; "" where they shall have none."""
+        return xmp_packet(self.run, self.run_id, self.checkpoint) if self.marked else ""
+
+    def sign(self, data: bytes, kind: str, title: str, source: Source) -> bytes:
+        """The picture file with Content Credentials, where there are credentials."""
+        if self.credentials is None:
+            return data
+        parameters = {"run": self.run, "run_id": self.run_id, "checkpoint": self.checkpoint}
+        return self.credentials.sign(data, kind, title, source.read(), source.name, parameters)
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What tells files made with other marks apart; {} for the default."""
+        signed = {"c2pa": self.credentials.id} if self.credentials else {}
+        return signed if self.marked else {"marked": False, **signed}
 
 
 @dataclass
@@ -106,6 +130,7 @@ def translate(
         "size": max(job.size for job in jobs),
         "bamkit": bamkit.__version__,
         **({"own_size": True} if any(job.own_size for job in jobs) else {}),
+        **maker.choices,
         **maker.about,
     }
     about["translation_id"] = digest(about)
@@ -131,14 +156,22 @@ def translate_to_file(jobs: list[Job], maker: Maker, output: Path, *, force: boo
             f"{output} names one picture, and {pictures} would be made{both}", f"{more}--output DIR for a folder"
         )
     source = next(iter(jobs[0].sources()))
+    job = replace(jobs[0], sources=lambda: [source])  # a split gives its pictures once
     if isinstance(source.content, Path) and output.exists() and output.samefile(source.content):
         raise BamkitError(f"{output} is the picture itself", "another --output")
     if output.exists() and not force:
         raise BamkitError(f"{output} is already there", "give --force to replace it, or another --output")
+    kind = format_of(output.suffix)
+    if maker.credentials and kind not in SUPPORTED:
+        raise BamkitError(f"{kind} files cannot be signed", "--output with another suffix, such as .png or .jpg")
     with tempfile.TemporaryDirectory(prefix="bamkit-") as folder:
-        result = translate(jobs, maker, Path(folder, "out"))
-        data = (result.output / result.directions[0].rows[0]["file"]).read_bytes()
-        write_bytes(output, in_format(data, output.suffix))
+        result = translate([job], replace(maker, credentials=None), Path(folder, "out"))
+        row = result.directions[0].rows[0]
+        data = in_format((result.output / row["file"]).read_bytes(), output.suffix, maker.mark)
+        write_bytes(output, maker.sign(data, kind, output.name, source))
+    if maker.mark and save_options(kind, maker.mark) is None:
+        result.notes.append(f"{kind} files hold no metadata: {output} does not say that a network made it")
+    result.notes += results.licence_notes(row)
     result.output = result.table = output
     result.directions[0].grid = None
     return result
@@ -178,7 +211,7 @@ class _Direction:
         self.result.in_tiles = self.job.translator.in_tiles
         self.result.rows = [self.rows[index] for index in sorted(self.rows)]
         shown = [(self.thumbnails[i], self.rows[i]["file"]) for i in sorted(self.thumbnails) if i in self.rows]
-        results.write_grid(self.output, self.job.direction, self.job.domains, shown)
+        results.write_grid(self.output, self.job.direction, self.job.domains, shown, self.maker.mark)
         return self.result
 
     def _wait(self, prepared: Prepared, shown: Opened, write: Callable[..., None]) -> None:
@@ -203,10 +236,15 @@ class _Direction:
                 height, width = prepared.own.size
                 rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
                 alpha = prepared.own.alpha
-            write(self.folder / prepared.source.target, rgb, alpha, self._png_about(prepared))
+            write(self._finish, prepared.source, rgb, alpha, self._png_about(prepared))
             self.rows[prepared.index] = self._row(prepared, *rgb.shape[:2])
             self.result.translated += 1
         self._report()
+
+    def _finish(self, source: Source, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, about: Any) -> None:
+        """Encode, sign and write one translation."""
+        path = self.folder / source.target
+        write_bytes(path, self.maker.sign(png_bytes(rgb, alpha, about, self.maker.mark), "PNG", path.name, source))
 
     def _prepared(self) -> Iterator[Prepared]:
         """The pictures in order, decoded a few ahead in threads."""
@@ -247,12 +285,13 @@ class _Direction:
     def _png_about(self, prepared: Prepared) -> dict[str, Any]:
         """What a PNG says about itself."""
         about = {"kind": "translation", **self._origin(prepared), "weights": self.job.translator.id}
-        return {**about, "size": self.job.size, **({"own_size": True} if self.job.own_size else {})}
+        about |= {"size": self.job.size, **({"own_size": True} if self.job.own_size else {}), **self.maker.choices}
+        return {**about, "digital_source_type": TERM} if self.maker.marked else about
 
     def _row(self, prepared: Prepared, height: int, width: int) -> dict[str, Any]:
         source = prepared.source
         where = {"file": f"{self.job.direction}/{source.target}", "split": source.split, "rank": source.rank}
-        return self._origin(prepared) | where | {"width": width, "height": height}
+        return self._origin(prepared) | where | {"width": width, "height": height, "rights": source.rights}
 
     def _report(self) -> None:
         self.progress.update(self.progress_before + len(self.rows) + len(self.result.skipped))
@@ -260,12 +299,13 @@ class _Direction:
 
 @contextmanager
 def _background_writer() -> Iterator[Callable[..., None]]:
-    """A function that encodes and writes in the background, a few pictures at a time; errors come out at the end."""
+    """A function that has others encode and write in the background, a few pictures at a time; errors come out at the
+    end."""
     with ThreadPoolExecutor(2, "encode") as pool:
         running: deque[Future[None]] = deque()
 
-        def write(path: Path, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, about: dict[str, Any]) -> None:
-            running.append(pool.submit(lambda: write_bytes(path, png_bytes(rgb, alpha, about))))
+        def write(finish: Callable[..., None], *given: Any) -> None:
+            running.append(pool.submit(finish, *given))
             if len(running) > 8:
                 running.popleft().result()
 

@@ -1,4 +1,4 @@
-"""Translations as PNG files that say where they come from."""
+"""Translations as files that say where they come from, and that a network made them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 import bamkit
+from bamkit.common.pictures.generated import png_information, save_options
 from bamkit.common.provenance import canonical
 
 KEY = "bamkit"
 """The PNG text chunk that holds a translation's origin as JSON."""
 
 
-def png_bytes(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, about: Mapping[str, Any]) -> bytes:
-    """A PNG with the alpha put back and `about` as JSON in the text chunk `bamkit`. Same input, same bytes."""
+def png_bytes(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, about: Mapping[str, Any], mark: str = ""
+) -> bytes:
+    """A PNG with the alpha put back, `about` as JSON in the text chunk `bamkit`, and the XMP packet `mark`, if any.
+
+    Same input, same bytes.
+    """
     image = Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Software", f"bamkit {bamkit.__version__}")
-    info.add_text(KEY, canonical(dict(about)))
+    texts = {"Software": f"bamkit {bamkit.__version__}", KEY: canonical(dict(about))}
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info)
+    image.save(buffer, "PNG", pnginfo=png_information(mark, **texts))
     return buffer.getvalue()
 
 
@@ -40,9 +44,17 @@ def read_about(path: Path) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def in_format(png: bytes, suffix: str) -> bytes:
-    """A PNG file in the format that a suffix such as `.jpg` stands for; PNG itself unchanged. JPEG at quality 95."""
-    kind = Image.registered_extensions()[suffix.lower()]
+def format_of(suffix: str) -> str:
+    """Pillow's name of the format that a suffix such as `.jpg` stands for."""
+    return Image.registered_extensions()[suffix.lower()]
+
+
+def in_format(png: bytes, suffix: str, mark: str = "") -> bytes:
+    """A PNG file in the format that a suffix such as `.jpg` stands for; PNG itself unchanged. JPEG at quality 95.
+
+    Other formats get the XMP packet `mark` where they can hold one; of the PNG's text nothing else is carried over.
+    """
+    kind = format_of(suffix)
     if kind == "PNG":
         return png
     options: dict[str, dict[str, Any]] = {
@@ -50,8 +62,9 @@ def in_format(png: bytes, suffix: str) -> bytes:
         "WEBP": {"lossless": True},
         "AVIF": {"quality": 95},
     }
+    marked = save_options(kind, mark) if mark else None
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
         keeps_alpha = kind in ("WEBP", "TIFF", "AVIF")
-        (image if keeps_alpha else image.convert("RGB")).save(buffer, kind, **options.get(kind, {}))
+        (image if keeps_alpha else image.convert("RGB")).save(buffer, kind, **options.get(kind, {}), **(marked or {}))
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a translation leaves behind: PNG files, a grid of each direction, translations.parquet and skipped.csv."""
+"""What a translation leaves behind: PNG files, a grid of each direction, translations.parquet, lists beside it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from PIL import Image
 
 from bamkit.common.contract import translation_schema
 from bamkit.common.errors import BamkitError
+from bamkit.common.licences import ATTRIBUTION, attribution_csv, licence, project_url
+from bamkit.common.pictures.generated import png_information
 from bamkit.common.shards import ROWS_PER_GROUP, read_about, write_shard
 from bamkit.common.workspace import atomic_path, write_bytes, write_text
 from bamkit.gan.translate.grid import before_after
@@ -36,7 +38,7 @@ class DirectionResult:
     in_tiles: int = 0
     grid: Path | None = None
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
-    """Of translations.parquet; `file` stands for the bytes until the table is written."""
+    """Of translations.parquet; `file` stands for the bytes until the table is written, `rights` is Source.rights."""
 
 
 @dataclass
@@ -114,7 +116,7 @@ def _earlier(output: Path) -> dict[str, Any]:
 
 
 def finish(output: Path, about: dict[str, Any], results: list[DirectionResult]) -> None:
-    """Write the table and skipped.csv. Raises BamkitError if no picture could be read."""
+    """Write the table, skipped.csv and attribution.csv. Raises BamkitError if no picture could be read."""
     if not any(result.rows for result in results):
         (output / UNFINISHED).unlink()
         if not any(output.iterdir()):
@@ -123,6 +125,7 @@ def finish(output: Path, about: dict[str, Any], results: list[DirectionResult]) 
     for result in results:
         result.grid = output / f"{result.direction}.png" if result.rows else None
     _write_skipped(output / SKIPPED, results)
+    _write_attribution(output / ATTRIBUTION, results)
     _write_table(output, about, results)
     (output / UNFINISHED).unlink()
 
@@ -136,8 +139,10 @@ def _nothing(results: list[DirectionResult]) -> str:
     return f"no picture could be read: {source}: {reason}{more}"
 
 
-def write_grid(output: Path, direction: str, titles: tuple[str, str], shown: list[tuple[Image.Image, str]]) -> None:
-    """Draw pairs of a thumbnail and a translation's file name, at most GRID_CELL pixels a side."""
+def write_grid(
+    output: Path, direction: str, titles: tuple[str, str], shown: list[tuple[Image.Image, str]], mark: str = ""
+) -> None:
+    """Draw pairs of a thumbnail and a translation's file name, at most GRID_CELL pixels a side; `mark`: its XMP."""
     pairs = []
     for before, name in shown:
         with Image.open(output / name) as after:
@@ -145,7 +150,8 @@ def write_grid(output: Path, direction: str, titles: tuple[str, str], shown: lis
             pairs.append((before, after.copy()))
     if pairs:
         buffer = io.BytesIO()
-        before_after(pairs, (titles[0], f"{titles[1]} (translated)"), GRID_CELL).save(buffer, "PNG")
+        sheet = before_after(pairs, (titles[0], f"{titles[1]} (translated)"), GRID_CELL)
+        sheet.save(buffer, "PNG", pnginfo=png_information(mark))
         write_bytes(output / f"{direction}.png", buffer.getvalue())
 
 
@@ -162,9 +168,34 @@ def _write_skipped(path: Path, results: list[DirectionResult]) -> None:
     write_text(path, text.getvalue())
 
 
+def _write_attribution(path: Path, results: list[DirectionResult]) -> None:
+    """attribution.csv: the sources whose licence may ask for it, each once; no such file where there are none."""
+    sources = {(row["mid"], row["rights"]["domain"]): row for one in results for row in one.rows if row["rights"]}
+    text = attribution_csv(
+        {**row["rights"], "mid": row["mid"], "split": row["split"]}
+        for row in sources.values()
+        if licence(row["rights"]["license"]).asks
+    )
+    head, _, rows = text.partition("\n")
+    if rows:
+        write_text(path, text)
+    elif path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(head):
+        path.unlink()  # of an earlier call here; another file of that name is the user's
+
+
+def licence_notes(row: dict[str, Any]) -> list[str]:
+    """What to say where a single file has no attribution.csv beside it."""
+    rights = row["rights"]
+    if not rights or not licence(rights["license"]).asks:
+        return []
+    where = ", ".join(filter(None, (rights["src"], project_url(rights["project_id"]))))
+    return [f"the source, mid {row['mid']}, is under {rights['license'] or 'no licence'}: {where}"]
+
+
 def _write_table(output: Path, about: dict[str, Any], results: list[DirectionResult]) -> None:
     """translations.parquet, read back from the PNG files a group of rows at a time."""
     schema = translation_schema()
+    columns = [name for name in schema.names if name != "image"]
     rows = [row for result in results for row in result.rows]
 
     def tables() -> Iterator[pa.Table]:
@@ -172,7 +203,7 @@ def _write_table(output: Path, about: dict[str, Any], results: list[DirectionRes
             group = []
             for row in rows[start : start + ROWS_PER_GROUP]:
                 image = {"bytes": (output / row["file"]).read_bytes(), "path": row["file"]}
-                group.append({"image": image, **{name: value for name, value in row.items() if name != "file"}})
+                group.append({"image": image, **{name: row[name] for name in columns}})
             yield pa.Table.from_pylist(group, schema=schema)
 
     with atomic_path(output / TABLE) as temporary:

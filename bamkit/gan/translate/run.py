@@ -21,6 +21,7 @@ from bamkit.gan.train.device.devices import pick_device
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.translate import sources
 from bamkit.gan.translate.batch import Job, Maker, translate, translate_to_file
+from bamkit.gan.translate.credentials import Credentials
 from bamkit.gan.translate.generator import Translator
 from bamkit.gan.translate.results import Result
 from bamkit.gan.translate.settings import TranslateConfig
@@ -84,12 +85,13 @@ def translate_run(
         notes.append(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
-    maker = Maker(name, generators.run_id, generators.checkpoint_name, about)
+    maker = Maker(name, generators.run_id, generators.checkpoint_name, about, config.mark, _credentials(config))
     label = _label(inputs) if files else "" if split in (None, "test") else split
     folder = output or workspace.translations / "-".join(filter(None, (name, label)))
     own_folder = output is None and not files
     result = _translate(jobs, maker, folder, config, force, own_folder)
-    result.notes, result.folders = notes + _out_of_range(result, generators.config.size if not size else 0), folders
+    result.notes = notes + result.notes + _out_of_range(result, generators.config.size if not size else 0)
+    result.folders = folders
     return result
 
 
@@ -149,7 +151,8 @@ def translate_weights(
     _, _, second = checked_name(direction).partition("-to-")
     size = config.shorter_side(0, split=False)
     job = Job(direction, ("picture", second or "result"), translator, partial(iter, given), len(given), size)
-    maker = Maker(weights.name, translator.id, weights.stem, _about_files(given))
+    about = _about_files(given)
+    maker = Maker(weights.name, translator.id, weights.stem, about, config.mark, _credentials(config))
     result = _translate([job], maker, output, config, force)
     result.folders = folders
     return result
@@ -158,6 +161,11 @@ def translate_weights(
 def _translator(network: cyclegan.Generator, config: TranslateConfig) -> Translator:
     """The network as a function on pictures."""
     return Translator(network, pick_device(config.device), config.tile, int(config.memory * 1e9))
+
+
+def _credentials(config: TranslateConfig) -> Credentials | None:
+    """What files are signed with, tried before any work."""
+    return Credentials(Path(config.c2pa)) if config.c2pa else None
 
 
 def _batch(config: TranslateConfig) -> int:
@@ -243,5 +251,5 @@ def _splits(
         built = (split_about.get("build") or {}).get("size", 0)
         rows = count_rows(shards)
         counts[direction] = min(rows, limit) if limit else rows
-        parts[direction] = sources.from_split(shards, limit)
+        parts[direction] = sources.from_split(shards, source, limit)
     return parts, counts, {"split": split, "split_ids": ids, "limit": limit, "built": built}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from bamkit.common.errors import BamkitError
@@ -32,6 +33,13 @@ class TranslateConfig:
     """
     device: str = "auto"
     """auto, cpu or cuda."""
+    mark: bool = True
+    """Leave out of the files, in XMP, that a network made them, and in which run."""
+    c2pa: Annotated[Path | None, Option(metavar="PEM")] = None
+    """Sign every file with Content Credentials (C2PA), with the key and the certificates in this file.
+
+    The file holds the private key, then the user's certificate, then those above it. It takes the package c2pa-python.
+    """
 
     def __post_init__(self) -> None:
         check(self)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.folders import PictureFolder, list_pictures
@@ -32,6 +33,8 @@ class Source:
     mid: int | None = None
     rank: int | None = None
     split: str | None = None
+    rights: dict[str, Any] | None = None
+    """Of a split's picture: "domain", "project_id", "src" and "license"; None where they are not known."""
 
     def read(self) -> bytes:
         """The encoded picture. Raises BadPictureError with the reason if there is none."""
@@ -78,15 +81,16 @@ def _safe(part: str) -> str:
     return text
 
 
-def from_split(shards: Iterable[Path], limit: int = 0) -> Iterator[Source]:
-    """The pictures of a split's shards in rank order, read a few at a time. `limit` 0 means all."""
+def from_split(shards: Iterable[Path], domain: str, limit: int = 0) -> Iterator[Source]:
+    """The pictures of a domain's shards in rank order, read a few at a time. `limit` 0 means all."""
     targets = Targets()
-    rows = stream_rows(shards, ["image", "mid", "rank", "split"], 32)
+    rows = stream_rows(shards, ["image", "mid", "rank", "split", "project_id", "src", "license"], 32)
     for row in islice(rows, limit or None):
         image = row["image"] or {}
         name = image.get("path") or f"{row['mid']}"
         content = image.get("bytes") or "the split holds no bytes for this image"
-        yield Source(name, targets.name(f"{row['mid']}.png"), content, row["mid"], row["rank"], row["split"])
+        rights = {"domain": domain, **{key: row[key] for key in ("project_id", "src", "license")}}
+        yield Source(name, targets.name(f"{row['mid']}.png"), content, row["mid"], row["rank"], row["split"], rights)
 
 
 def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:

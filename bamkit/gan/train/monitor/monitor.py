@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from bamkit.common.pictures.generated import xmp_packet
 from bamkit.gan.train.monitor import samples
 from bamkit.gan.train.monitor.health import Health
 from bamkit.gan.train.monitor.run_folder import RunFolder
@@ -32,7 +33,9 @@ class Monitor:
         config: TrainConfig,
         train_state: TrainState,
         say: Callable[[str], None],
+        run_id: str,
     ) -> None:
+        self.run_id = run_id
         self.folder, self.names, self.config, self.train_state, self.say = folder, names, config, train_state, say
         self.health = Health(names)
         self._told: set[str] = set()
@@ -91,11 +94,15 @@ class Monitor:
         ):
             sheet = samples.draw(translate, translate_back, pictures, self.train_state.device)
             with self._disk_trouble():
-                samples.write(self.folder.path / "samples", direction, step, sheet)
+                samples.write(self.folder.path / "samples", direction, step, sheet, self._mark(step))
             self.folder.add_picture(f"samples/{direction}", sheet, step)
         since = time.monotonic() - self._page_written
         if step < schedule.total and since * PAGE_SHARE > self._page_seconds:
             self.pages()
+
+    def _mark(self, step: int) -> str:
+        """What a sample sheet says about itself."""
+        return xmp_packet(self.folder.path.name, self.run_id, f"step {step}")
 
     def validate(self, step: int, schedule: Schedule) -> Validation | None:
         """The validation measure, if it is due."""

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from bamkit.common.pictures.generated import png_information
 from bamkit.common.workspace import atomic_path
 from bamkit.gan.train.data.loader import unit
 from bamkit.gan.train.monitor.validation import Translate
@@ -47,11 +48,11 @@ def as_picture(x: Tensor) -> np.ndarray:
     return scaled.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
-def write(folder: Path, direction: str, step: int, sheet: Image.Image) -> Path:
-    """Save as `<direction>-<step, 8 digits>.png`."""
+def write(folder: Path, direction: str, step: int, sheet: Image.Image, mark: str = "") -> Path:
+    """Save as `<direction>-<step, 8 digits>.png` with the XMP packet `mark`, if any."""
     path = folder / f"{direction}-{step:08}.png"
     with atomic_path(path) as temporary:
-        sheet.save(temporary, "PNG")
+        sheet.save(temporary, "PNG", pnginfo=png_information(mark))
     return path
 
 

@@ -6,9 +6,14 @@ anybody share. Where there is no licence, all rights are reserved. A wording is 
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 PUBLIC = "https://creativecommons.org/publicdomain"
 TERMS = (
@@ -33,6 +38,8 @@ SOFTWARE = (
 )
 GPL = re.compile(r"(a|l)?gpl ?v? ?(\d(?:\.\d)?)? ?(\+|or later)?")
 """Licences of software that Behance offers for pictures too, and their SPDX identifiers."""
+COLUMNS = ("mid", "project_id", "project_url", "src", "license", "license_url", "conditions", "domain", "split")
+ATTRIBUTION = "attribution.csv"
 NAMES = {"nc": "non-commercial", "sa": "share alike"}
 
 
@@ -54,11 +61,17 @@ class Licence:
     """The identifier in the SPDX licence list, or ""."""
 
     @property
+    def asks(self) -> bool:
+        """Whether it asks, or may ask, for something: true but for what is known to be free of conditions."""
+        return not self.allowed or bool(self.conditions)
+
+    @property
     def hub(self) -> str:
         """The identifier that Hugging Face uses, or ""."""
         return self.spdx.lower() if self.allowed and self.spdx.startswith("CC") else ""
 
 
+@lru_cache(4096)
 def licence(text: str | None) -> Licence:
     """Read a licence such as `cc by-nc`, `CC-BY-SA 3.0`, `cc0`, `gpl-2+`. What is not wholly known is not allowed."""
     shown = (text or "").strip()
@@ -104,3 +117,16 @@ def _creative_commons(shown: str, words: set[str], version: str) -> Licence:
 def project_url(project_id: int | None) -> str:
     """The Behance page that names a picture's author (the database does not); "" where the project is unknown."""
     return "" if project_id is None else f"https://www.behance.net/gallery/{project_id}"
+
+
+def attribution_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """attribution.csv of rows with mid, project_id, src, license, domain and split: each picture's origin, its licence
+    and what that asks for."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        read = licence(row["license"])
+        origin = (row["mid"], row["project_id"], project_url(row["project_id"]), row["src"])
+        writer.writerow([*origin, read.text, read.url, ", ".join(read.conditions), row["domain"], row["split"]])
+    return text.getvalue()
