@@ -170,14 +170,15 @@ def _write_skipped(path: Path, results: list[DirectionResult]) -> None:
 
 def _write_attribution(path: Path, results: list[DirectionResult]) -> None:
     """attribution.csv: the sources whose licence may ask for it, each once; no such file where there are none."""
-    sources = {(row["mid"], row["rights"]["domain"]): row for one in results for row in one.rows if row["rights"]}
+    rows = [row for result in results for row in result.rows if row["rights"]]
+    sources = {(row["mid"], row["rights"]["domain"]): row for row in rows}
     text = attribution_csv(
         {**row["rights"], "mid": row["mid"], "split": row["split"]}
         for row in sources.values()
         if licence(row["rights"]["license"]).asks
     )
-    head, _, rows = text.partition("\n")
-    if rows:
+    head, _, listed = text.partition("\n")
+    if listed:
         write_text(path, text)
     elif path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(head):
         path.unlink()  # of an earlier call here; another file of that name is the user's
