@@ -6,6 +6,7 @@ scikit-learn take up to three seconds to import and are imported where they are 
 """
 
 from bamkit.common.statistics.calibration import Bin, calibration, expected_calibration_error
+from bamkit.common.statistics.clusters import clusters_of, count_clusters, standard_error
 from bamkit.common.statistics.differences import (
     BALANCED,
     lift,
@@ -16,7 +17,13 @@ from bamkit.common.statistics.differences import (
 )
 from bamkit.common.statistics.estimate import DEVIATION, Estimate, normal_quantile, number_text
 from bamkit.common.statistics.means import bootstrap_mean, finite
-from bamkit.common.statistics.proportions import difference_of_proportions, precision_recall, wilson
+from bamkit.common.statistics.proportions import (
+    difference_of_proportions,
+    difference_of_shares,
+    precision_recall,
+    share,
+    wilson,
+)
 from bamkit.common.statistics.ranking import auc, average_precision
 
 __all__ = [
@@ -28,7 +35,10 @@ __all__ = [
     "average_precision",
     "bootstrap_mean",
     "calibration",
+    "clusters_of",
+    "count_clusters",
     "difference_of_proportions",
+    "difference_of_shares",
     "expected_calibration_error",
     "finite",
     "lift",
@@ -37,6 +47,8 @@ __all__ = [
     "pmi",
     "precision_recall",
     "quantiles_of_histogram",
+    "share",
+    "standard_error",
     "standardised_difference_of_shares",
     "standardised_mean_difference",
     "wilson",

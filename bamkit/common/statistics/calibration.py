@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.common.statistics.estimate import Estimate
-from bamkit.common.statistics.proportions import wilson
+from bamkit.common.statistics.proportions import share
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from bamkit.common.statistics.clusters import Clusters
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,16 @@ class Bin:
     expected: float
     """Mean predicted probability of the bin's items; NaN where it is empty."""
     observed: Estimate
-    """The share of the bin's items that are positive, with its Wilson interval."""
+    """The share of the bin's items that are positive, with the interval of `share`."""
 
 
 def calibration(
-    labels: ArrayLike, scores: ArrayLike, edges: ArrayLike, probabilities: ArrayLike, confidence: float = 0.95
+    labels: ArrayLike,
+    scores: ArrayLike,
+    edges: ArrayLike,
+    probabilities: ArrayLike,
+    clusters: Clusters = None,
+    confidence: float = 0.95,
 ) -> list[Bin]:
     """Observed share of positives in bins of `scores` beside the mean of the predicted `probabilities`.
 
@@ -44,9 +51,8 @@ def calibration(
     bins = []
     for index in range(edges.size - 1):
         inside = place == index
-        n = int(inside.sum())
-        expected = float(probabilities[inside].mean()) if n else math.nan
-        observed = wilson(int(labels[inside].sum()), n, confidence)
+        expected = float(probabilities[inside].mean()) if inside.any() else math.nan
+        observed = share(labels[inside], None if clusters is None else clusters[inside], confidence)
         bins.append(Bin(float(edges[index]), float(edges[index + 1]), expected, observed))
     return bins
 

@@ -23,11 +23,13 @@ class Estimate:
     high: float
     """Upper end of the interval."""
     n: int
-    """How many independent cases the estimate rests on."""
+    """How many cases the estimate rests on."""
     method: str = ""
-    """How the interval was made: `wilson`, `bootstrap` ..."""
+    """How the interval was made: `wilson`, `clustered bootstrap` ..."""
     confidence: float = 0.95
     """Coverage the interval aims at, in (0, 1)."""
+    clusters: int | None = None
+    """How many projects (or other clusters) the cases come from; None where that is not known."""
 
     def __str__(self) -> str:
         """`0.71 [0.61, 0.79]`, `17.630 ± 0.007` for a deviation, the bare value without an interval, "" for NaN."""
@@ -43,8 +45,10 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Estimate:
-        """The inverse of `as_dict`: None becomes NaN."""
-        fields: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
+        """The inverse of `as_dict`: None becomes NaN where a number stood."""
+        fields: dict[str, Any] = {
+            name: math.nan if value is None and name != "clusters" else value for name, value in plain.items()
+        }
         return cls(**fields)
 
     def as_dict(self) -> dict[str, Any]:

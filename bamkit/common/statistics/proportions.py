@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bamkit.common.statistics.clusters import count_clusters, effective_size
 from bamkit.common.statistics.estimate import Estimate, normal_quantile
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+    from bamkit.common.statistics.clusters import Clusters
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
@@ -34,6 +37,30 @@ def wilson_bounds(p: float, n: float, confidence: float) -> tuple[float, float]:
     return 0.0 if p == 0 else (middle - reach) / scale, 1.0 if p == 1 else (middle + reach) / scale
 
 
+def share(hits: ArrayLike, clusters: Clusters = None, confidence: float = 0.95) -> Estimate:
+    """The share of True among (n,) `hits`, with Wilson's interval for as many cases as `effective_size` says.
+
+    Without clusters it is `wilson`. Simulations hold that it covers in clusters of any likeness, where Wilson's alone
+    covers down to 50 %. Source: Korn and Graubard 1998, Survey Methodology 24:193; for Wilson's interval in their
+    place Franco et al. 2019, Journal of Survey Statistics and Methodology 7:334.
+    """
+    hits = np.asarray(hits, dtype=bool)
+    value = float(hits.mean()) if hits.size else math.nan
+    bounds = wilson_bounds(value, effective_size(hits, clusters, confidence), confidence)
+    method = "wilson" if clusters is None else "clustered wilson"
+    return Estimate(value, *bounds, hits.size, method, confidence, count_clusters(clusters))
+
+
+def difference_of_shares(
+    a: ArrayLike, b: ArrayLike, clusters_a: Clusters = None, clusters_b: Clusters = None, confidence: float = 0.95
+) -> Estimate:
+    """The share of True in `a` minus that in `b`, two independent samples; built from `share` of each.
+
+    Clusters of the two are taken as different ones. Source: Newcombe 1998, Statistics in Medicine 17:873, method 10.
+    """
+    return _newcombe(share(a, clusters_a, confidence), share(b, clusters_b, confidence))
+
+
 def difference_of_proportions(
     successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95
 ) -> Estimate:
@@ -41,17 +68,27 @@ def difference_of_proportions(
 
     Source: Newcombe 1998, Statistics in Medicine 17:873, method 10 (built from the two Wilson intervals).
     """
-    a, b = wilson(successes_a, n_a, confidence), wilson(successes_b, n_b, confidence)
-    value, n = a.value - b.value, n_a + n_b
-    if n_a == 0 or n_b == 0:
-        return Estimate(math.nan, -1.0, 1.0, n, "newcombe", confidence)
+    return _newcombe(wilson(successes_a, n_a, confidence), wilson(successes_b, n_b, confidence))
+
+
+def _newcombe(a: Estimate, b: Estimate) -> Estimate:
+    clusters = None if a.clusters is None or b.clusters is None else a.clusters + b.clusters
+    method = "newcombe" if clusters is None else "clustered newcombe"
+    value, n = a.value - b.value, a.n + b.n
+    if not a.n or not b.n:
+        return Estimate(math.nan, -1.0, 1.0, n, method, a.confidence, clusters)
     low = value - math.hypot(a.value - a.low, b.high - b.value)
     high = value + math.hypot(a.high - a.value, b.value - b.low)
-    return Estimate(value, low, high, n, "newcombe", confidence)
+    return Estimate(value, low, high, n, method, a.confidence, clusters)
 
 
-def precision_recall(labels: ArrayLike, predicted: ArrayLike, confidence: float = 0.95) -> tuple[Estimate, Estimate]:
-    """Precision (true among predicted) and recall (predicted among true), each with its Wilson interval."""
+def precision_recall(
+    labels: ArrayLike, predicted: ArrayLike, clusters: Clusters = None, confidence: float = 0.95
+) -> tuple[Estimate, Estimate]:
+    """Precision (true among predicted) and recall (predicted among true), each with the interval of `share`."""
     labels, predicted = np.asarray(labels, dtype=bool), np.asarray(predicted, dtype=bool)
-    true = int((labels & predicted).sum())
-    return wilson(true, int(predicted.sum()), confidence), wilson(true, int(labels.sum()), confidence)
+
+    def among(hits: NDArray[np.bool_], cases: NDArray[np.bool_]) -> Estimate:
+        return share(hits[cases], None if clusters is None else clusters[cases], confidence)
+
+    return among(labels, predicted), among(predicted, labels)
