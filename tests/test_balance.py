@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -25,13 +26,34 @@ def row(table: pd.DataFrame, attribute: str, label: str | None = None) -> dict:
     return rows[0]
 
 
+def test_images_of_one_project_widen_every_interval():
+    """Two images a project, as `manifest` makes them: each project copied tells no more, though n is twice as large."""
+    a, b = manifest(n=60, seed=1, flower=-1.0), manifest(60, "scary", seed=2, first_mid=9000)
+    twice = [pa.concat_tables([side, side]) for side in (a, b)]
+    once, again = balance(a, b), balance(*twice)
+    assert (once.projects, again.projects) == ((30, 30), (30, 30))
+    for table, columns in (
+        ("labels", ("low_a", "high_b", "difference_low", "difference_high")),
+        ("scores", ("low_a", "high_b")),
+    ):
+        first, second = getattr(once, table), getattr(again, table)
+        for column in columns:
+            assert np.allclose(first[column], second[column], atol=0.07), column
+    narrow = statistics.share(np.repeat([True, False], 60))
+    flower = row(again.labels, "content_flower", "positive")
+    assert flower["n_a"] == 120
+    assert flower["high_a"] - flower["low_a"] > 1.2 * (narrow.high - narrow.low)
+
+
 def test_prevalence_counts_every_pair_once():
     table = manifest(n=80, seed=4, flower=-1.2)
     found = prevalence(table)
     assert len(found) == len(ATTRIBUTES) * len(LABELS)
     flower = row(found, "content_flower", "positive")
     assert flower["count"] == table["content_flower"].to_pylist().count("positive") > 5
-    share = statistics.wilson(flower["count"], 80)
+    hits = np.array(table["content_flower"].to_pylist()) == "positive"
+    share = statistics.share(hits, statistics.clusters_of(table["project_id"].to_pylist()))
+    assert share.clusters < 80
     assert (flower["share"], flower["low"], flower["high"]) == (share.value, share.low, share.high)
     for attribute in ATTRIBUTES:
         assert sum(r["count"] for r in found.to_dict("records") if r["attribute"] == attribute) == 80

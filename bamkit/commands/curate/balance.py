@@ -44,6 +44,7 @@ def command(
     For every attribute:label the prevalence in both with 95 % Wilson intervals, the difference with Newcombe's
     interval, its standardised size (SMD; customarily balanced within 0.1) and the lift over the database; then the
     shift of every score, and how well a classifier that sees only content and media scores tells the two apart.
+    Images of one project are alike: all intervals are clustered by project.
     A and B are selections or splits (the two of the workspace, if it has just two); of a fetched one the obtained
     images count.
     """

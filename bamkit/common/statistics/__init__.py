@@ -6,7 +6,7 @@ scikit-learn take up to three seconds to import and are imported where they are 
 """
 
 from bamkit.common.statistics.calibration import Bin, calibration, expected_calibration_error
-from bamkit.common.statistics.clusters import clusters_of, count_clusters, standard_error
+from bamkit.common.statistics.clusters import cases_text, clusters_of, count_clusters, standard_error
 from bamkit.common.statistics.differences import (
     BALANCED,
     lift,
@@ -35,6 +35,7 @@ __all__ = [
     "average_precision",
     "bootstrap_mean",
     "calibration",
+    "cases_text",
     "clusters_of",
     "count_clusters",
     "difference_of_proportions",

@@ -37,6 +37,14 @@ def count_clusters(clusters: Clusters) -> int | None:
     return None if clusters is None else int(np.unique(clusters).size)
 
 
+def cases_text(n: int, clusters: int | None, what: str = "images") -> str:
+    """What a figure rests on: `60 images of 22 projects`, or `60 images, projects unknown`."""
+    projects = "1 project" if clusters == 1 else f"{clusters:,} projects" if clusters else ""
+    return f"{n:,} {what.removesuffix('s') if n == 1 else what}" + (
+        f" of {projects}" if projects else ", projects unknown"
+    )
+
+
 def sums(values: ArrayLike, clusters: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The sum of the values in each cluster and its size, clusters in order of appearance."""
     _, first, inverse = np.unique(clusters, return_index=True, return_inverse=True)

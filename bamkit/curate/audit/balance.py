@@ -6,7 +6,7 @@ learns to paint petals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from bamkit.common.contract import ATTRIBUTES, LABELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from bamkit.common.statistics.clusters import Clusters
 
 LabelCounts = Mapping[str, Mapping[str, int]]
 """`counts[attribute][label]`: how many images of a database carry a label."""
@@ -29,9 +32,12 @@ class Balance:
 
     labels: pd.DataFrame
     """One row an attribute:label: counts, n, shares with Wilson intervals, their difference with Newcombe's interval,
-    the standardised difference, and the lift of each domain over the database (NaN without one)."""
+    the standardised difference, and the lift of each domain over the database (NaN without one). Intervals are
+    clustered by project, as images of one project are alike."""
     scores: pd.DataFrame
-    """One row an attribute: both means with bootstrap intervals, and the standardised mean difference."""
+    """One row an attribute: both means with bootstrap intervals over projects, the standardised mean difference."""
+    projects: tuple[int | None, int | None]
+    """How many projects the images of either come from; None where that is not known."""
 
 
 def with_shares(counted: pd.DataFrame) -> pd.DataFrame:
@@ -51,23 +57,42 @@ def prevalence(rows: pa.Table, database: LabelCounts | None = None) -> pd.DataFr
     """How often each attribute:label occurs: attribute, label, count, n, share, low, high, lift.
 
     `rows` has the manifest's columns. n is the number of images that have any of the three labels for the attribute;
-    share, low and high (Wilson, 95 %) are fractions. `lift` is the share over that of the database, NaN where it is
-    not known. 60 rows in the contract's order.
+    share, low and high (Wilson, 95 %, clustered by project) are fractions. `lift` is the share over that of the
+    database, NaN where it is not known. 60 rows in the contract's order.
     """
-    labels = rows.select(list(ATTRIBUTES)).to_pandas()
-    counts = pd.DataFrame({name: labels[name].value_counts() for name in ATTRIBUTES}, index=list(LABELS))
     every = pd.DataFrame(database or {}, index=list(LABELS), columns=list(ATTRIBUTES), dtype=float)
     base = (every / every.sum()).to_numpy().T.ravel()
-    counted = pd.DataFrame(
-        {
-            "attribute": np.repeat(ATTRIBUTES, len(LABELS)),
-            "label": np.tile(LABELS, len(ATTRIBUTES)),
-            "count": counts.fillna(0).to_numpy().T.ravel().astype(int),
-        }
+    shares = pd.DataFrame(
+        [
+            {
+                "attribute": attribute,
+                "label": label,
+                "count": int(hits.sum()),
+                "n": hits.size,
+                "share": found.value,
+                "low": found.low,
+                "high": found.high,
+            }
+            for attribute, label, hits, clusters in _labelled(rows)
+            for found in [statistics.share(hits, clusters)]
+        ]
     )
-    counted["n"] = counted.groupby("attribute")["count"].transform("sum")
-    shares = with_shares(counted)
     return shares.assign(lift=shares["share"] / np.where(base > 0, base, np.nan))
+
+
+def projects_of(rows: pa.Table) -> Clusters:
+    """(n,) the number of each row's project; None where none is known."""
+    return statistics.clusters_of(rows["project_id"].to_pylist() if "project_id" in rows.column_names else ())
+
+
+def _labelled(rows: pa.Table) -> Iterator[tuple[str, str, NDArray[np.bool_], Clusters]]:
+    """Each attribute and label: which of the rows that have a label have this one, and their projects."""
+    clusters = projects_of(rows)
+    for attribute in ATTRIBUTES:
+        labels = rows[attribute].to_numpy(zero_copy_only=False)
+        known = np.isin(labels, LABELS)
+        for label in LABELS:
+            yield attribute, label, labels[known] == label, None if clusters is None else clusters[known]
 
 
 def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
@@ -86,7 +111,8 @@ def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
 
 def balance(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> Balance:
     """Compare two domains given as tables with the manifest's columns. Differences are a minus b."""
-    return Balance(_compare_labels(a, b, database), _compare_scores(a, b))
+    projects = tuple(statistics.count_clusters(projects_of(rows)) for rows in (a, b))
+    return Balance(_compare_labels(a, b, database), _compare_scores(a, b), (projects[0], projects[1]))
 
 
 def _compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None) -> pd.DataFrame:
@@ -94,8 +120,10 @@ def _compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None) -> p
     both = sides[0].merge(sides[1], on=["attribute", "label"], suffixes=("_a", "_b"), sort=False)
     lifts = both[["lift_a", "lift_b"]]
     both = both.drop(columns=lifts.columns)
-    counted = zip(both["count_a"], both["n_a"], both["count_b"], both["n_b"], strict=True)
-    differences = [statistics.difference_of_proportions(*four) for four in counted]
+    differences = [
+        statistics.difference_of_shares(left, right, clusters_left, clusters_right)
+        for (_, _, left, clusters_left), (_, _, right, clusters_right) in zip(_labelled(a), _labelled(b), strict=True)
+    ]
     smd = map(statistics.standardised_difference_of_shares, both["share_a"], both["share_b"])
     return both.assign(
         difference=[each.value for each in differences],
@@ -107,14 +135,17 @@ def _compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None) -> p
 
 
 def _compare_scores(a: pa.Table, b: pa.Table) -> pd.DataFrame:
-    sides = {
-        side: {name: statistics.finite(rows[f"{name}_score"].to_numpy()) for name in ATTRIBUTES}
-        for side, rows in (("a", a), ("b", b))
-    }
     table = pd.DataFrame({"attribute": ATTRIBUTES})
-    for side, scores in sides.items():
-        means = [statistics.bootstrap_mean(values, resamples=1000) for values in scores.values()]
+    sides = []
+    for side, rows in (("a", a), ("b", b)):
+        clusters = projects_of(rows)
+        scores = [rows[f"{name}_score"].to_numpy().astype(np.float64) for name in ATTRIBUTES]
+        known = [np.isfinite(values) for values in scores]
+        means = [
+            statistics.bootstrap_mean(values[there], None if clusters is None else clusters[there], resamples=1000)
+            for values, there in zip(scores, known, strict=True)
+        ]
         for column, field in (("n", "n"), ("mean", "value"), ("low", "low"), ("high", "high")):
             table[f"{column}_{side}"] = [getattr(mean, field) for mean in means]
-    smd = map(statistics.standardised_mean_difference, sides["a"].values(), sides["b"].values())
-    return table.assign(smd=list(smd))
+        sides.append(scores)
+    return table.assign(smd=list(map(statistics.standardised_mean_difference, *sides)))

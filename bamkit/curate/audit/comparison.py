@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
-from bamkit.common.statistics import BALANCED
+from bamkit.common.statistics import BALANCED, cases_text, clusters_of
 from bamkit.common.terminal.console import interval, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import Balance, LabelCounts, balance
@@ -19,6 +19,9 @@ from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
 from bamkit.curate.select.matching.confounders import features, separability
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,16 @@ class Comparison:
 
     def summary(self) -> list[str]:
         """What it comes to, in a sentence or two."""
-        a, b = self.names
-        lines = [
-            f"{a} {self.sizes[0]:,} and {b} {self.sizes[1]:,} images ({self.split}); {said_of_scores(self.balance)}"
-        ]
+        a, b = (
+            f"{name} {cases_text(size, projects)}"
+            for name, size, projects in zip(self.names, self.sizes, self.balance.projects, strict=True)
+        )
+        lines = [f"{a} and {b} ({self.split}); {said_of_scores(self.balance)}"]
         lines += [sentence] if (sentence := said_of_auc(self.auc)) else []
         if self.advice:
-            lines.append(f"to remove it: bamkit select --match {a} ... chooses a domain matched on content and media")
+            lines.append(
+                f"to remove it: bamkit select --match {self.names[0]} ... chooses a domain matched on content and media"
+            )
         return lines
 
     @property
@@ -80,6 +86,8 @@ class Comparison:
             "split": self.split,
             "n_a": self.sizes[0],
             "n_b": self.sizes[1],
+            "projects_a": self.balance.projects[0],
+            "projects_b": self.balance.projects[1],
             "auc": {"value": value, "low": low, "high": high},
             "labels": self.balance.labels.to_dict("records"),
             "scores": self.balance.scores.to_dict("records"),
@@ -180,10 +188,16 @@ def compare(
         split,
         (left.num_rows, right.num_rows),
         balance(left, right, labels),
-        separability(features(left), features(right)),
+        told_apart(left, right),
         labels is not None,
         matched_with(*domains) or matched_with(*domains[::-1]),
     )
+
+
+def told_apart(left: pa.Table, right: pa.Table) -> tuple[float, float, float]:
+    """`separability` of two tables with the manifest's columns by their content and media scores, by project."""
+    projects = clusters_of([*left["project_id"].to_pylist(), *right["project_id"].to_pylist()])
+    return separability(features(left), features(right), projects=projects)
 
 
 def matched_with(domain: DomainTables, target: DomainTables) -> bool:

@@ -172,7 +172,8 @@ def _provenance(
         "How this was made",
         f"By bamkit {bamkit.__version__}. The figures lie beside this page as SVG, PDF and PNG in figures/, the tables "
         "as CSV and Parquet in tables/. Intervals are 95 %: Wilson for proportions, Newcombe for their differences, "
-        "bootstrap for means, Wilson on the positives for average precision, Newcombe for AUC.",
+        "bootstrap for means, Wilson on the positives for average precision, Newcombe for AUC. Those of a domain's "
+        "labels and scores are clustered by project, as images of one project are alike.",
     )
     rows = [(d.name, d.about.get("selection_id"), _query(d.about.get("query"))) for d in domains]
     if counts:

@@ -21,12 +21,12 @@ from bamkit.curate.audit.comparison import (
     matched_with,
     said_of_auc,
     said_of_scores,
+    told_apart,
     unbalanced,
 )
 from bamkit.curate.audit.domain import DomainTables
 from bamkit.curate.report import plots
 from bamkit.curate.report.builder import ReportBuilder
-from bamkit.curate.select.matching.confounders import features, separability
 from bamkit.curate.select.matching.match import explain, worked
 
 PAIRS = 6
@@ -102,7 +102,7 @@ def _balance(report: ReportBuilder, a: DomainTables, b: DomainTables, database: 
     worst = ", ".join(
         f"{plots.words(r['attribute'])} ({signed(r['smd'])})" for r in unbalanced(compared)[:3].to_dict("records")
     )
-    auc = separability(features(left), features(right))
+    auc = told_apart(left, right)
     sentence = said_of_auc(auc)
     sentences = [f"{said_of_scores(compared)}; most of all {worst}." if worst else f"{said_of_scores(compared)}."]
     sentences += [f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []

@@ -14,10 +14,19 @@ from bamkit.common.contract import EMOTION, short
 from bamkit.common.pages.figures import EMOTION_COLOURS, new, style, svg
 from bamkit.common.pages.page import FAINT, Page
 from bamkit.common.provenance import digest, versions
-from bamkit.common.statistics import Bin, Estimate, auc, average_precision, calibration, expected_calibration_error
+from bamkit.common.statistics import (
+    Bin,
+    Estimate,
+    auc,
+    average_precision,
+    calibration,
+    count_clusters,
+    expected_calibration_error,
+)
 from bamkit.gan.judge.identity import PARTS
 
 if TYPE_CHECKING:
+    from bamkit.common.statistics.clusters import Clusters
     from bamkit.gan.judge.model import Judge, Network
 
 LIMITS = (
@@ -29,9 +38,17 @@ LIMITS = (
 
 
 def card_of(
-    network: Network, logits: np.ndarray, labels: np.ndarray, part: np.ndarray, about: dict[str, Any]
+    network: Network,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    projects: Clusters,
+    about: dict[str, Any],
 ) -> dict[str, Any]:
-    """The card as plain values. logits, labels: (n, k), nan for unknown labels; part: (n,) index into PARTS."""
+    """The card as plain values. logits, labels: (n, k), nan for unknown labels; part: (n,) index into PARTS.
+
+    `projects`: (n,) the number of each picture's project, None where none is known: intervals are clustered by it.
+    """
     shape = network.shape
     slope, offset = network.slope.cpu().numpy(), network.offset.cpu().numpy()
     held = part == 2
@@ -46,7 +63,8 @@ def card_of(
             for p, name_of_part in enumerate(PARTS)
         }
         scores = logits[held, index] * slope[index] + offset[index]
-        measured[name] = {"counts": counts, **_measured(labels[held, index], scores)}
+        clusters = None if projects is None else projects[held]
+        measured[name] = {"counts": counts, **_measured(labels[held, index], scores, clusters)}
     return {
         "kind": "judge",
         "attributes": list(shape.attributes),
@@ -54,6 +72,9 @@ def card_of(
         "size": shape.size,
         "weights": about["weights"],
         "images": {PARTS[p]: int((part == p).sum()) for p in range(len(PARTS))},
+        "projects": {
+            PARTS[p]: count_clusters(None if projects is None else projects[part == p]) for p in range(len(PARTS))
+        },
         "trained_on": {"splits": about["splits"], "known_sha256": about["known_sha256"]},
         "known_sha256": about["known_sha256"],
         "excluded": about["excluded"],
@@ -67,17 +88,19 @@ def card_of(
     }
 
 
-def _measured(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+def _measured(labels: np.ndarray, scores: np.ndarray, projects: Clusters) -> dict[str, Any]:
     """Average precision and AUC with their intervals, and calibration, of one attribute on the held-out part."""
     known = ~np.isnan(labels)
     truth, scores = labels[known] > 0.5, scores[known].astype(np.float64)
+    projects = None if projects is None else projects[known]
     probabilities = 1 / (1 + np.exp(-scores))
-    bins = calibration(truth, probabilities, np.arange(11) / 10, probabilities)
+    bins = calibration(truth, probabilities, np.arange(11) / 10, probabilities, projects)
     return {
         "n": int(known.sum()),
+        "projects": count_clusters(projects),
         "prevalence": _plain(float(truth.mean())) if len(truth) else None,
-        "average_precision": average_precision(truth, scores).as_dict(),
-        "auc": auc(truth, scores).as_dict(),
+        "average_precision": average_precision(truth, scores, projects).as_dict(),
+        "auc": auc(truth, scores, projects).as_dict(),
         "brier": _plain(float(np.mean((probabilities - truth) ** 2)) if len(truth) else math.nan),
         "calibration_error": _plain(expected_calibration_error(bins)),
         "reliability": [_reliability_row(each) for each in bins if each.observed.n],
@@ -105,6 +128,7 @@ def held_out(card: dict[str, Any]) -> pd.DataFrame:
             {
                 "attribute": name,
                 "n": measured["n"],
+                "projects": measured.get("projects"),
                 "positive": measured["counts"]["held out"]["positive"],
                 "average precision": str(Estimate.from_dict(measured["average_precision"])),
                 "chance": measured["prevalence"],
@@ -112,7 +136,7 @@ def held_out(card: dict[str, Any]) -> pd.DataFrame:
                 "calibration error": measured["calibration_error"],
             }
         )
-    return pd.DataFrame(rows).astype({"chance": float, "calibration error": float}).round(3)
+    return pd.DataFrame(rows).astype({"projects": "Int64", "chance": float, "calibration error": float}).round(3)
 
 
 def write_card_page(judge: Judge, folder: Path) -> None:
@@ -125,7 +149,8 @@ def write_card_page(judge: Judge, folder: Path) -> None:
     page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
     page.table(
         held_out(card),
-        caption="n: held-out pictures with a label. Chance: the average precision of a random order.",
+        caption="n: held-out pictures with a label, of so many projects, by which intervals are clustered. Chance: the "
+        "average precision of a random order.",
     )
     emotions = [name for name in card["attributes"] if name.startswith("emotion_")]
     if emotions:

@@ -17,6 +17,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_domains
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import ShardReader, read_table, write_table
+from bamkit.common.statistics import clusters_of
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.gan.domains import IDENTITY, FetchedDomain
@@ -91,7 +92,8 @@ def train_judge(
     if config.weights is not None:
         how = "pretrained weights, fine-tuned" if config.finetune else "pretrained weights, linear head"
         weights = {"told": how, "sha256": sha256_file(config.weights)}
-    card = card_of(network, logits, labels, part, {**about, "weights": weights})
+    projects = clusters_of(rows["project_id"].to_pylist())
+    card = card_of(network, logits, labels, part, projects, {**about, "weights": weights})
     save_judge(network, card, folder)
     judge = load_judge(folder, device)
     write_card_page(judge, folder)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from bamkit.common.statistics.clusters import Clusters
+
 FOLDS = 5
 
 
@@ -45,21 +47,29 @@ def score_shift(a: pa.Table, b: pa.Table, attributes: tuple[str, ...] = ATTRIBUT
 
 
 def separability(
-    a: NDArray[np.float64], b: NDArray[np.float64], seed: int = 0, pairs: NDArray[np.int64] | None = None
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    seed: int = 0,
+    pairs: NDArray[np.int64] | None = None,
+    projects: Clusters = None,
 ) -> tuple[float, float, float]:
     """How well boosted trees tell the rows of `a` from those of `b` on rows they have not seen: AUC and its interval.
 
-    0.5 means that they cannot. Five-fold cross-validated; the interval (95 %) takes the five models
-    as given. `pairs` numbers the rows of a, then b: those of one number stay in one fold (else a matched image learnt
-    by the trees would make them wrong about its partner, and the AUC would fall below 0.5). (NaN, 0, 1) where a side
-    has fewer rows than folds.
+    0.5 means that they cannot. Five-fold cross-validated; the interval (95 %) takes the five models as given. `pairs`
+    numbers the rows of a, then b: those of one number stay in one fold (else a matched image learnt by the trees would
+    make them wrong about its partner, and the AUC would fall below 0.5). `projects` numbers them likewise: the interval
+    is clustered by project and, without pairs, no project is torn between folds, as its images are alike. (NaN, 0, 1)
+    where a side has fewer rows than folds, or both together fewer projects.
     """
     varies = np.array([np.unique(column[np.isfinite(column)]).size > 1 for column in np.vstack([a, b]).T])
     if min(len(a), len(b)) < FOLDS or not varies.any():
         return math.nan, 0.0, 1.0
+    groups = projects if pairs is None else pairs
+    if groups is not None and np.unique(groups).size < FOLDS:
+        return math.nan, 0.0, 1.0
     a, b = a[:, varies], b[:, varies]
-    scores, labels = _cross_validated(a, b, seed, pairs), np.repeat([True, False], [len(a), len(b)])
-    area = statistics.auc(labels, scores)
+    scores, labels = _cross_validated(a, b, seed, groups), np.repeat([True, False], [len(a), len(b)])
+    area = statistics.auc(labels, scores, projects)
     return area.value, area.low, area.high
 
 

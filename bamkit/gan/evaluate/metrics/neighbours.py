@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bamkit.common.statistics import Estimate, normal_quantile
+from bamkit.common.statistics import Estimate, count_clusters, normal_quantile, standard_error
 from bamkit.gan.evaluate.metrics.vectors import Vectors
+
+if TYPE_CHECKING:
+    from bamkit.common.statistics.clusters import Clusters
 
 BLOCK = 256
 
@@ -41,12 +45,14 @@ def nearest(queries: Vectors, references: Vectors, k: int = 1) -> tuple[np.ndarr
     return best, index
 
 
-def mean_pairwise_distance(features: Vectors, limit: int = 4000, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def mean_pairwise_distance(
+    features: Vectors, clusters: Clusters = None, limit: int = 4000, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
     """Diversity: the mean Euclidean distance between two different vectors of an (n, d) set.
 
-    It is a U-statistic of order 2, so its variance is about 4 Var(h) / n where h is each vector's mean distance to the
-    others (Hoeffding 1948); the interval is the normal one, NaN for two vectors, whose h are equal. Beyond `limit`
-    vectors a seeded sample of them is used.
+    It is a U-statistic of order 2, so its standard error is about twice that of the mean of h, each vector's mean
+    distance to the others (Hoeffding 1948), which is clustered where clusters are given; the interval is the normal
+    one, NaN for two vectors, whose h are equal. Beyond `limit` vectors a seeded sample of them is used.
     Raises ValueError where n < 2.
     """
     if len(features) < 2:
@@ -62,8 +68,9 @@ def mean_pairwise_distance(features: Vectors, limit: int = 4000, confidence: flo
                 np.fill_diagonal(block, 0)
             totals[start : start + BLOCK] += block.sum(axis=1)
     each = totals / (n - 1)
-    reach = normal_quantile(confidence) * 2 * float(each.std(ddof=1)) / math.sqrt(n)
-    value = float(each.mean())
-    if n == 2:
-        return Estimate(value, math.nan, math.nan, n, "U-statistic", confidence)
-    return Estimate(value, max(0.0, value - reach), value + reach, n, "U-statistic", confidence)
+    clusters = None if clusters is None else clusters[rows]
+    reach = normal_quantile(confidence) * 2 * standard_error(each, clusters)
+    value, method = float(each.mean()), "U-statistic" if clusters is None else "clustered U-statistic"
+    if n == 2 or math.isnan(reach):
+        return Estimate(value, math.nan, math.nan, n, method, confidence, count_clusters(clusters))
+    return Estimate(value, max(0.0, value - reach), value + reach, n, method, confidence, count_clusters(clusters))
