@@ -32,6 +32,7 @@ gpu: $(VENV)/.installed
 
 reference: $(VENV)/.installed
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_keywords.py
 	$(BIN)/python docs/make_architecture.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -436,3 +436,14 @@ def test_unet_trains():
     for _ in range(12):
         last = step(*batch, NO_DRAWS)
     assert last[LOSSES.index("cycle_A")] < first[LOSSES.index("cycle_A")]
+
+
+def test_the_examples_of_the_public_networks():
+    import doctest
+
+    from bamkit import networks
+
+    found = doctest.testmod(networks, optionflags=doctest.ELLIPSIS)
+    assert found.attempted > 5
+    assert not found.failed
+    assert all(f"networks.{name}" in networks.__doc__ for name in networks.__all__)

@@ -259,3 +259,14 @@ def test_diversity_closed_form_and_coverage():
         found = mean_pairwise_distance(rng.normal(size=(60, 1)))
         hits += found.low <= truth <= found.high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_the_examples_of_the_public_module():
+    import doctest
+
+    from bamkit import metrics
+
+    found = doctest.testmod(metrics)
+    assert found.attempted > 8
+    assert not found.failed
+    assert all(f"metrics.{name}" in metrics.__doc__ for name in metrics.__all__)

@@ -17,15 +17,16 @@ imports = architecture.imports
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may not import, besides the order of the stages below.
+ABOVE = ["bamkit.api", "bamkit.commands", "bamkit.cli"]
 FORBIDDEN = {
-    "common": ["bamkit.curate", "bamkit.gan", "bamkit.experiment", "bamkit.sample", "bamkit.commands", "bamkit.cli",
+    "common": [*ABOVE, "bamkit.curate", "bamkit.gan", "bamkit.experiment", "bamkit.sample",
                "torch", "torchvision", "sqlalchemy", "requests"],
-    "curate": ["bamkit.gan", "bamkit.experiment", "bamkit.sample", "bamkit.commands", "bamkit.cli", "torch",
-               "torchvision"],
-    "gan": ["bamkit.curate", "bamkit.experiment", "bamkit.sample", "bamkit.commands", "bamkit.cli", "sqlalchemy",
-            "requests", "sqlite3"],
-    "sample": ["bamkit.curate", "bamkit.gan", "bamkit.experiment", "bamkit.commands", "bamkit.cli", "torch"],
-    "experiment": ["bamkit.commands"],
+    "curate": [*ABOVE, "bamkit.gan", "bamkit.experiment", "bamkit.sample", "torch", "torchvision"],
+    "gan": [*ABOVE, "bamkit.curate", "bamkit.experiment", "bamkit.sample", "sqlalchemy", "requests", "sqlite3"],
+    "sample": [*ABOVE, "bamkit.curate", "bamkit.gan", "bamkit.experiment", "torch"],
+    "experiment": ["bamkit.api", "bamkit.commands"],
+    "commands": ["bamkit.api"],
+    "api": ["torch", "sqlalchemy", "requests"],
 }  # fmt: skip
 # A stage imports earlier ones only.
 STAGES = {

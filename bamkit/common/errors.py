@@ -15,6 +15,10 @@ class BamkitError(Exception):
     def __str__(self) -> str:
         return f"{self.message} ({'; '.join(self.hint.splitlines())})" if self.hint else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show in place of a traceback."""
+        return [f"BamkitError: {self.message}", *(f"  {line}" for line in self.hint.splitlines())]
+
 
 class StaleWarning(UserWarning):
     """Something is used although what it was made from has changed since; the text names the command that renews it."""

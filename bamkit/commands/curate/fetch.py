@@ -8,7 +8,6 @@ import click
 from click.core import ParameterSource
 
 from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
-from bamkit.common.errors import BamkitError
 from bamkit.common.settings import build, settings_of
 from bamkit.common.terminal.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace, is_judges
@@ -71,11 +70,7 @@ def command(
         print_json(summary.as_dict())
     else:
         _print(summary)
-    if summary.given_up:
-        why = sorted(set(summary.given_up.values()))[0]
-        raise BamkitError(
-            f"{len(summary.given_up):,} pictures were not asked for: {why}", "bamkit fetch   # later: asks for them"
-        )
+    summary.require_complete()
 
 
 def _ungiven(context: click.Context) -> list[str]:

@@ -68,7 +68,7 @@ def command(
                 print_json({"query": query.as_dict(), **shown.as_dict()})
             else:
                 click.echo(shown.sql + "\n")
-                print_table(shown.frame())
+                print_table(shown.frame)
             return
         selection = select_into(workspace, database, query, name, force)
     path = workspace.selection(selection.name)

@@ -114,6 +114,14 @@ def open_picture(source: bytes | Path) -> Opened:
         return Opened(np.asarray(rgb), None if alpha is None else np.asarray(upright(alpha, file.orientation)))
 
 
+def from_image(image: Image.Image) -> Opened:
+    """A PIL image as a file of it would be opened: upright, in sRGB, transparent parts on white. Raises ValueError."""
+    orientation, profile = image.getexif().get(0x0112, 1), image.info.get("icc_profile")
+    flat, alpha = _flat(image)
+    rgb = to_srgb(upright(flat, orientation), profile)
+    return Opened(np.asarray(rgb), None if alpha is None else np.asarray(upright(alpha, orientation)))
+
+
 def has_plugin(suffix: str) -> bool:
     """Whether the plugin for files of this suffix is installed; if so it is registered."""
     try:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
+from bamkit.common.pages.notebook import as_html
 from bamkit.common.statistics import BALANCED, cases_text, clusters_of
 from bamkit.common.terminal.console import interval, signed
 from bamkit.common.workspace import Workspace
@@ -76,6 +77,9 @@ class Comparison:
     def advice(self) -> bool:
         """Whether matching would help: something differs, a classifier sees it, and they are not matched yet."""
         return bool(len(unbalanced(self.balance))) and not self.auc[1] <= 0.5 and not self.matched
+
+    def _repr_html_(self) -> str:
+        return as_html(self.labels(), self.scores(), "\n".join(self.summary()))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE, linked_groups, near_pairs, parse_hashes
+from bamkit.common.pages.notebook import as_html
 from bamkit.common.pictures.altered_copies import SIDE, are_copies, candidate_pairs
 from bamkit.common.shards import ShardReader
 from bamkit.common.workspace import Workspace
@@ -137,6 +138,11 @@ class Check:
         again += f" --disjoint-from {_domain(across[0])}" if across else ""
         again += " --group-by project" if "project" in kinds else ""
         return [again, "bamkit fetch"]
+
+    def _repr_html_(self) -> str:
+        found = "no leakage" if self.clean else f"leakage: {len(self.leaks):,} found"
+        looked = f"checked {sum(self.images.values()):,} images ({self.hashed:,} with pictures): {found}"
+        return as_html(looked, self.table() if self.clusters else "")
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

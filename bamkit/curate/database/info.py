@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bamkit.common.contract import ATTRIBUTES, LABELS
+from bamkit.common.pages.notebook import as_html, notes
 from bamkit.curate.database.accumulator import Counts
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
@@ -54,6 +55,10 @@ class Info:
                 }
             )
         return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        counts = f"{self.name}: {self.counts.images:,} images, {self.counts.scored:,} scored"
+        return as_html(f"{counts}, fingerprint {self.fingerprint}", self.attributes(), notes(self.problems))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for --json."""

@@ -32,12 +32,18 @@ class Result:
     rows: Iterator[tuple[Any, ...]]
     """Streamed; BamkitError is raised where reading on fails."""
 
-    def dicts(self) -> Iterator[dict[str, Any]]:
-        """Rows as dicts; a blob as its hex digits. Of columns with one name the later ones get a number."""
+    @property
+    def names(self) -> list[str]:
+        """The columns; of several with one name the later ones get a number."""
         names: list[str] = []
         for name in self.columns:
             same = sum(re.sub(r"_\d+$", "", other) == name for other in names)
             names.append(f"{name}_{same + 1}" if name in names else name)
+        return names
+
+    def dicts(self) -> Iterator[dict[str, Any]]:
+        """Rows as dicts by `names`; a blob as its hex digits."""
+        names = self.names
         for row in self.rows:
             yield {name: readable(value) for name, value in zip(names, row, strict=True)}
 

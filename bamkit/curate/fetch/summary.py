@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from bamkit.common.errors import BamkitError
+from bamkit.common.pages.notebook import as_html
 from bamkit.curate.fetch.faults import FAULTS
 
 
@@ -79,6 +81,13 @@ class Summary:
         self.failed += other.failed
         self.given_up |= other.given_up
 
+    def require_complete(self) -> None:
+        """Raises BamkitError where pictures were not asked for, because their host was given up."""
+        if self.given_up:
+            why = sorted(set(self.given_up.values()))[0]
+            again = "bamkit fetch   # later: asks for them"
+            raise BamkitError(f"{len(self.given_up):,} pictures were not asked for: {why}", again)
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "asked": self.asked,
@@ -89,6 +98,11 @@ class Summary:
             "not_asked": len(self.given_up),
             "selections": [selection.as_dict() for selection in self.selections],
         }
+
+    def _repr_html_(self) -> str:
+        arrived = f"{self.arrived:,} of {self.asked:,} pictures arrived"
+        said = arrived if self.asked else "nothing to download: every address has an outcome already"
+        return as_html(said, self.rows(), self.reasons())
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a selection, for a table."""

@@ -12,6 +12,7 @@ import pandas as pd
 import bamkit
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
+from bamkit.common.pages.notebook import as_html
 from bamkit.common.pages.page import Page
 from bamkit.common.terminal.console import percent, signed
 from bamkit.common.workspace import Workspace
@@ -40,6 +41,10 @@ class Report:
     domains: tuple[str, ...]
     database: str | None
     """The database's fingerprint, None where the report was made without it."""
+
+    def _repr_html_(self) -> str:
+        subject = ", ".join(self.domains) or "no domains yet"
+        return as_html(f"report on {subject}{' and the database' if self.database else ''}\nopen {self.path}")
 
 
 def report(

@@ -38,10 +38,10 @@ def contact_sheets(
             even = sorted({round(i) for i in np.linspace(len(first), n - 1, spread)}) if n > len(first) else []
             chosen = first + (even if split == "train" else [])
             rows = read_pictures(workspace, domain.name, split, chosen)
-            sheet = [(row, thumbnail(row["image"]["bytes"], SIDE)) for row in rows]
+            shown = [(row, thumbnail(row["image"]["bytes"], SIDE)) for row in rows]
             report.page.heading(f"{domain.name}, {split}")
-            report.page.pictures([_picture(domain.name, row, small) for row, small in sheet], width=104)
-            report.figures[f"contact-{domain.name}-{split}.png"] = sheet_png([small for _, small in sheet])
+            report.page.pictures([_picture(domain.name, row, small) for row, small in shown], width=104)
+            report.figures[f"contact-{domain.name}-{split}.png"] = sheet_png([small for _, small in shown])
 
 
 def _picture(name: str, row: dict[str, Any], small: Image.Image) -> Picture:
@@ -49,16 +49,21 @@ def _picture(name: str, row: dict[str, Any], small: Image.Image) -> Picture:
     return Picture(small, f"{name}, rank {row['rank']}, image {row['mid']}", f"{row['rank']:,}{score}")
 
 
-def sheet_png(pictures: Sequence[Image.Image], columns: int = 9, gap: int = 4) -> bytes:
-    """The pictures in one grid on white, as PNG."""
+def sheet(pictures: Sequence[Image.Image], columns: int = 9, gap: int = 4) -> Image.Image:
+    """The pictures, at most SIDE pixels a side, in one grid on white."""
     from PIL import Image
 
     rows = -(-len(pictures) // columns)
     side = SIDE + gap
-    sheet = Image.new("RGB", (columns * side + gap, rows * side + gap), "white")
+    grid = Image.new("RGB", (columns * side + gap, rows * side + gap), "white")
     for index, picture in enumerate(pictures):
         x, y = gap + index % columns * side, gap + index // columns * side
-        sheet.paste(picture, (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2))
+        grid.paste(picture, (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2))
+    return grid
+
+
+def sheet_png(pictures: Sequence[Image.Image]) -> bytes:
+    """The grid as PNG."""
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
+    sheet(pictures).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

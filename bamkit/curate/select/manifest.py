@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ class Selection:
         counts = Counter(self.table.column("split").to_pylist())
         return {split: counts[split] for split in SPLITS if counts[split]}
 
+    @cached_property
     def frame(self) -> pd.DataFrame:
         """The rows as a DataFrame."""
         frame: pd.DataFrame = self.table.to_pandas()
@@ -201,6 +203,7 @@ class Explanation:
     sql: str
     """The statements as they are run, with their parameters in a comment each."""
 
+    @property
     def frame(self) -> pd.DataFrame:
         """One row a filter: how many images it leaves, how many it takes out; then the rules, then the splits."""
         import pandas as pd
@@ -216,7 +219,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for --json."""
-        return {"sql": self.sql, "filters": json.loads(self.frame().to_json(orient="records"))}
+        return {"sql": self.sql, "filters": json.loads(self.frame.to_json(orient="records"))}
 
 
 def explain(
@@ -345,7 +348,7 @@ def summary(selection: Selection) -> pd.DataFrame:
     """One row a split: images, projects, range of the ranked score, share of each label of the domain's attribute."""
     import pandas as pd
 
-    rows = selection.frame()
+    rows = selection.frame
     order = [split for split in SPLITS if (rows["split"] == split).any()]
     by_split = rows.groupby("split")
     table = by_split.agg(

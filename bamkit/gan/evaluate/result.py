@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bamkit.common.pages.notebook import as_html, notes
 from bamkit.common.provenance import sha256_file, versions
 from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace, atomic_path, write_text
@@ -83,6 +84,11 @@ class Evaluation:
     def summary(self, direction: str) -> pd.DataFrame:
         """One row a metric, one column a method, as text with intervals; what was not measured is left out."""
         return estimates.summary(self.figures, direction)
+
+    def _repr_html_(self) -> str:
+        names = [result.direction.name for result in self.results]
+        tables = [part for name in names for part in (f"{name}:", self.summary(name))]
+        return as_html(*tables, notes([*self.missing, *self.warnings]))
 
     def about(self) -> dict[str, Any]:
         """The content of metrics.json."""

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.pages.notebook import as_html
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_table
 from bamkit.common.workspace import atomic_path
@@ -143,6 +144,9 @@ class Judge:
                 f"{rows.num_rows} images ({why})",
                 "bamkit judge train --force leaves out all that is in the workspace now",
             )
+
+    def _repr_html_(self) -> str:
+        return as_html(self.summary()["sentence"])
 
     def summary(self) -> dict[str, Any]:
         """What a report says about the judge."""

@@ -16,6 +16,7 @@ from PIL import Image
 from bamkit.common.contract import translation_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.licences import ATTRIBUTION, attribution_csv, licence, project_url
+from bamkit.common.pages.notebook import as_html, notes
 from bamkit.common.pictures.generated import png_information
 from bamkit.common.shards import ROWS_PER_GROUP, read_about, write_shard
 from bamkit.common.workspace import atomic_path, write_bytes, write_text
@@ -71,6 +72,9 @@ class Result:
             }
             for result in self.directions
         ]
+
+    def _repr_html_(self) -> str:
+        return as_html(self.rows(), notes(self.notes), f"{self.pictures:,} pictures -> {self.table}")
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

@@ -60,7 +60,7 @@ def translate_run(
     if name not in workspace.run_names():
         raise BamkitError(f"there is no run {name!r} in {workspace.runs}", _runs_hint(workspace, name))
     generators = checkpoint.load_generators(workspace.run(name), config.checkpoint, "cpu")
-    chosen = _directions(generators.directions(), generators.names, direction)
+    chosen = chosen_directions(generators.directions(), direction)
     notes, folders = list(generators.notes), list[str]()
     parts: dict[str, Iterable[Source]]
     if files:
@@ -77,7 +77,7 @@ def translate_run(
         source, target = _domains(generators.names, direction)
         titles = ("picture" if files else source, target)
         pictures = partial(iter, parts[direction])
-        job = Job(direction, titles, _translator(network, config), pictures, counts[direction], size)
+        job = Job(direction, titles, translator_of(network, config), pictures, counts[direction], size)
         job.own_size = files and config.size == "trained"
         jobs.append(job)
     built = about.pop("built", 0)
@@ -147,7 +147,7 @@ def translate_weights(
     config = config or TranslateConfig()
     network = public_layout.read_generator(weights)
     given, folders = _given(inputs, listed)
-    translator = _translator(network, config)
+    translator = translator_of(network, config)
     _, _, second = checked_name(direction).partition("-to-")
     size = config.shorter_side(0, split=False)
     job = Job(direction, ("picture", second or "result"), translator, partial(iter, given), len(given), size)
@@ -158,7 +158,7 @@ def translate_weights(
     return result
 
 
-def _translator(network: cyclegan.Generator, config: TranslateConfig) -> Translator:
+def translator_of(network: cyclegan.Generator, config: TranslateConfig) -> Translator:
     """The network as a function on pictures."""
     return Translator(network, pick_device(config.device), config.tile, int(config.memory * 1e9))
 
@@ -194,7 +194,8 @@ def _runs_hint(workspace: Workspace, name: str) -> str:
     return f"there are {', '.join(known)}" if known else "bamkit train   # makes one"
 
 
-def _directions(known: dict[str, Any], names: tuple[str, str], wanted: str | None) -> dict[str, Any]:
+def chosen_directions(known: dict[str, Any], wanted: str | None) -> dict[str, Any]:
+    """The directions meant: all for None; `a-to-b` and `b-to-a` stand for the two. Raises BamkitError."""
     if wanted is None:
         return known
     forward, backward = known

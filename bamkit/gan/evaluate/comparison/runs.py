@@ -12,6 +12,7 @@ import pandas as pd
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_evaluation
+from bamkit.common.pages.notebook import as_html, notes
 from bamkit.common.provenance import canonical
 from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean
 from bamkit.common.workspace import Workspace
@@ -76,6 +77,10 @@ class Comparison:
         bounds = own.reindex(columns=["difference", "low", "high", "n"]).itertuples(index=False)
         texts = [str(Estimate(value, low, high, n)) for value, low, high, n in bounds]
         return own.drop(columns=["low", "high"], errors="ignore").assign(difference=texts)
+
+    def _repr_html_(self) -> str:
+        tables = [part for name in self.directions for part in (f"{name}:", self.side_by_side(name))]
+        return as_html(*tables, notes(self.warnings))
 
     def about(self) -> dict[str, Any]:
         """The content of compare.json."""

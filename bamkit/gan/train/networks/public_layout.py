@@ -174,9 +174,9 @@ def read(path: Path) -> Generator | PatchDiscriminator:
     return network(state, str(path))
 
 
-def read_generator(path: Path) -> Generator:
+def read_generator(path: Path | str) -> Generator:
     """`read`, for a generator. Raises BamkitError for a discriminator, too."""
-    generator = read(path)
+    generator = read(Path(path))
     if isinstance(generator, PatchDiscriminator):
         raise BamkitError(f"{path} is a discriminator: it makes no pictures", "take latest_net_G_A.pth")
     return generator

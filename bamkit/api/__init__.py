@@ -1,0 +1,1 @@
+"""The Python API behind `import bamkit`: the commands' verbs and options as methods and keywords."""
