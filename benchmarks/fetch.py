@@ -11,6 +11,7 @@ pictures evenly, bamkit as it comes. The pictures are made here: about 1.1 megap
 alike. Printed are pictures a second, peak memory (PSS over all processes), and the PSNR of the results against a full
 decode scaled by Lanczos. Server and programs share the same cores. On a machine that does other work besides, give the
 run precedence (as root: `chrt --rr 1 python benchmarks/fetch.py ...`), or the figures are those of the other work.
+`--old CHECKOUT` runs another version of bamkit, too, turn by turn: what a change costs.
 `benchmarks/fetch_parts.py` shows where the time of one picture goes: clients, decoders, filters.
 """
 
@@ -38,7 +39,8 @@ from PIL import Image
 
 SIZE = 286
 DISTINCT = 48
-PROGRAMS = ("bamkit", "bamkit --no-originals", "img2dataset")
+PROGRAMS = ("bamkit", "bamkit --no-originals", "img2dataset", "old")
+SHOWN = {"pictures_s": "pictures a second", "cpu_ms": "processor time"}
 I2D = """
 import sys
 from img2dataset import download
@@ -94,7 +96,11 @@ def serve(scheme: str, folder: str) -> None:
                 waiting += data
                 while b"\r\n\r\n" in waiting:
                     head, _, waiting = waiting.partition(b"\r\n\r\n")
-                    index = int(head.split(b" ", 2)[1][1:].partition(b".")[0])
+                    name = head.split(b" ", 2)[1][1:].partition(b".")[0]
+                    if not name.isdigit():  # robots.txt and its like
+                        sock.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+                        continue
+                    index = int(name)
                     start, rest = files[index % len(files)]
                     own = comment(index)
                     length = len(start) + len(own) + len(rest)
@@ -251,7 +257,7 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
             for turn in range(arguments.rounds):
                 for name in arguments.only:
                     count = arguments.images
-                    if name == "img2dataset" and not arguments.img2dataset:
+                    if not {"img2dataset": arguments.img2dataset, "old": arguments.old}.get(name, True):
                         continue
                     urls = [f"{scheme}://127.0.0.1:{port}/{index}.jpg" for index in range(count)]
                     place = Path(tempfile.mkdtemp(dir=folder))
@@ -259,6 +265,7 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
                     if name == "img2dataset":
                         spent, rows = img2dataset_run(place / "i", urls, env, arguments.img2dataset)
                     else:
+                        env |= {"PYTHONPATH": arguments.old} if name == "old" else {}
                         extra = ["--ca-file", str(folder / "bundle.pem"), *name.split()[1:]]
                         spent, rows = bamkit_run(place, urls, env, extra)
                     if len(rows) != count:
@@ -284,6 +291,7 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--img2dataset", help="python of an environment that has img2dataset")
+    parser.add_argument("--old", help="another checkout of bamkit, to compare with")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--schemes", nargs="+", default=["http", "https"])
@@ -306,6 +314,9 @@ def main() -> None:
         theirs = found.get(f"{scheme} img2dataset")
         for name in PROGRAMS[:2]:
             ours = found.get(f"{scheme} {name}")
+            if (old := found.get(f"{scheme} old")) and ours and name == "bamkit":
+                pairs = " and ".join(f"{ours[key] / old[key]:.3f} of its {what}" for key, what in SHOWN.items())
+                print(f"{scheme:6} bamkit against --old: {pairs}")
             if theirs and ours:
                 faster, memory = ours["pictures_s"] / theirs["pictures_s"], ours["peak_mb"] / theirs["peak_mb"]
                 cpu = theirs["cpu_ms"] / ours["cpu_ms"]

@@ -8,9 +8,12 @@ import socketserver
 import threading
 from urllib.parse import urlsplit
 
+from misbehaving import RULES
+
 
 class Proxy:
-    """A context manager. Names in `hosts` lead to loopback; `log` holds the first line of every request it got.
+    """A context manager. Names in `hosts` lead to loopback; `log` holds the first line of every request it got, `asked`
+    those for robots.txt and its like.
 
     `password`: a `Proxy-Authorization` header that it wants. `refused`: hosts that it lets nobody reach.
     """
@@ -18,6 +21,7 @@ class Proxy:
     def __init__(self, password: str = "", refused: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> None:
         self.password, self.refused, self.hosts = password, refused, hosts
         self.log: list[str] = []
+        self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
 
     @property
@@ -57,7 +61,7 @@ class Proxy:
             head, _, waiting = waiting.partition(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            self.log.append(first)
+            (self.asked if first.split()[1].endswith(RULES) else self.log).append(first)
             self.headers.append(headers)
             method, target, _ = first.split(" ")
             parts = urlsplit(target if "://" in target else f"//{target}")

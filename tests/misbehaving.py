@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 Answer = Callable[["Exchange"], None]
+RULES = ("/robots.txt", "/.well-known/tdmrep.json", "/ai.txt")
+"""What a host is asked for before its pictures: not in the log, so that tests count pictures."""
 
 
 class Exchange:
@@ -48,11 +50,16 @@ class Exchange:
 class Server:
     """A context manager: `server["/a.jpg"] = file(data)` sets an answer; unknown paths get 404.
 
-    `log` holds (time, path) of every request in order of arrival, `most` the largest number under way at once.
+    `log` holds (time, path) of every request for a picture in order of arrival, `most` the largest number under way at
+    once. `rules` answers for robots.txt and its like, unless one has an answer of its own; `asked` counts those.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None, default: Answer | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, default: Answer | None = None, rules: Answer | None = None
+    ) -> None:
         self.answers: dict[str, Answer] = {}
+        self.rules = rules
+        self.asked: Counter[str] = Counter()
         self.default = default
         self.tls = tls
         self.log: list[tuple[float, str]] = []
@@ -121,14 +128,19 @@ class Server:
                 path = first.split(" ")[1]
                 headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
                 with self.lock:
-                    self.log.append((time.monotonic(), path))
-                    number = sum(seen == path for _, seen in self.log) if len(self.log) < 2000 else 0
+                    if path in RULES:
+                        self.asked[path] += 1
+                        number = self.asked[path]
+                    else:
+                        self.log.append((time.monotonic(), path))
+                        number = sum(seen == path for _, seen in self.log) if len(self.log) < 2000 else 0
                     self.seen[path] = headers
                     self.active += 1
                     self.most = max(self.most, self.active)
                 exchange = Exchange(self, sock, path, headers, number)
                 try:
-                    self.answers.get(path, self.default or status(404))(exchange)
+                    default = self.rules if path in RULES else self.default
+                    self.answers.get(path, default or status(404))(exchange)
                 finally:
                     with self.lock:
                         self.active -= 1

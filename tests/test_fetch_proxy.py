@@ -45,6 +45,7 @@ def test_http_goes_through_the_proxy(monkeypatch, tmp_path, unknown_names):
         base = f"http://art.test:{server.port}"
         assert one(None, f"{base}/moved", tmp_path, allow_private=False).size == len(GOOD)
         assert proxy.log == [f"GET {base}/moved HTTP/1.1", f"GET {base}/a%20b%zz.jpg HTTP/1.1"]
+        assert proxy.asked[0] == f"GET {base}/robots.txt HTTP/1.1"
         assert server.seen["/moved"]["host"] == f"art.test:{server.port}"
         assert unknown_names == ["art.test"], "a name unknown here is not looked up again for every request"
 

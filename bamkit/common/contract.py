@@ -109,7 +109,10 @@ def split_schema() -> pa.Schema:
 
 
 def missing_schema() -> pa.Schema:
-    """Columns of `missing/NAME.parquet`: every image of the selection that could not be had, with the reason."""
+    """Columns of `missing/NAME.parquet`: every image of the selection that could not be had, with the reason.
+
+    `rule` is what the image's host said about fetching it (robots.txt and others), null where it was not asked.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -123,6 +126,7 @@ def missing_schema() -> pa.Schema:
             ("http_status", pa.int32()),
             ("attempts", pa.int32()),
             ("replaced_by", pa.int64()),
+            ("rule", pa.string()),
         ]
     )
 

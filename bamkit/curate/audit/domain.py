@@ -95,7 +95,7 @@ def read_domain(workspace: Workspace, name: str) -> DomainTables:
     if shards:
         about = about or read_about(shards[0])
         obtained = pa.concat_tables([_read_shard(path) for path in shards])
-        missing = read_table(lost, columns=missing_schema().names) if lost.is_file() else missing_schema().empty_table()
+        missing = _read_missing(lost) if lost.is_file() else missing_schema().empty_table()
     return DomainTables(name, requested, obtained, missing, about)
 
 
@@ -107,6 +107,15 @@ def read_manifest(path: Path) -> pa.Table:
 def _read_shard(path: Path) -> pa.Table:
     schema = split_schema()
     return _checked(path, schema.remove(schema.get_field_index("image")))
+
+
+def _read_missing(path: Path) -> pa.Table:
+    """The table of missing images; that of an earlier version does not say what the hosts said (`rule`)."""
+    names = missing_schema().names
+    if "rule" in read_schema(path).names:
+        return read_table(path, columns=names)
+    table = read_table(path, columns=names[:-1])
+    return table.append_column(missing_schema().field("rule"), pa.nulls(table.num_rows, pa.string()))
 
 
 def _checked(path: Path, schema: pa.Schema) -> pa.Table:

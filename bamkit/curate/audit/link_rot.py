@@ -9,8 +9,11 @@ from bamkit.curate.audit.balance import with_shares
 from bamkit.curate.audit.domain import DomainTables, of_split
 from bamkit.curate.select.matching.confounders import score_shift
 
-REFUSED = frozenset({"private-address", "opted-out", "too-many-bytes", "too-many-pixels", "too-small"})
-"""Outcomes that say nothing against a link: bamkit did not ask for the address, or did not want the picture."""
+REFUSED = frozenset(
+    {"private-address", "opted-out", "robots-disallowed", "robots-unavailable", "tdm-reserved", "ai-disallowed",
+     "too-many-bytes", "too-many-pixels", "too-small"}
+)  # fmt: skip
+"""Outcomes that say nothing against a link: bamkit did not ask for the address, or did not take the picture."""
 
 
 def outcomes(domain: DomainTables) -> pd.DataFrame:

@@ -7,11 +7,13 @@ it had not finished, which Ray gives to another one.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -22,11 +24,14 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.faults import Fault
+from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.http.politeness import HostLimiter
 from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.rebuild import build_or_fault, store_pictures
+from bamkit.curate.fetch.rules.book import RulesBook
+from bamkit.curate.fetch.rules.host import HostFiles
 from bamkit.curate.fetch.settings import FetchSettings, Limits, Politeness
 from bamkit.curate.fetch.store import Result, Store
 
@@ -75,6 +80,10 @@ class ClusterRateLimiter:
         if started is not None:
             self.hosts[name].finish(time.monotonic(), started, fault)
 
+    def slow_down(self, name: str, seconds: float) -> None:
+        """The host wants so many seconds between two requests."""
+        self.hosts[name].slow_down(time.monotonic(), seconds)
+
 
 class _RemoteRateLimiter:
     """A worker's access to the cluster's rate limiter."""
@@ -94,9 +103,17 @@ class _RemoteRateLimiter:
     def release(self, url: str, fault: Fault | None) -> None:
         self.limiter.release.remote(host_key(url), self._token(), fault)
 
+    def slow_down(self, url: str, seconds: float) -> None:
+        self.limiter.slow_down.remote(host_key(url), seconds)
+
 
 def fetch_partition(
-    config: FetchSettings, urls: list[str], placeholders: frozenset[str], known: frozenset[str], limiter: Any
+    config: FetchSettings,
+    urls: list[str],
+    placeholders: frozenset[str],
+    known: frozenset[str],
+    rules: dict[str, HostFiles],
+    limiter: Any,
 ) -> tuple[list[Arrived], dict[str, str]]:
     """A task: fetch some URLs; gives rows, originals (if they are kept) and pictures, and what was not asked for."""
     arrived: list[Arrived] = []
@@ -114,8 +131,9 @@ def fetch_partition(
     number = count()
     with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits.max_pixels):
         download = Download(
-            alone, keep, lambda: Path(folder, str(next(number))), placeholders, _RemoteRateLimiter(limiter), known
-        )
+            alone, keep, lambda: Path(folder, str(next(number))), placeholders, _RemoteRateLimiter(limiter), known,
+            RulesBook(alone.politeness, rules),
+        )  # fmt: skip
         download.run(urls)
     return arrived, download.counts.skipped
 
@@ -156,14 +174,37 @@ class RayExecutor:
         pinned = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
         limiter = self.ray.remote(ClusterRateLimiter).options(num_cpus=0, max_concurrency=1, scheduling_strategy=pinned)
         limiter = limiter.remote(self.config.politeness, self.config.limits)
-        bad, known = self.store.ledger.placeholders(), self.store.ledger.answered(urls)
+        ledger = self.store.ledger
+        bad, known, rules = ledger.placeholders(), ledger.answered(urls), self._ask_hosts(urls)
         task = self.ray.remote(fetch_partition).options(num_cpus=1, max_retries=RETRIES)
-        calls = (task.remote(self.config, part, bad, known, limiter) for part in batched(urls, self.config.partition))
+        parts = batched(urls, self.config.partition)
+        calls = (task.remote(self.config, part, bad, known, rules, limiter) for part in parts)
         for _, (arrived, skipped) in self._results(calls, lambda: watch(counts)):
             self.store.keep([self._result(*each) for each in arrived])
             counts.add(row for row, _, _ in arrived)
             counts.skipped |= skipped
             watch(counts)
+
+    def _ask_hosts(self, urls: list[str]) -> dict[str, HostFiles]:
+        """The rules of all hosts, asked for here so that no host is asked by every worker.
+
+        A host that does not answer is asked again by whoever needs its pictures.
+        """
+        book = RulesBook(self.config.politeness, self.store.ledger.host_rules())
+        client = Client(self.config, book)
+        one_each = {host_key(url): url for url in urls}.values()
+
+        def ask(url: str) -> None:
+            with contextlib.suppress(Fault):
+                client.crawl_delay(url)
+
+        try:
+            with ThreadPoolExecutor(self.config.politeness.connections) as pool:
+                list(pool.map(ask, one_each))
+        finally:
+            client.close()
+        self.store.ledger.keep_host_rules(book.take_news())
+        return book.files
 
     def rebuild(self, rows: list[Row], step: Callable[[int], None]) -> tuple[list[Row], list[Row]]:
         task = self.ray.remote(build_partition).options(num_cpus=1, max_retries=RETRIES)

@@ -24,6 +24,7 @@ from bamkit.curate.fetch.http.client import Client, DownloadedFile
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler
 from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row, now
+from bamkit.curate.fetch.rules.book import RulesBook
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.picture import build
 from bamkit.curate.fetch.store import Result
@@ -70,6 +71,9 @@ class RateLimiter(Protocol):
     def release(self, url: str, fault: Fault | None) -> None:
         """The request is over."""
 
+    def slow_down(self, url: str, seconds: float) -> None:
+        """The host wants so many seconds between two requests."""
+
 
 class Download:
     """Fetches URLs: `keep` is given what became of them in groups, `temporary` makes names for arriving files.
@@ -85,7 +89,9 @@ class Download:
         placeholders: frozenset[str] = frozenset(),
         limiter: RateLimiter | None = None,
         known: frozenset[str] = frozenset(),
+        book: RulesBook | None = None,
     ) -> None:
+        self.book = book or RulesBook(config.politeness)
         self.config, self.keep, self.temporary, self.limiter = config, keep, temporary, limiter
         self.placeholders = placeholders | config.known_placeholders
         self.known = known
@@ -100,7 +106,7 @@ class Download:
         urls = list(urls)
         self._scheduler = Scheduler(self.config.politeness, self.known)
         self.counts.notes = self._scheduler.notes
-        self._client = Client(self.config)
+        self._client = Client(self.config, self.book)
         self._arrived: queue.Queue[tuple[Row, DownloadedFile] | None] = queue.Queue(4 * self.config.decode_threads + 16)
         self._decoded: queue.Queue[Result | None] = queue.Queue(self.config.picture.at_once(2 * GROUP))
         self._error: BaseException | None = None
@@ -188,6 +194,8 @@ class Download:
         path = self.temporary()
         downloaded: DownloadedFile | None = None
         try:
+            if self._put_back(job, self._client.crawl_delay(job.url)):
+                return
             downloaded = self._client.get(job.url, path)
             self._refuse_placeholder(downloaded)
         except Fault as error:
@@ -201,7 +209,7 @@ class Download:
             fault = Fault("unexpected", f"{type(error).__name__}: {error}"[:200])
         else:
             self._release(job, None)
-            row = Row(job.url, "ok", None, downloaded.status, job.attempts + 1, time=now())
+            row = Row(job.url, "ok", None, downloaded.status, job.attempts + 1, time=now(), rule=downloaded.rule)
             self._arrived.put((_described(row, downloaded), downloaded))
             self._scheduler.finish(job, None)
             return
@@ -210,6 +218,15 @@ class Download:
         again = self._scheduler.finish(job, fault)
         if not again and not (self._scheduler.stopped and fault.kind.repeat):
             self._decoded.put(Result(_failed(job.url, fault, job.attempts, downloaded)))
+
+    def _put_back(self, job: Job, seconds: float) -> bool:
+        """Whether a job has to wait, since its host turned out to want so many seconds between two requests."""
+        if not seconds or not self._scheduler.slow_down(job, seconds):
+            return False
+        if self.limiter:
+            self.limiter.slow_down(job.url, seconds)
+            self.limiter.release(job.url, None)
+        return True
 
     def _refuse_placeholder(self, downloaded: DownloadedFile) -> None:
         if downloaded.sha256 in self.placeholders or downloaded.md5 in self.placeholders:
@@ -254,7 +271,8 @@ class Download:
 
 def _failed(url: str, fault: Fault, attempts: int, downloaded: DownloadedFile | None) -> Row:
     status = fault.status or (downloaded.status if downloaded else None)
-    row = Row(url, fault.name, fault.detail or None, status, attempts, time=now())
+    rule = fault.rule or (downloaded.rule if downloaded else None)
+    row = Row(url, fault.name, fault.detail or None, status, attempts, time=now(), rule=rule)
     return row if downloaded is None else _described(row, downloaded)
 
 

@@ -9,8 +9,9 @@ from bamkit.curate.fetch.cluster import RayExecutor
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.rebuild import rebuild
+from bamkit.curate.fetch.rules.book import RulesBook
 from bamkit.curate.fetch.settings import FetchSettings
-from bamkit.curate.fetch.store import Store
+from bamkit.curate.fetch.store import Result, Store
 
 
 class Executor(Protocol):
@@ -37,12 +38,21 @@ class LocalExecutor:
 
     def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
         ledger = self.store.ledger
+        book = RulesBook(self.config.politeness, ledger.host_rules())
+
+        def keep(results: list[Result]) -> None:
+            ledger.keep_host_rules(book.take_news())
+            self.store.keep(results)
+
         download = Download(
-            self.config, self.store.keep, self.store.originals.temporary, ledger.placeholders(),
-            known=ledger.answered(urls),
+            self.config, keep, self.store.originals.temporary, ledger.placeholders(),
+            known=ledger.answered(urls), book=book,
         )  # fmt: skip
         self.counts = download.counts
-        download.run(urls, watch)
+        try:
+            download.run(urls, watch)
+        finally:
+            ledger.keep_host_rules(book.take_news())
 
     def close(self) -> None:
         """Nothing is held beyond a download."""

@@ -36,6 +36,10 @@ FAULTS: dict[str, FaultKind] = {
     "private-address": FaultKind("an address of this machine or a private network", True),
     "redirects": FaultKind("too many redirects, or one that leads nowhere", True),
     "opted-out": FaultKind("the owner asked not to be used for machine learning (noai, noimageai)", True),
+    "robots-disallowed": FaultKind("not asked: the host's robots.txt disallows it", True),
+    "tdm-reserved": FaultKind("text and data mining is reserved (TDM-Reservation, tdmrep.json)", True),
+    "ai-disallowed": FaultKind("not asked: the host's ai.txt disallows it", True),
+    "robots-unavailable": FaultKind("not asked: the host fails to answer for its robots.txt", False, True),
     "timeout": FaultKind("not finished in time", False, True),
     "throttled": FaultKind("429: the host wants fewer requests", False, True),
     "server-error": FaultKind("5xx: the host failed", False, True),
@@ -48,12 +52,15 @@ FAULTS: dict[str, FaultKind] = {
     "host-down": FaultKind("not asked: the host kept failing", False),
 }
 
-HOST_FAULTS = frozenset({"timeout", "server-error", "reset", "unreachable", "bad-answer", "tls"})
+HOST_FAULTS = frozenset({"timeout", "server-error", "reset", "unreachable", "bad-answer", "tls", "robots-unavailable"})
 """Faults that speak against the host rather than against one file: they open its circuit breaker."""
 
 
 class Fault(Exception):  # noqa: N818  (the word of the ledger and the documentation)
     """A picture that could not be had. `name` is a key of FAULTS; `detail` says what was seen."""
+
+    rule: str | None = None
+    """What its host said about being fetched, in words, where that is known."""
 
     def __init__(
         self, name: str, detail: str = "", status: int | None = None, retry_after: float | None = None
@@ -63,7 +70,7 @@ class Fault(Exception):  # noqa: N818  (the word of the ledger and the documenta
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is otherwise rebuilt from its message when it comes from another process.
-        return Fault, (self.name, self.detail, self.status, self.retry_after)
+        return Fault, (self.name, self.detail, self.status, self.retry_after), {"rule": self.rule}
 
     @property
     def of_host(self) -> bool:

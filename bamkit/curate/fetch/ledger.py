@@ -6,10 +6,10 @@ import contextlib
 import os
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,15 @@ SCHEMA = """
 create table if not exists ledger(
     url text primary key, outcome text not null, reason text, http_status int, attempts int not null,
     sha256 text, md5 text, bytes int, content_type text, format text, width int, height int, final_url text,
-    time text not null
+    time text not null, rule text
 ) without rowid;
 create index if not exists ledger_sha256 on ledger(sha256) where sha256 is not null;
+create table if not exists host_rules(
+    origin text, path text, body text, time text not null, primary key(origin, path)
+) without rowid;
 """
+FRESH = timedelta(days=1)
+"""How long a host's file of rules counts before it is asked for again (RFC 9309, section 2.4)."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,16 @@ class Row:
     """Where redirects led to, if there were any."""
     time: str = ""
     """When this was written, UTC."""
+    rule: str | None = None
+    """What the host said about fetching it (robots.txt and others), in words; None where it was not asked."""
 
 
 COLUMNS = ", ".join(column.name for column in fields(Row))
 
 
-def now() -> str:
-    """The time as the ledger writes it: `2026-11-23T06:00:00Z`."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(ago: timedelta = timedelta()) -> str:
+    """The time (or that of some time `ago`) as the ledger writes it: `2026-11-23T06:00:00Z`."""
+    return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Ledger:
@@ -82,6 +89,8 @@ class Ledger:
             self.db.execute("pragma journal_mode=wal")
             self.db.execute("pragma synchronous=full")
             self.db.executescript(SCHEMA)
+            if "rule" not in _columns(self.db):
+                self.db.execute("alter table ledger add column rule text")
             self.db.execute(f"pragma user_version={VERSION}")
         except sqlite3.DatabaseError as error:
             if "full" in str(error):
@@ -130,7 +139,22 @@ class Ledger:
             marks = ", ".join("?" * len(batch))
             yield from self.db.execute(f"select {columns} from ledger where url in ({marks})", batch)
 
-    def forget(self, hashes: Iterable[str]) -> list[str]:
+    def host_rules(self) -> dict[str, dict[str, str | None]]:
+        """By origin and path the hosts' files of rules that were asked for less than a day ago; None: it has none."""
+        found: dict[str, dict[str, str | None]] = {}
+        query = "select origin, path, body from host_rules where time > ?"
+        for origin, path, body in self.db.execute(query, (now(ago=FRESH),)):
+            found.setdefault(origin, {})[path] = body
+        return found
+
+    def keep_host_rules(self, files: Mapping[str, Mapping[str, str | None]]) -> None:
+        """Keep files of rules that hosts were just asked for."""
+        rows = [(origin, path, body, now()) for origin, each in files.items() for path, body in each.items()]
+        if rows:
+            with self.db:
+                self.db.executemany("insert or replace into host_rules values(?, ?, ?, ?)", rows)
+
+    def take_back(self, hashes: Iterable[str]) -> list[str]:
         """Take back the rows of files that were lost, so that they are asked for again; gives their URLs."""
         urls: list[str] = []
         with self.db:
@@ -190,13 +214,19 @@ class Ledger:
             )
 
 
+def _columns(db: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in db.execute("pragma table_info(ledger)")}
+
+
 def read_ledger(path: Path) -> pd.DataFrame:
     """The ledger as a table, one row for every URL ever tried, in the order of URLs. Raises BamkitError."""
     import pandas as pd
 
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            return pd.read_sql_query(f"select {COLUMNS} from ledger order by url", db, dtype_backend="numpy_nullable")
+            # The ledger of an earlier version has fewer columns.
+            columns = ", ".join(name for name in COLUMNS.split(", ") if name in _columns(db))
+            return pd.read_sql_query(f"select {columns} from ledger order by url", db, dtype_backend="numpy_nullable")
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise BamkitError(f"{path} is not a readable ledger: {error}", "bamkit fetch   # writes it") from error
 

@@ -114,7 +114,16 @@ class _FetchRun:
         self.retry = set(config.retry)
         # What was refused by a setting that has been changed since is no failure of the host's.
         self.retry |= {"private-address"} if config.allow_private else set()
-        self.retry |= set() if config.politeness.honour_noai else {"opted-out"}
+        asked = config.politeness
+        lifted = {
+            "opted-out": asked.honour_noai,
+            "robots-disallowed": asked.honour_robots,
+            "tdm-reserved": asked.honour_tdm,
+            "ai-disallowed": asked.honour_ai_txt,
+            # A host that failed to answer for its rules is off limits for as long as that lasts, and no longer.
+            "robots-unavailable": False,
+        }
+        self.retry |= {name for name, honoured in lifted.items() if not honoured}
 
     def go(self) -> Summary:
         """Download until nothing is wanted, build, and begin again if something could not be built."""
@@ -196,7 +205,7 @@ class _FetchRun:
                 f"{len(lost):,} pictures must be built anew, but their originals are not in {self.workspace.originals}",
                 "bamkit fetch --download-again   # asks for them once more",
             )
-        forgotten = self.store.ledger.forget(row.sha256 or "" for row in lost)
+        forgotten = self.store.ledger.take_back(row.sha256 or "" for row in lost)
         self.asked.difference_update(forgotten)
         return not lost and not failed
 

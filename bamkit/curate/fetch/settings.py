@@ -132,6 +132,12 @@ class Politeness:
     """E-mail or web address for the User-Agent."""
     honour_noai: Annotated[bool, Option("--ignore-noai")] = True
     """Fetch although the owner's X-Robots-Tag says noai or noimageai."""
+    honour_robots: Annotated[bool, Option("--ignore-robots")] = True
+    """Do not ask for robots.txt: fetch what it disallows, at the pace of --rate."""
+    honour_tdm: Annotated[bool, Option("--ignore-tdm")] = True
+    """Fetch although a TDM-Reservation header or tdmrep.json reserves the rights."""
+    honour_ai_txt: Annotated[bool, Option("--ignore-ai-txt")] = True
+    """Do not ask for ai.txt: fetch what it disallows."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import urllib3
+from urllib3 import exceptions
 
 from bamkit.curate.fetch.faults import Fault
 
 CHUNK = 1 << 17
 IN_MEMORY = 1 << 19
 LAYERS = 5
+DRAIN = 1 << 16
 GZIP = b"\x1f\x8b"
 UNKNOWN_HERE = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
 """Encodings that exist, were not asked for, and cannot be undone here."""
@@ -66,6 +68,21 @@ class SpooledFile:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def announced(raw: urllib3.BaseHTTPResponse) -> int:
+    """The Content-Length, 0 if there is none."""
+    return int(raw.headers.get("Content-Length", 0))
+
+
+def drained(raw: urllib3.BaseHTTPResponse) -> bool:
+    """Read the rest of an unwanted answer if it is short, so that the connection can be kept."""
+    if announced(raw) > DRAIN:
+        return False
+    try:
+        return len(raw.read(DRAIN, decode_content=False)) < DRAIN
+    except exceptions.HTTPError:
+        return False
 
 
 def iter_content(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

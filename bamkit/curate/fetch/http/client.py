@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import IncompleteRead
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -19,15 +20,17 @@ from urllib3 import exceptions
 from bamkit.curate.fetch.faults import Fault, of_status
 from bamkit.curate.fetch.http.adapter import CheckedAdapter, Dialer, tls_context
 from bamkit.curate.fetch.http.addresses import Resolver
-from bamkit.curate.fetch.http.body import SpooledFile, iter_content
+from bamkit.curate.fetch.http.body import SpooledFile, announced, drained, iter_content
 from bamkit.curate.fetch.http.deadlines import Deadlines
-from bamkit.curate.fetch.http.head import opt_out, partial, retry_after
+from bamkit.curate.fetch.http.head import REDIRECTS, opt_out, partial, reservation, retry_after
 from bamkit.curate.fetch.http.urls import RequestUrl, follow, parse_url
+from bamkit.curate.fetch.rules.asking import read_rules
+from bamkit.curate.fetch.rules.book import RulesBook
+from bamkit.curate.fetch.rules.host import HostRules
 from bamkit.curate.fetch.settings import FetchSettings
 
-DRAIN = 1 << 16
+T = TypeVar("T")
 SMALL = 1 << 16
-REDIRECTS = (301, 302, 303, 307, 308)
 LATE = frozenset({"reset", "incomplete", "bad-answer", "unreachable", "tls", "timeout"})
 """Faults that may come from a socket that was shut down because the time was up."""
 
@@ -49,6 +52,8 @@ class DownloadedFile:
     status: int
     final_url: str | None
     """Where redirects led to, if there were any."""
+    rule: str
+    """What its host said about fetching it, in words."""
 
     def read(self) -> bytes:
         """The file's bytes."""
@@ -56,10 +61,10 @@ class DownloadedFile:
 
 
 class Client:
-    """`get` may be called from many threads at once."""
+    """`get` may be called from many threads at once. What the hosts say of being fetched is kept in `book`."""
 
-    def __init__(self, config: FetchSettings) -> None:
-        self.config = config
+    def __init__(self, config: FetchSettings, book: RulesBook | None = None) -> None:
+        self.config, self.book = config, book or RulesBook(config.politeness)
         limits = config.limits
         self.deadlines = Deadlines()
         self.resolver = Resolver(config.allow_private)
@@ -90,10 +95,41 @@ class Client:
         Raises Fault for everything that goes wrong with it. An OSError is a fault of this machine's disk and not of
         the image.
         """
+        try:
+            # Before the time for the image begins: the host's rules have a time limit of their own.
+            self.rules(parse_url(url))
+            return self._timed(lambda: self._follow(url, path))
+        except Fault as fault:
+            fault.rule = fault.rule or self._said(url)
+            raise
+
+    def rules(self, address: RequestUrl) -> HostRules:
+        """What the host of `address` says about being fetched; it is asked once. Raises Fault if it does not answer."""
+        return self.book.rules(address, self._ask)
+
+    def crawl_delay(self, url: str) -> float:
+        """Seconds that the host of `url` wants between two requests, 0 if it does not say. Raises Fault as `rules`."""
+        return self.rules(parse_url(url)).crawl_delay
+
+    def _ask(self, origin: str, path: str) -> str | None:
+        """A host's file of rules, within a time limit of its own; None where it has none."""
+        return self._timed(lambda: read_rules(lambda address: self._send(address, None).raw, parse_url(origin + path)))
+
+    def _said(self, url: str) -> str | None:
+        """What the host of `url` said about it, as far as that is known without asking."""
+        try:
+            address = parse_url(url)
+            rules = self.book.known(address.origin)
+            return rules.permit(address) if rules else None
+        except Fault as fault:
+            return fault.detail if fault.name != "bad-url" else None
+
+    def _timed(self, act: Callable[[], T]) -> T:
+        """What `act` gives, ended when the time for one image is up. Raises Fault for everything that goes wrong."""
         limits = self.config.limits
         self.deadlines.begin(limits.seconds)
         try:
-            return self._follow(url, path)
+            return act()
         except Fault as error:
             fault = error
         except (requests.RequestException, exceptions.HTTPError) as error:
@@ -113,6 +149,7 @@ class Client:
         cookies = RequestsCookieJar()
         wants_cookies = ""
         for redirects in range(self.config.limits.max_redirects + 1):
+            permitted = self.rules(address).permit(address)
             response = self._send(address, cookies if redirects else None)
             raw = response.raw
             whole = False
@@ -122,12 +159,15 @@ class Client:
                         extract_cookies_to_jar(cookies, response.request, raw)  # type: ignore[no-untyped-call]
                         wants_cookies = "; the host sets cookies and may want one that it does not get back"
                     address = follow(address, next(iter(raw.headers.getlist("Location")), None))
-                    whole = _drained(raw)
+                    whole = drained(raw)
                     continue
+                rule = "; ".join([permitted, *_header_rules(raw)])
                 if fault := self._refusal(raw):
-                    whole = _drained(raw)
-                    raise Fault(fault.name, fault.detail + wants_cookies, fault.status, fault.retry_after)
-                downloaded = self._save(raw, path, str(address) if address != start else None)
+                    whole = drained(raw)
+                    fault = Fault(fault.name, fault.detail + wants_cookies, fault.status, fault.retry_after)
+                    fault.rule = rule
+                    raise fault
+                downloaded = self._save(raw, path, str(address) if address != start else None, rule)
                 whole = True
                 return downloaded
             finally:
@@ -170,12 +210,14 @@ class Client:
         refused = opt_out(headers.getlist("X-Robots-Tag")) if self.config.politeness.honour_noai else set()
         if refused:
             return Fault("opted-out", f"X-Robots-Tag: {', '.join(sorted(refused))}", status)
+        if self.config.politeness.honour_tdm and reservation(headers) == "1":
+            return Fault("tdm-reserved", "TDM-Reservation: 1", status)
         return None
 
-    def _save(self, raw: urllib3.BaseHTTPResponse, path: Path, final_url: str | None) -> DownloadedFile:
+    def _save(self, raw: urllib3.BaseHTTPResponse, path: Path, final_url: str | None, rule: str) -> DownloadedFile:
         limit = self.config.limits.max_bytes
-        if (announced := _announced(raw)) > limit:
-            raise Fault("too-many-bytes", f"{announced:,} bytes announced", raw.status)
+        if announced(raw) > limit:
+            raise Fault("too-many-bytes", f"{announced(raw):,} bytes announced", raw.status)
         sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
         with_md5 = True
@@ -196,22 +238,14 @@ class Client:
             path.write_bytes(data)
         content_type = raw.headers.get("Content-Type", "").partition(";")[0].strip().lower()[:80] or None
         hashes = sha256.hexdigest(), md5.hexdigest() if with_md5 else None
-        return DownloadedFile(path, data, *hashes, file.size, content_type, raw.status, final_url)
+        return DownloadedFile(path, data, *hashes, file.size, content_type, raw.status, final_url, rule)
 
 
-def _announced(raw: urllib3.BaseHTTPResponse) -> int:
-    """The Content-Length, 0 if there is none."""
-    return int(raw.headers.get("Content-Length", 0))
-
-
-def _drained(raw: urllib3.BaseHTTPResponse) -> bool:
-    """Read the rest of an unwanted answer if it is short, so that the connection can be kept."""
-    if _announced(raw) > DRAIN:
-        return False
-    try:
-        return len(raw.read(DRAIN, decode_content=False)) < DRAIN
-    except exceptions.HTTPError:
-        return False
+def _header_rules(raw: urllib3.BaseHTTPResponse) -> list[str]:
+    """What the headers of an answer say about its use."""
+    words, value = opt_out(raw.headers.getlist("X-Robots-Tag")), reservation(raw.headers)
+    said = [f"X-Robots-Tag: {', '.join(sorted(words))}"] if words else []
+    return said + ([f"TDM-Reservation: {value}"] if value else [])
 
 
 def _fault_of(error: BaseException, silence: float) -> Fault:

@@ -5,8 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import dataclass, field
 
 from bamkit.curate.fetch.faults import Fault
+
+
+@dataclass
+class _Request:
+    """A request that is under way."""
+
+    deadline: float
+    sockets: list[socket.socket] = field(default_factory=list)
+    expired: bool = False
 
 
 class Deadlines:
@@ -14,38 +24,39 @@ class Deadlines:
 
     The timeout of a socket starts anew with every byte, so a server that sends one byte a second could hold a thread
     for ever. A watching thread therefore compares the time of each request with its limit. Requests are told apart by
-    the thread that makes them.
+    the thread that makes them; one may begin within another.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[int, tuple[float, list[socket.socket]]] = {}
-        self._expired: set[int] = set()
+        self._open: dict[int, list[_Request]] = {}
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="bamkit-deadlines", daemon=True).start()
 
     def begin(self, seconds: float) -> None:
         """The calling thread starts a request that may take `seconds`."""
         with self._lock:
-            self._expired.discard(threading.get_ident())
-            self._open[threading.get_ident()] = (time.monotonic() + seconds, [])
+            self._open.setdefault(threading.get_ident(), []).append(_Request(time.monotonic() + seconds))
 
     def attach(self, sock: socket.socket) -> None:
         """The calling thread's request now waits for `sock`."""
         with self._lock:
-            if request := self._open.get(threading.get_ident()):
-                request[1].append(sock)
+            if requests := self._open.get(threading.get_ident()):
+                requests[-1].sockets.append(sock)
 
     def end(self) -> bool:
         """The calling thread's request is over; True if its time had run out."""
         with self._lock:
-            self._open.pop(threading.get_ident(), None)
-            return threading.get_ident() in self._expired
+            requests = self._open[threading.get_ident()]
+            ended = requests.pop()
+            if not requests:
+                del self._open[threading.get_ident()]
+            return ended.expired
 
     def left(self) -> float:
         """Seconds that the calling thread's request has left. Raises Fault(`timeout`) when there are none."""
         with self._lock:
-            deadline, _ = self._open[threading.get_ident()]
+            deadline = self._open[threading.get_ident()][-1].deadline
         left = deadline - time.monotonic()
         if left <= 0:
             raise Fault("timeout", "not finished in the total time for one image")
@@ -55,20 +66,24 @@ class Deadlines:
         """End all requests and the watching thread."""
         self._closed.set()
         with self._lock:
-            for thread, (_, sockets) in self._open.items():
-                self._shut_down(thread, sockets)
+            for request in self._requests():
+                self._shut_down(request)
 
     def _watch(self) -> None:
         while not self._closed.wait(0.1):
             now = time.monotonic()
             with self._lock:
-                for thread, (deadline, sockets) in self._open.items():
-                    if now > deadline:
-                        self._shut_down(thread, sockets)
+                for request in self._requests():
+                    if now > request.deadline:
+                        self._shut_down(request)
 
-    def _shut_down(self, thread: int, sockets: list[socket.socket]) -> None:
-        self._expired.add(thread)
-        for sock in sockets:
+    def _requests(self) -> list[_Request]:
+        return [request for requests in self._open.values() for request in requests]
+
+    @staticmethod
+    def _shut_down(request: _Request) -> None:
+        request.expired = True
+        for sock in request.sockets:
             try:
                 # The plain socket's method: an SSLSocket's own would take its TLS state away under the reading thread.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)

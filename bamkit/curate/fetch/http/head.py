@@ -24,6 +24,7 @@ RETRY_AFTER = re.compile(r"(?ia)([0-9]+(?:\.[0-9]*)?)\s*(?:s|secs?|seconds?)?\s*
 OPT_OUT = re.compile(r"(?ia)(?<![\w-])(?:noai|noimageai)(?![\w-])")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_BODY = (204, 205, 304)
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class LenientResponse(http.client.HTTPResponse):
@@ -151,6 +152,12 @@ def partial(headers: Mapping[str, str], size: int | None = None) -> bool:
     first, last, total = match.groups()
     length = int(last) + 1
     return int(first) > 0 or (total != "*" and length < int(total)) or (size is not None and size < length)
+
+
+def reservation(headers: Mapping[str, str]) -> str | None:
+    """`1` or `0` of a TDM-Reservation header (W3C TDM Reservation Protocol); None for none or another value."""
+    values = {value.strip() for value in headers.get("TDM-Reservation", "").split(",")}
+    return next((value for value in ("1", "0") if value in values), None)
 
 
 def opt_out(values: list[str]) -> set[str]:

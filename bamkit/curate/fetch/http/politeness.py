@@ -42,6 +42,10 @@ class HostLimiter:
     """When the host last asked for less or the breaker opened: requests begun before say nothing new."""
     notice: str = ""
     """What to tell people when the breaker has opened; whoever tells it empties it."""
+    crawl_delay: float = 0.0
+    """Seconds between two requests that its robots.txt wants, where that is slower than the settings."""
+    slowed_at: float = 0.0
+    """When that became known."""
     given_up: str = ""
     """Why the host is left alone for the rest of the run."""
 
@@ -52,9 +56,24 @@ class HostLimiter:
     @property
     def full_rate(self) -> float:
         """The rate while the host does not complain."""
+        if self.crawl_delay:
+            return 1 / self.crawl_delay
         if self.politeness.rate is not None:
             return self.politeness.rate
         return 0.0 if is_this_machine(self.name) else DEFAULT_RATE
+
+    def slow_down(self, now: float, seconds: float) -> bool:
+        """The host wants `seconds` between two requests; False if that is known or no slower than its rate."""
+        if seconds <= self.crawl_delay or (self.full_rate and seconds <= 1 / self.full_rate):
+            return False
+        self.crawl_delay, self.slowed_at = seconds, now
+        self.rate = min(self.rate or self.full_rate, self.full_rate)
+        self.next_start = max(self.next_start, now + seconds)
+        wants = f"{self.name} wants {seconds:g} s between two requests (Crawl-delay of its robots.txt)"
+        if seconds > self.politeness.patience:
+            self.given_up = wants
+        self.notice = f"{wants}; --ignore-robots goes by --rate"
+        return True
 
     def available_at(self) -> float | None:
         """When the next request may start; None while all connections are busy."""
@@ -66,7 +85,8 @@ class HostLimiter:
         self.active += 1
         self.probes += self.failed_probes > 0
         if self.rate:
-            self.next_start = max(self.next_start, now - self.politeness.connections / self.rate) + 1 / self.rate
+            burst = 0.0 if self.crawl_delay else self.politeness.connections / self.rate
+            self.next_start = max(self.next_start, now - burst) + 1 / self.rate
 
     def cancel(self, started: float) -> None:
         """A request that was `started` then is not made after all."""
@@ -100,7 +120,7 @@ class HostLimiter:
         self.changed_at, self.probes = now, 0
         self.next_start = max(self.next_start, now + wait)
         if self.rate:
-            self.rate = max(SLOWEST, self.rate / 2)
+            self.rate = min(self.rate, max(SLOWEST, self.rate / 2))
 
     def _count_failure(self, fault: Fault, now: float) -> None:
         """A fault of the host: after too many in a row only one request at a time goes through, after a pause."""

@@ -15,6 +15,9 @@ from bamkit.curate.fetch.http.politeness import HostLimiter, backoff
 from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.settings import Politeness
 
+NOTHING_KNOWN = frozenset({"unreachable", "robots-unavailable"})
+"""Faults of a host that say nothing of the file that was wanted."""
+
 
 @dataclass
 class Job:
@@ -127,9 +130,7 @@ class Scheduler:
         with self._change:
             now, queue = self.clock(), job.queue
             queue.host.finish(now, job.started, fault)
-            if queue.host.notice:
-                self.notes.append(queue.host.notice)
-                queue.host.notice = ""
+            self._tell(queue.host)
             job.attempts += 1
             job.fault = fault
             again = self._again(queue, job, fault, now)
@@ -150,6 +151,23 @@ class Scheduler:
             self._push(queue)
             self._change.notify()
 
+    def slow_down(self, job: Job, seconds: float) -> bool:
+        """The host of a job that was taken wants `seconds` between two requests.
+
+        True if the job must not start now: the first one does that tells of it; those that were taken with it wait.
+        """
+        with self._change:
+            host, now = job.queue.host, self.clock()
+            news = host.slow_down(now, seconds)
+            self._tell(host)
+            if host.given_up:
+                self.abandon(job, host.given_up)
+            elif news or job.started >= host.slowed_at:
+                return False
+            else:
+                self.postpone(job, 0.0)
+            return True
+
     def abandon(self, job: Job, why: str) -> None:
         """A job that was taken, but its host was given up meanwhile, here or by another machine."""
         with self._change:
@@ -159,6 +177,11 @@ class Scheduler:
             queue.waiting.append(job)
             self._give_up(queue)
             self._change.notify_all()
+
+    def _tell(self, host: HostLimiter) -> None:
+        if host.notice:
+            self.notes.append(host.notice)
+            host.notice = ""
 
     def _again(self, queue: _Queue, job: Job, fault: Fault | None, now: float) -> bool:
         if fault is None or not fault.kind.repeat or self.stopped:
@@ -178,7 +201,7 @@ class Scheduler:
     def _give_up(self, queue: _Queue) -> None:
         answers = queue.host.answered or queue.host.name in self.known
         for job in [*queue.waiting, *(waiting[2] for waiting in queue.later)]:
-            if answers and job.fault is not None and job.fault.name != "unreachable":
+            if answers and job.fault is not None and job.fault.name not in NOTHING_KNOWN:
                 self.failed.append(job)
             else:
                 self.given_up.append((job.url, queue.host.given_up))

@@ -16,12 +16,11 @@ from bamkit.common.provenance import canonical, digest
 from bamkit.common.shards import shard_names
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.http.politeness import is_this_machine
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.assignment import Assignment, Manifest, Place
-from bamkit.curate.fetch.splits.shards import built_at, damaged, is_current, write_missing, write_split
+from bamkit.curate.fetch.splits.shards import Absence, built_at, damaged, is_current, write_missing, write_split
 from bamkit.curate.fetch.store import Store
 from bamkit.curate.fetch.summary import SelectionResult
 
@@ -47,28 +46,25 @@ class Publication:
         self.given_up = given_up
 
     @cached_property
-    def absent(self) -> dict[str | None, tuple[str, str, int | None, int]]:
-        """Outcome, reason, HTTP status and attempts of every picture that could not be had, by URL.
-
-        The reason is the outcome's fixed sentence: the words of the moment (in the ledger) may differ between two runs.
-        """
+    def absent(self) -> dict[str | None, Absence]:
+        """What is known of every picture that could not be had, by URL."""
         urls = [self.manifest.src[row] for row, _ in self.assignment.missing]
         rows = self.store.ledger.rows(url for url in urls if url is not None)
-        outcomes: dict[str | None, tuple[str, str, int | None, int]] = {}
+        absences: dict[str | None, Absence] = {}
         for url in urls:
             row = rows.get(url or "")
             if url is None:
-                outcomes[url] = ("bad-url", FAULTS["bad-url"].text, None, 0)
+                absences[url] = Absence("bad-url")
             elif url in self.given_up or row is None:
-                outcomes[url] = ("host-down", FAULTS["host-down"].text, None, 0)
+                absences[url] = Absence("host-down")
             else:
-                outcomes[url] = (row.outcome, FAULTS[row.outcome].text, row.http_status, row.attempts)
-        return outcomes
+                absences[url] = Absence(row.outcome, row.http_status, row.attempts, row.rule)
+        return absences
 
     @cached_property
     def reasons(self) -> Counter[str]:
         """How many pictures could not be had, by outcome."""
-        return Counter(self.absent[self.manifest.src[row]][0] for row, _ in self.assignment.missing)
+        return Counter(self.absent[self.manifest.src[row]].outcome for row, _ in self.assignment.missing)
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -84,7 +80,9 @@ class Publication:
             for place, row in self.rows(places):
                 content.update(canonical([split, self.manifest.mid[place.row], row.sha256, place.replaces]).encode())
         for missing, other in self.assignment.missing:
-            content_row = [self.manifest.mid[missing], self.absent[self.manifest.src[missing]], other]
+            absence = self.absent[self.manifest.src[missing]]
+            known = [absence.outcome, absence.reason, absence.http_status, absence.attempts]
+            content_row = [self.manifest.mid[missing], known, other]
             content.update(canonical(content_row).encode())
         return {**about, "split_id": digest({**about, "inside": content.hexdigest()})}
 

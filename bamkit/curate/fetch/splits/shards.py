@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,29 @@ from bamkit.common.contract import missing_schema, selection_schema, split_schem
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import ROWS_PER_GROUP, read_about, shard_names, stream_rows, write_shard, write_table
 from bamkit.common.workspace import Workspace, flush, shard_paths
+from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import PictureSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, Place
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Why a picture could not be had."""
+
+    outcome: str
+    """A key of faults.FAULTS."""
+    http_status: int | None = None
+    attempts: int = 0
+    rule: str | None = None
+    """What its host said about fetching it."""
+
+    @property
+    def reason(self) -> str:
+        """The outcome's fixed sentence: the words of the moment (in the ledger) may differ between two runs."""
+        return FAULTS[self.outcome].text
+
 
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
@@ -70,16 +90,17 @@ def write_missing(
     path: Path,
     manifest: Manifest,
     missing: list[tuple[int, int | None]],
-    reason: Callable[[str | None], tuple[str, str, int | None, int]],
+    absence: Callable[[str | None], Absence],
     about: dict[str, Any],
 ) -> None:
-    """Write the missing pictures' table; `reason(url)` gives outcome, reason, HTTP status and attempts."""
+    """Write the missing pictures' table; `absence(url)` says why one is not there."""
     ranks, splits = manifest.table["rank"].to_pylist(), manifest.split
     rows = []
     for row, replaced_by in missing:
-        outcome = reason(manifest.src[row])
+        why = absence(manifest.src[row])
         head = (manifest.mid[row], manifest.src[row], ranks[row], splits[row])
-        rows.append(dict(zip(missing_schema().names, (*head, *outcome, replaced_by), strict=True)))
+        said = (why.outcome, why.reason, why.http_status, why.attempts, replaced_by, why.rule)
+        rows.append(dict(zip(missing_schema().names, (*head, *said), strict=True)))
     write_table(pa.Table.from_pylist(rows, missing_schema()), path, {**about, "split": "missing"})
 
 
