@@ -182,7 +182,7 @@ def test_the_exported_tables_are_those_of_the_database(tmp_path, labels, bamkit)
     assert "takes no NAME" in bamkit("export happy --to parquet", code=3).output
     assert path.read_bytes() == before
     folder = tmp_path / "exports" / "bam-parquet"
-    names = {"modules", "scores", "crowd_labels", *(["automatic_labels"] if labels else [])}
+    names = {"modules", "scores", "crowd_labels", "croissant", *(["automatic_labels"] if labels else [])}
     assert {file.stem for file in folder.iterdir()} == names
     modules, scores = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("modules", "scores"))
     assert modules[1]["mid"] is None

@@ -77,9 +77,10 @@ def command(
 ) -> None:
     """Write a dataset or a trained run in another program's format.
 
-    Datasets (splits of this workspace) come with a dataset card and attribution.csv; images whose licence does not
-    allow passing them on are not exported without a word from you. Without a NAME all splits are exported, but those
-    of a judge. A run's networks take and give pictures as float32 [N, 3, H, W] in -1 .. 1.
+    Datasets (splits of this workspace) come with a dataset card, croissant.json and attribution.csv; images whose
+    licence does not allow passing them on are not exported without a word from you. Runs come with a model card.
+    Without a NAME all splits are exported, but those of a judge. A run's networks take and give pictures as float32
+    [N, 3, H, W] in -1 .. 1.
     """
     if to == "run":
         _import(workspace, names, name, domains, force)
@@ -154,13 +155,13 @@ def _tables(
     workspace: Workspace, names: tuple[str, ...], db: str | None, output: Path | None, force: bool, as_json: bool
 ) -> None:
     from bamkit.curate.database.connection import Database
-    from bamkit.curate.database.parquet import export_tables
+    from bamkit.curate.export.tables import export_database
 
     if names:
         raise BamkitError("--to parquet exports the BAM file, and takes no NAME", "bamkit export --to parquet")
     with Database.open(workspace.database(db)) as database:
         target = output or workspace.root / "exports" / f"{Path(database.name).stem}-parquet"
-        written = export_tables(database, target, force)
+        written = export_database(workspace, database, target, force)
     if as_json:
         print_json({"output": str(target), "rows": {path.name: rows for path, rows in written.items()}})
         return

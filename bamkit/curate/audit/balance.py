@@ -112,10 +112,11 @@ def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
 def balance(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> Balance:
     """Compare two domains given as tables with the manifest's columns. Differences are a minus b."""
     projects = tuple(statistics.count_clusters(projects_of(rows)) for rows in (a, b))
-    return Balance(_compare_labels(a, b, database), _compare_scores(a, b), (projects[0], projects[1]))
+    return Balance(compare_labels(a, b, database), _compare_scores(a, b), (projects[0], projects[1]))
 
 
-def _compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None) -> pd.DataFrame:
+def compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> pd.DataFrame:
+    """`Balance.labels` of two domains given as tables with the manifest's columns."""
     sides = prevalence(a, database), prevalence(b, database)
     both = sides[0].merge(sides[1], on=["attribute", "label"], suffixes=("_a", "_b"), sort=False)
     lifts = both[["lift_a", "lift_b"]]

@@ -119,7 +119,8 @@ def _read_missing(path: Path) -> pa.Table:
 
 
 def _checked(path: Path, schema: pa.Schema) -> pa.Table:
-    lacking = [name for name in schema.names if name not in read_schema(path).names]
+    there = read_schema(path).names
+    lacking = [name for name in schema.names if name not in there]
     if lacking:
         raise BamkitError(f"{path} has no column {lacking[0]!r}: it was not written by bamkit select or fetch")
     try:

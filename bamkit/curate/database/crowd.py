@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -56,23 +57,35 @@ def crowd_of(database: Database, workspace: Workspace | None = None) -> Crowd | 
 
     A workspace that has an index keeps both tables there, and gives them back while the database is the same.
     """
-    folder = workspace.root / "index" if workspace else None
-    paths = [folder / f"crowd-{name}.parquet" for name in ("agreement", "calibration")] if folder else []
-    about = {"kind": "crowd", "format": FORMAT, "database": {"fingerprint": database.fingerprint}}
-    if paths and all(path.is_file() for path in paths):
-        try:
-            if all(read_about(path) == about for path in paths):
-                return Crowd(*(read_table(path).to_pandas() for path in paths))
-        except (BamkitError, ValueError):
-            pass  # damaged: computed and written anew below
+    if workspace and (kept := kept_crowd(workspace, database.fingerprint)):
+        return kept
     images = scored_crowd_labels(database)
     if not images:
         return None
-    crowd = Crowd(agreement(images), calibration(images))
-    if folder and folder.is_dir():
-        for path, table in zip(paths, (crowd.agreement, crowd.calibration), strict=True):
-            write_table(pa.Table.from_pandas(table, preserve_index=False), path, about)
-    return crowd
+    found = Crowd(agreement(images), calibration(images))
+    if workspace and (workspace.root / "index").is_dir():
+        for path, table in zip(_kept_in(workspace), (found.agreement, found.calibration), strict=True):
+            write_table(pa.Table.from_pandas(table, preserve_index=False), path, _about(database.fingerprint))
+    return found
+
+
+def kept_crowd(workspace: Workspace, fingerprint: str) -> Crowd | None:
+    """What the workspace keeps of the crowd in the database with that fingerprint; None where it keeps nothing."""
+    paths = _kept_in(workspace)
+    try:
+        if all(path.is_file() and read_about(path) == _about(fingerprint) for path in paths):
+            return Crowd(*(read_table(path).to_pandas() for path in paths))
+    except (BamkitError, ValueError):
+        pass  # damaged: computed and written anew by crowd_of
+    return None
+
+
+def _kept_in(workspace: Workspace) -> list[Path]:
+    return [workspace.root / "index" / f"crowd-{name}.parquet" for name in ("agreement", "calibration")]
+
+
+def _about(fingerprint: str) -> dict[str, Any]:
+    return {"kind": "crowd", "format": FORMAT, "database": {"fingerprint": fingerprint}}
 
 
 @dataclass(frozen=True)

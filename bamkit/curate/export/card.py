@@ -19,6 +19,13 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 COMMON = 12
 """Labels shown for each domain."""
 
+CITATION = """@inproceedings{wilber2017bam,
+  title = {BAM! The Behance Artistic Media Dataset for Recognition Beyond Photography},
+  author = {Wilber, Michael J. and Fang, Chen and Jin, Hailin and Hertzmann, Aaron and Collomosse, John and Belongie, Serge},
+  booktitle = {IEEE International Conference on Computer Vision (ICCV)},
+  year = {2017}
+}"""  # noqa: E501
+
 
 def card(sources: Sequence[Source], to: str) -> str:
     """README.md for an export of these sources in the format `to`."""
@@ -48,6 +55,7 @@ def card(sources: Sequence[Source], to: str) -> str:
             for (text, licence), count in sorted(licences.items(), key=lambda item: (-item[1], item[0][0]))
         ],
         domains=[_domain(source) for source in sources],
+        citation=CITATION,
     )  # fmt: skip
 
 

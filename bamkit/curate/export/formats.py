@@ -69,7 +69,11 @@ def imagefolder(sources: Sequence[Source], folder: Path, config: ExportSettings,
 
 
 def webdataset(sources: Sequence[Source], folder: Path, config: ExportSettings, step: OnRows) -> None:
-    """<domain>-<split>-000000.tar ...: <mid>.jpg and <mid>.json (all columns), `config.shard` samples a tar."""
+    """<domain>-<split>-000000.tar ...: <mid>.jpg and <mid>.json (all columns), `config.shard` samples a tar.
+
+    The rows lie beside the tars, too, as <domain>-<split>.csv.
+    """
+    table(sources, folder, config, lambda more: None)
     for source in sources:
         for split in source.splits:
             rows = source.pictures(split)
