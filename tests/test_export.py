@@ -212,7 +212,7 @@ def test_the_card_is_filled_from_the_data(workspace, bamkit):
     assert "| happy | train | 5 | 1 to 5 |" in body
     assert '`{"emotion": "happy"}`' in body
     assert "`split_id` s-scary" in body
-    assert re.search(r"\| emotion\\_happy:positive \| 5 of 5 \| 100\.0 % \| 56\.\d to 100\.0 % \|", body)
+    assert re.search(r"\| emotion\\_happy:positive \| 5 of 5 \| 100\.0 % \| 20\.\d to 100\.0 % \|", body)
     assert re.search(r"\| content\\_flower:positive \| 3 of 5 \|", body)
     assert "| cc by-nc | CC-BY-NC-4.0 | 6 | attribution, non-commercial | yes |" in body
     assert "quality 95" in body

@@ -70,7 +70,7 @@ def _train(source: Source) -> pa.Table:
 
 
 def _share(hits: Iterable[bool], projects: Iterable[Any] = ()) -> str:
-    """`12 of 345 (3.5 % [2.0 %, 6.0 %])`, with Wilson's 95 % interval, clustered by project where projects are given."""
+    """`12 of 345 (3.5 % [2.0 %, 6.0 %])`, with Wilson's 95 % interval, clustered by project where these are given."""
     cases = np.array(list(hits), dtype=bool)
     return told_share(int(cases.sum()), statistics.share(cases, statistics.clusters_of(list(projects))))
 
@@ -181,8 +181,8 @@ def _licences(source: Source) -> str:
     free = _share((licence.allowed for licence in licences), projects)
     commercial = _share(("non-commercial" in licence.conditions for licence in licences), projects)
     return (
-        f"{source.name}: every picture keeps its own licence (attribution.csv). {free} may be passed on in this form by "
-        f"the wording of their licence; {commercial} are for non-commercial use."
+        f"{source.name}: every picture keeps its own licence (attribution.csv). {free} may be passed on in this form "
+        f"by the wording of their licence; {commercial} are for non-commercial use."
     )
 
 

@@ -156,8 +156,8 @@ def _croissant(workspace: Workspace, sources: Sequence[Source], config: ExportSe
     about = {
         "name": f"Behance Artistic Media: {title}",
         "description": f"Images of {title}, chosen from the Behance Artistic Media database with bamkit "
-        f"{bamkit.__version__}, with the database's labels and scores and the licence of every image. Intervals are of 95 %; "
-        "those of shares of images are clustered by project.",
+        f"{bamkit.__version__}, with the database's labels and scores and the licence of every image. Intervals are of "
+        "95 %; those of shares of images are clustered by project.",
         "url": croissant.DATABASE_PAGE,
         "license": sorted({licence.url or licence.text or "no licence" for licence in licences}),
         "citeAs": CITATION,
