@@ -14,9 +14,8 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from bamkit.common.contract import ATTRIBUTES, selection_schema
+from bamkit.common.contract import ATTRIBUTES, NOT_EMOTION, selection_schema
 from bamkit.common.near_duplicates import DISTANCE, near_pairs
-from bamkit.curate.audit.balance import NOT_EMOTION
 from bamkit.curate.select.matching.match import match
 
 

@@ -343,7 +343,7 @@ def loader(device):
 
         print(f"loader from {side} px JPEG: {1000 * seconds(one, 0, 20, torch.device('cpu')):8.2f} ms a pair")
     pair = [Pictures(name, 200, 286, i).array for i, name in enumerate("ab")]
-    loader = UnpairedLoader(*pair, 256, device)
+    loader = UnpairedLoader(pair[0], pair[1], 256, device)
     loader.set_epoch(Sampler(200, 200, 1, 286, 256, 50, 0).epoch(0))
     took = seconds(lambda i: loader.pictures(loader.inputs(i)), 0, 200, device)
     print(f"resident, cut on the device:  {1000 * took:8.2f} ms a pair")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,8 +36,9 @@ def near_pairs(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """All pairs i < j of `hashes` (uint64, one a picture) at most `distance` bits apart, with their distance.
 
-    Two hashes that differ in d bits agree wholly in one of d + 1 bands of bits: only those that do are compared. Of a
-    run of equal hashes each is paired with the first, which links them just as well as all pairs would.
+    Two hashes that differ in d bits differ in at most d / b of them in one of b bands of bits: only those that do are
+    compared (multi-index hashing, Norouzi, Punjani and Fleet 2012). Of a run of equal hashes each is paired with the
+    first, which links them just as well as all pairs would.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     repeated = np.flatnonzero(first[inverse] != np.arange(hashes.size))
@@ -56,18 +56,26 @@ def near_pairs(
 def _banded(
     hashes: NDArray[np.uint64], distance: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    edges = np.linspace(0, 64, distance + 2).astype(int)
-    for low, high in pairwise(edges.tolist()):
-        band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        bands, values = band[order], hashes[order]
-        for step in range(1, hashes.size):
-            same = np.flatnonzero(bands[step:] == bands[:-step])
-            if not same.size:
-                break
-            bits = np.bitwise_count(values[same] ^ values[same + step]).astype(np.int64)
-            close = bits <= distance
-            yield order[same[close]], order[same[close] + step], bits[close]
+    bands = max(4, distance // 2 + 1)
+    for band in range(bands):
+        low, high = 64 * band // bands, 64 * (band + 1) // bands
+        keys = ((hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)).astype(np.int64)
+        order = np.argsort(keys, kind="stable")
+        keys, values = keys[order], hashes[order]
+        sizes = np.bincount(keys, minlength=1 << (high - low))
+        ends = np.cumsum(sizes)
+        # Bands of equal bits first; then, if a band may differ in one, those that differ in each of its bits.
+        for flipped in [0, *(1 << bit for bit in range(high - low))] if distance >= bands else [0]:
+            i = np.arange(keys.size) if flipped == 0 else np.flatnonzero(keys & flipped == 0)
+            j, end = (
+                (i + 1, ends[keys]) if flipped == 0 else ((ends - sizes)[keys[i] ^ flipped], ends[keys[i] ^ flipped])
+            )
+            while (inside := j < end).any():
+                i, j, end = i[inside], j[inside], end[inside]
+                bits = np.bitwise_count(values[i] ^ values[j]).astype(np.int64)
+                close = bits <= distance
+                yield order[i[close]], order[j[close]], bits[close]
+                j = j + 1
 
 
 def near_any(hashes: NDArray[np.uint64], known: NDArray[np.uint64], distance: int = DISTANCE) -> NDArray[np.bool_]:
