@@ -215,7 +215,7 @@ def test_cyclegan_files_load_in_stock_layers(tmp_path, bamkit):
     assert "latest_net_G_A.pth" in shown
     files = sorted(path.name for path in out.iterdir())
     letters = [f"latest_net_{kind}_{letter}.pth" for kind in "DG" for letter in "AB"]
-    assert files == sorted([*letters, "bamkit-export.json"])
+    assert files == sorted([*letters, "bamkit-export.json", "README.md"])
     x = torch.rand(1, 3, 32, 32)
     for letter, key in (("A", "a_to_b"), ("B", "b_to_a")):
         theirs = stock_resnet(4, 2)
@@ -232,7 +232,7 @@ def test_cyclegan_files_load_in_stock_layers(tmp_path, bamkit):
 def test_one_direction_is_a_one_way_model(tmp_path, bamkit):
     _, nets = make_run(tmp_path)
     bamkit("export happy-scary --to cyclegan --direction scary-to-happy --output one", cwd=tmp_path)
-    assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["bamkit-export.json", "latest_net_G.pth"]
+    assert {p.name for p in (tmp_path / "one").iterdir()} == {"README.md", "bamkit-export.json", "latest_net_G.pth"}
     ours = export.load_public(tmp_path / "one" / "latest_net_G.pth")
     assert weights_id(ours) == weights_id(nets["b_to_a"])
 
@@ -252,7 +252,7 @@ def test_torchscript_paints_the_same_at_other_sizes(tmp_path, config):
     extra = {"bamkit.json": ""}
     script = torch.jit.load(tmp_path / "out" / "happy-to-scary.pt", _extra_files=extra)
     assert json.loads(extra["bamkit.json"])["direction"] == "happy-to-scary"
-    assert len(exported.files) == 2
+    assert [path.suffix for path in exported.files] == [".pt", ".pt", ".md"]
     for shape in ((1, 3, 64, 64), (2, 3, 32, 112)):
         x = torch.rand(*shape) * 2 - 1
         assert torch.allclose(script(x), nets["a_to_b"](x), atol=1e-5)
@@ -356,3 +356,80 @@ def test_a_run_needs_both_generators(tmp_path, bamkit):
     torch.save(stock_resnet(4, 2).state_dict(), tmp_path / "latest_net_G_B.pth")
     shown = bamkit("export latest_net_G.pth latest_net_G_B.pth --to run --name x", cwd=tmp_path, code=3).output
     assert "networks of different sizes" in shown
+
+
+# ---------------------------------------------------------------- the model card
+
+SSIM = ("ssim", "happy-to-scary", "translation")
+
+
+def evaluated_run(root):
+    """A run on an evaluated little world: its run.json names the splits, its evaluation is of this very training."""
+    from evaluation_world import world
+
+    from bamkit.common.lineage import split_about
+    from bamkit.gan.evaluate.run import evaluate_and_write
+
+    workspace, _ = world(root)
+    run, _ = make_run(root)
+    about = json.loads((run / "run.json").read_text())
+    for side, name in (("from", "happy"), ("to", "scary")):
+        split_id = split_about(workspace, name).get("split_id")
+        about[side] = {"name": name, "split_id": split_id, "pictures": 24, "where": "/home/somebody/private"}
+    about |= {"run_id": "id-of-happy-scary", "steps": 1200, "device": "a CPU", "versions": {"torch": "2.9"}}
+    (run / "run.json").write_text(json.dumps(about))
+    state = torch.load(checkpoint.path_of(run, 3), weights_only=True)
+    checkpoint.write(checkpoint.path_of(run, 3), state | {"run_id": "id-of-happy-scary"})
+    evaluate_and_write(workspace)
+    return run
+
+
+@pytest.mark.slow
+def test_the_model_card_says_what_the_run_learned_from_how_well_it_does_and_where_it_fails(tmp_path, bamkit):
+    import hashlib
+
+    run = evaluated_run(tmp_path)
+    bamkit("export happy-scary --to torchscript", cwd=tmp_path)
+    out = tmp_path / "exports" / "happy-scary-torchscript"
+    card = (out / "README.md").read_text(encoding="utf-8")
+    weights = json.loads((out / "bamkit-export.json").read_text())["networks"]["happy-to-scary"]["weights"]
+    assert f"| happy-to-scary | `{weights}` |" in card
+    assert f"`{hashlib.sha256((out / 'happy-to-scary.pt').read_bytes()).hexdigest()}`" in card
+    assert "| split_id | `id-of-happy` | `id-of-scary` |" in card
+    assert "| licences | CC-BY-4.0: 24 | CC-BY-4.0: 24 |" in card
+    assert "Step 3 of 1,200, on a CPU; torch 2.9." in card
+    figures = json.loads((tmp_path / "reports" / "evaluate-happy-scary" / "metrics.json").read_text())["figures"]
+    (ssim,) = (f for f in figures if (f["metric"], f["direction"], f["method"]) == SSIM)
+    assert f"| SSIM | {ssim['value']:.3f} [{ssim['low']:.3f}, {ssim['high']:.3f}] |" in card
+    assert re.search(r"\| light became dark and dark light \| 1\.00 \[0\.\d\d, 1\.00\] \| 0\.00 \[", card)
+    assert "Light and dark were exchanged most in mid 3" in card
+    assert "The figures are of checkpoint best, not of step-00000003." in card
+    assert "private" not in card
+    assert "{{" not in card
+    assert "was not evaluated" not in card
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"run_id": "another"}))
+    state = torch.load(checkpoint.path_of(run, 3), weights_only=True)
+    checkpoint.write(checkpoint.path_of(run, 3), state | {"run_id": "another"})
+    bamkit("export happy-scary --to torchscript --force", cwd=tmp_path)
+    assert "This training was not evaluated" in (out / "README.md").read_text(encoding="utf-8"), "of another training"
+
+
+def test_the_hub_reads_the_model_card(tmp_path, bamkit):
+    hub = pytest.importorskip("huggingface_hub")
+    make_run(tmp_path)
+    bamkit("export happy-scary --to cyclegan --output out", cwd=tmp_path)
+    card = hub.ModelCard.load(tmp_path / "out" / "README.md")
+    assert card.data.pipeline_tag == "image-to-image"
+    assert card.data.library_name == "pytorch"
+    assert "cyclegan" in card.data.tags
+    assert card.text.lstrip().startswith("# happy-scary: happy to scary, and back")
+    assert "bamkit evaluate happy-scary" in card.text
+
+
+def test_a_readme_of_the_users_is_not_replaced(tmp_path, bamkit):
+    make_run(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("mine")
+    assert "README.md is already there" in bamkit("export happy-scary --to cyclegan --output out", tmp_path, 3).output
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"

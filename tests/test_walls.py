@@ -31,7 +31,7 @@ FORBIDDEN = {
 # A stage imports earlier ones only.
 STAGES = {
     "curate": ["database", "select", "fetch", "audit", "report", "export"],
-    "gan": ["vision", "domains", "train", "translate", "exchange", "judge", "evaluate", "user_study"],
+    "gan": ["vision", "domains", "train", "translate", "judge", "evaluate", "exchange", "user_study"],
 }
 
 

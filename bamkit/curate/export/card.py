@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 
 import bamkit
-from bamkit.common.pages.page import TEMPLATES
+from bamkit.common.pages.cards import render
 from bamkit.curate.audit.balance import prevalence
 from bamkit.curate.export.source import Source
 
@@ -29,10 +28,6 @@ CITATION = """@inproceedings{wilber2017bam,
 
 def card(sources: Sequence[Source], to: str) -> str:
     """README.md for an export of these sources in the format `to`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["text"] = escaped
     total = sum(sum(source.counts.values()) for source in sources)
     licences = Counter(
         (row["license"] or "", source.licence_of(row["license"]))
@@ -40,7 +35,8 @@ def card(sources: Sequence[Source], to: str) -> str:
         for rows in source.table_rows.values()
         for row in rows
     )
-    return environment.get_template("card.md.j2").render(
+    return render(
+        "card.md.j2",
         to=to,
         version=bamkit.__version__,
         title=" and ".join(source.name for source in sources),
@@ -101,8 +97,3 @@ def _labels(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
         }
         for row in shares.to_dict("records")
     ]
-
-
-def escaped(text: str) -> str:
-    """Text from the database inside Markdown: no tables broken, no markup started."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|" else letter for letter in " ".join(str(text).split()))

@@ -8,6 +8,7 @@ In: `load_public` reads one file of the public layout; `import_public` makes a r
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import warnings
@@ -21,13 +22,13 @@ from torch import nn
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import canonical, digest, versions
-from bamkit.common.workspace import atomic_path, checked_name, write_text
+from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.translate.generator import weights_id
 
 FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript")
-CARD = "bamkit-export.json"
+CARD, MODEL_CARD = "bamkit-export.json", "README.md"
 
 load_public = public_layout.read
 """The network in a .pth or .safetensors file of the public layout (see public_layout.read)."""
@@ -83,9 +84,26 @@ def export_run(
         if direction in (None, name)
     ]
     discriminators = _discriminators(run, generators) if to == "cyclegan" and direction is None else {}
-    exported = _write(chosen, discriminators, to, output, old, dropout, force, direction is not None)
-    exported.notes = [*generators.notes, *exported.notes]
+    exported = _write(chosen, discriminators, to, output, old, dropout, force, direction is not None, with_card=True)
+    exported.notes = [*generators.notes, *exported.notes, *_write_card(run, generators, chosen, to, exported)]
     return exported
+
+
+def _write_card(
+    run: Path, generators: checkpoint.Generators, chosen: list[Named], to: str, exported: Exported
+) -> list[str]:
+    """README.md, the model card, where the packages that make pages are installed; a note where they are not."""
+    if not all(importlib.util.find_spec(package) for package in ("jinja2", "pandas")):
+        return ["no model card was written: it takes jinja2 and pandas"]
+    from bamkit.gan.exchange.model_card import model_card
+
+    weights = {named.direction: weights_id(named.network) for named in chosen}
+    about = {**checkpoint.read_run(run), "name": run.name}
+    # run lies in runs/ of its workspace, beside the evaluation and the splits.
+    text = model_card(Workspace(run.parent.parent), about, generators, weights, to, exported.files)
+    write_text(exported.output / MODEL_CARD, text)
+    exported.files.append(exported.output / MODEL_CARD)
+    return []
 
 
 def export_weights(
@@ -117,6 +135,7 @@ def _write(
     dropout: bool,
     force: bool,
     alone: bool,
+    with_card: bool = False,
 ) -> Exported:
     if to not in FORMATS:
         raise BamkitError(f"a run cannot be exported to {to!r}", f"--to {', '.join(FORMATS)}")
@@ -133,7 +152,8 @@ def _write(
     for letter, network in discriminators.items():
         writers[output / f"latest_net_D_{letter}.pth"] = _pth(network, old, dropout)
     card = output / CARD
-    taken = [path for path in [*writers, card] if path.exists()]
+    cards = [card, output / MODEL_CARD] if with_card else [card]
+    taken = [path for path in [*writers, *cards] if path.exists()]
     if taken and not force:
         raise BamkitError(f"{taken[0]} is already there", "give --force to replace it, or another --output")
     for path, write in writers.items():
