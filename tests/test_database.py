@@ -341,7 +341,8 @@ def test_an_sqlalchemy_url_gives_the_same_selection(bam):
         assert by_path.path == path
 
 
-def test_bad_urls(tmp_path):
+def test_bad_urls(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
     with pytest.raises(BamkitError, match="needs the Python package"):
         Database.open("postgresql+psycopg2://someone:secret@127.0.0.1/bam")
     with pytest.raises(BamkitError, match="is not an SQLAlchemy URL") as caught:

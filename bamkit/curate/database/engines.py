@@ -112,10 +112,13 @@ def server_engine(url: str) -> sa.Engine:
 
     @sa.event.listens_for(engine, "engine_connect")
     def refuse_writes(connection: sa.Connection) -> None:
+        # A result that is streamed is a cursor declared for the statement, and PostgreSQL declares none for SET.
+        whole = {"stream_results": False}
         if name in READ_ONLY:
-            connection.exec_driver_sql(READ_ONLY[name])
+            connection.exec_driver_sql(READ_ONLY[name], execution_options=whole)
         if name in ("mysql", "mariadb"):
-            connection.exec_driver_sql("SET SESSION sql_mode = concat(@@sql_mode, ',ANSI_QUOTES')")
+            ansi = "SET SESSION sql_mode = concat(@@sql_mode, ',ANSI_QUOTES')"
+            connection.exec_driver_sql(ansi, execution_options=whole)
         connection.commit()
 
     return engine

@@ -2,7 +2,8 @@
 
 That nothing can be written is not left to a look at the text. For a SQLite file there are three locks, each of them
 enough: the file is opened with mode=ro, the connection has `query_only`, and SQLite's authorizer is asked while a
-statement is compiled and refuses all but reading. A server is told to make the transaction read-only.
+statement is compiled and refuses all but reading. A server is told to make the transaction read-only, and gets one
+statement: a second one could end that transaction and begin another.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from bamkit.common.errors import BamkitError
 from bamkit.curate.database.connection import Database
 
 READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_FUNCTION}
+REFUSALS = ("not authorized", "readonly", "authorization denied", "prohibited", "read-only transaction")
+"""What SQLite, and at the end PostgreSQL, call a statement that would write."""
 PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "database_list", "function_list"}
 """Pragmas that only tell about the schema."""
 
@@ -55,8 +58,12 @@ def ask(database: Database, sql: str) -> Result:
     driver: Any = database.connection.connection.driver_connection
     if database.path:
         driver.set_authorizer(only_reading)
+    elif ";" in sql.strip().rstrip("; \n"):
+        raise BamkitError("one statement at a time, please (a server is sent no text with a semicolon inside)")
+    # PostgreSQL streams queries only, and some drivers take a % for a parameter where an empty set of them comes along.
+    options = {"no_parameters": True, "stream_results": bool(re.match(r"\s*(select|with|values|table)\b", sql, re.I))}
     try:
-        result = database.connection.exec_driver_sql(sql)
+        result = database.connection.exec_driver_sql(sql, execution_options=options)
     except (exc.SQLAlchemyError, sqlite3.Warning) as error:
         raise _refused(database, error) from error
     finally:
@@ -83,15 +90,17 @@ def only_reading(action: int, first: str | None, second: str | None, *_: Any) ->
 
 def _refused(database: Database, error: Exception) -> BamkitError:
     text = str(getattr(error, "orig", None) or error)
-    if any(word in text for word in ("not authorized", "readonly", "authorization denied", "prohibited")):
+    if any(phrase in text for phrase in REFUSALS):
         return BamkitError(f"{database.name} is open for reading only: the engine refused the statement")
     if "one statement at a time" in text:
         return BamkitError("one statement at a time, please")
-    missing = re.search(r"no such (column|table): (\S+)", text)
+    missing = re.search(r"no such (column|table): (\S+)|(column|relation) \"?([^\" ]+)\"? does not exist", text)
     if missing:
-        wanted = missing[2].split(".")[-1]
+        kind, wanted = (part for part in missing.groups() if part)
+        wanted = wanted.split(".")[-1]
         columns = {column for table in database.tables for column in database.columns(table)}
-        known = sorted(database.tables if missing[1] == "table" else columns)
+        known = sorted(columns if kind == "column" else database.tables)
         near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
-        return BamkitError(text, f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        return BamkitError(text.splitlines()[0], hint)
     return database.explained(error)
