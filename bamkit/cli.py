@@ -22,7 +22,8 @@ from bamkit.common.terminal.console import outlive_reader
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
     "Choose": ("curate.info", "curate.sql", "curate.select", "curate.verify", "curate.diff", "curate.balance"),
-    "Fetch and look": ("curate.fetch", "curate.check", "curate.report", "curate.export"),
+    "Fetch and hand on": ("curate.fetch", "curate.export"),
+    "Look": ("curate.review", "curate.check", "curate.report", "curate.pages"),
     "Train and judge": ("gan.train", "gan.translate", "gan.judge", "gan.evaluate", "gan.compare"),
 }  # fmt: skip
 """The modules of bamkit.commands by section of `bamkit --help`, in the order of the work; each holds one `command`."""

@@ -78,7 +78,7 @@ class Browser:
 
     def open(self, url):
         self.call("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete' && location.href.startsWith('file')")
+        self.wait(f"document.readyState === 'complete' && location.href.startsWith('{url[:5]}')")
 
     def js(self, expression):
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
@@ -93,7 +93,18 @@ class Browser:
 
     def key(self, name, text=""):
         """Press and release a key, as a person would."""
-        codes = {"ArrowLeft": 37, "ArrowRight": 39, "Backspace": 8, "Enter": 13, "Tab": 9}
+        codes = {
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            "Backspace": 8,
+            "Enter": 13,
+            "Tab": 9,
+            "Escape": 27,
+            "End": 35,
+            "Home": 36,
+            "ArrowUp": 38,
+            "ArrowDown": 40,
+        }
         about = {"key": name, "code": name, "windowsVirtualKeyCode": codes.get(name, 0)}
         self.call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)

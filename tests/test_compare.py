@@ -84,10 +84,21 @@ def test_the_page_has_charts_and_the_same_pictures_of_every_run(compared):
     html = page.read_text()
     assert page.name == "index.html"
     assert html.count("<svg") == 2 * len(found.directions)  # edges kept and KID: there is no judge
-    assert all(f">{caption}<" in html for caption in ("before", "happy-scary", "seed-0", "seed-1"))
+    assert html.count(">before, mid ") == 8
+    assert all(f">{caption}<" in html for caption in ("happy-scary", "seed-0", "seed-1"))
+    assert "Of happy-scary no training settings are known." in html
     # Four sources with three translations each one way, with one translation the other way.
     assert html.count("<img") == 4 * 4 + 4 * 2
     assert "evaluate-seed-1/index.html" in html
+
+
+def test_which_settings_differ_is_shown(compared):
+    found = compare(compared, ["seed-0", "seed-1"])
+    assert found.settings().to_dict("records") == [{"setting": "seed", "seed-0": "0", "seed-1": "1"}]
+    assert found.about()["settings"][0]["setting"] == "seed"
+    of_all = compare(compared, ["seed-0", "happy-scary"]).settings()
+    assert of_all["setting"].tolist() == ["width", "seed"]
+    assert of_all["happy-scary"].tolist() == ["–", "–"]
 
 
 def test_pictures_that_are_gone_are_said_and_leave_the_tables(compared, tmp_path):

@@ -92,7 +92,7 @@ def test_the_demo_runs_in_the_folder_it_is_called_in(tmp_path, monkeypatch):
     monkeypatch.setattr("bamkit.sample.SampleServer.stop", lambda self: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert run_demo(Path()) == tmp_path / "here" / "index.html"
+    assert run_demo(Path()) == tmp_path / "here" / "reports" / "demo" / "index.html"
     assert seen[0] == (tmp_path, ("sample", "here"))
     assert seen[1] == (tmp_path / "here", ("info",))
 

@@ -48,7 +48,7 @@ def test_the_page_is_complete_and_needs_no_network(tmp_path):
     assert "<scary>" not in html
     assert html.count("<svg") == 9  # six panels of losses, three of validation
     assert "https://" not in re.sub(r'xmlns[:a-z]*="[^"]*"|<metadata>.*?</metadata>', "", html, flags=re.DOTALL)
-    assert not re.search(r'(?:src|href)="(?!data:|#)', html)
+    assert set(re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', html)) == {"../../index.html"}
     frames = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])
     assert [frame["label"] for frame in frames] == [
         "step 0",

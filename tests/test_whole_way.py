@@ -6,6 +6,7 @@ import re
 
 import pyarrow.parquet as pq
 import pytest
+from links import broken_links
 from PIL import Image
 
 from bamkit.common.contract import missing_schema, selection_schema, split_schema, translation_schema
@@ -68,7 +69,8 @@ def shards(workspace):
 def test_report(bamkit, workspace):
     bamkit("report", cwd=workspace)
     page = (workspace / "reports" / "index.html").read_text()
-    assert not re.findall(r'(?:src|href)="(?!data:|#)', page), "the page must need nothing but itself"
+    needed = re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', page)
+    assert needed == ["../index.html"], "the page needs nothing but itself"
     assert (workspace / "reports" / "figures" / "scores.svg").exists()
 
 
@@ -99,3 +101,27 @@ def test_evaluate(bamkit, workspace):
     found = json.loads((workspace / "reports" / "evaluate-happy-scary" / "metrics.json").read_text())
     assert {row["direction"] for row in found["figures"]} == {"happy-to-scary", "scary-to-happy"}
     assert found["warnings"], "four pictures are too few to speak of, and the evaluation says so"
+
+
+def test_every_link_of_every_page_leads_somewhere(bamkit, workspace):
+    bamkit("review happy --static", cwd=workspace)
+    bamkit("check --page", cwd=workspace, code=None)
+    bamkit("export happy --to csv --license-ok", cwd=workspace)
+    index = (workspace / "index.html").read_bytes()
+    broken, followed = broken_links(workspace)
+    assert not broken
+    assert followed > 30
+    for place in (
+        "reports/index.html", "reports/check.html", "runs/happy-scary/index.html", "reviews/happy/index.html",
+        "reports/evaluate-happy-scary/index.html", "exports/happy-csv/README.md", "selections/happy.parquet",
+        "splits/happy", "translations/happy-scary",
+    ):  # fmt: skip
+        assert f'href="{place}"'.encode() in index, place
+    (workspace / "runs" / "happy-scary" / "index.html").unlink()
+    assert broken_links(workspace)[0], "a link that leads nowhere is found"
+    assert "-> index.html" in bamkit("pages", cwd=workspace).output
+    assert b"runs/happy-scary/index.html" not in (workspace / "index.html").read_bytes()
+    (workspace / "index.html").write_text("mine")
+    bamkit("review happy --static", cwd=workspace)
+    assert (workspace / "index.html").read_text() == "mine", "a page of the user's own is left alone"
+    assert "was not written by bamkit" in bamkit("pages", cwd=workspace, code=3).output

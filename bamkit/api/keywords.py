@@ -33,6 +33,7 @@ class QueryKeywords(TypedDict, total=False):
     match: str | None
     pool: int | None
     match_any: bool | None
+    reviewed: str | Collection[str] | None
 
 
 class FetchSettingsKeywords(TypedDict, total=False):
@@ -63,6 +64,9 @@ class FetchSettingsKeywords(TypedDict, total=False):
     first_pause: float | None
     contact: str | None
     ignore_noai: bool | None
+    ignore_robots: bool | None
+    ignore_tdm: bool | None
+    ignore_ai_txt: bool | None
     no_replace: bool | None
     no_originals: bool | None
     download_again: bool | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -109,6 +110,7 @@ class Workspace(common.Workspace):
         *,
         emotion: str | None = None,
         name: str | None = None,
+        decisions: Path | str | None = None,
         db: str | None = None,
         force: bool = False,
         **options: Unpack[keywords.QueryKeywords],
@@ -120,11 +122,15 @@ class Workspace(common.Workspace):
         (34, 'plain.parquet')
         """
         from bamkit.curate.database.connection import Database
+        from bamkit.curate.select.decisions import read_review
         from bamkit.curate.select.manifest import select_into
 
-        given = {**as_options(options), "emotion": emotion, "name": name, "db": db, "force": force or None}
-        chosen = options_of("select", self, given)
+        own = {"emotion": emotion, "name": name, "decisions": decisions, "db": db, "force": force or None}
+        chosen = options_of("select", self, {**as_options(options), **own})
         query = build(Query, chosen.values, emotion=chosen["emotion"] or "")
+        if chosen["decisions"]:
+            review = read_review(Path(chosen["decisions"]), chosen["name"] or query.name)
+            query = replace(query, reviewed=review.texts)
         with Database.open(self.database(chosen["db"])) as database:
             selection = select_into(self, database, query, chosen["name"], chosen["force"])
         return opened(selection, self.selection(selection.name))

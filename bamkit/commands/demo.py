@@ -28,6 +28,6 @@ def command(directory: Path, force: bool, **given: Any) -> None:
     from bamkit.experiment.demo import run
 
     page = run(directory, build(DemoConfig, given), force)
-    evaluation = page.parent / "reports" / f"evaluate-{DemoConfig.run}" / "index.html"
+    evaluation = page.parent.parent / f"evaluate-{DemoConfig.run}" / "index.html"
     click.echo(f"\nLook at the pictures: {page.resolve().as_uri()}")
     click.echo(f"and at the evaluation: {evaluation.resolve().as_uri()}")

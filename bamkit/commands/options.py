@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,20 @@ def settings_options(*classes: Any) -> Callable[[Command], Command]:
         return function
 
     return add
+
+
+def refreshes_index(function: Command) -> Command:
+    """Brings the workspace's index.html up to date when the command has ended well, if there is one."""
+
+    @wraps(function)
+    def run(*args: Any, **given: Any) -> Any:
+        result = function(*args, **given)
+        from bamkit.common.pages.workspace_index import refresh_index
+
+        refresh_index(given["workspace"].root, first=False)
+        return result
+
+    return run
 
 
 def database_option(function: Command) -> Command:

@@ -23,7 +23,7 @@ FOLDERS = (
 
 
 def run(root: Path, config: DemoConfig | None = None, force: bool = False) -> Path:
-    """Run the demo in the folder `root` and return its page, `root/index.html`.
+    """Run the demo in the folder `root` and return its page, `root/reports/demo/index.html`.
 
     A demo that was interrupted goes on where it stopped. Raises BamkitError if `root` holds something else, or if it
     holds a demo of other numbers and `force` is not given.
@@ -47,7 +47,7 @@ def run(root: Path, config: DemoConfig | None = None, force: bool = False) -> Pa
         recipe.run(steps[1:], root, again, after=1, of=len(steps))
     finally:
         server.stop()
-    page = root / "index.html"
+    page = workspace.reports / "demo" / "index.html"
     write_page(workspace, config, page)
     return page
 

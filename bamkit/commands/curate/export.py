@@ -14,6 +14,7 @@ from bamkit.commands.options import (
     force_option,
     json_option,
     pass_workspace,
+    refreshes_index,
     settings_options,
     stale_option,
 )
@@ -59,6 +60,7 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
 @json_option
 @stale_option
 @pass_workspace
+@refreshes_index
 def command(
     workspace: Workspace,
     names: tuple[str, ...],

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from bamkit.commands.options import completed, example, force_option, json_option, pass_workspace, settings_options
+from bamkit.commands.options import (
+    completed,
+    example,
+    force_option,
+    json_option,
+    pass_workspace,
+    refreshes_index,
+    settings_options,
+)
 from bamkit.common.settings import build, settings_of
 from bamkit.common.terminal.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace, is_judges
@@ -40,6 +48,7 @@ UNGIVEN = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 @settings_options(FetchSettings)
 @force_option
 @json_option
+@refreshes_index
 def command(
     workspace: Workspace,
     names: tuple[str, ...],

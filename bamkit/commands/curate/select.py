@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,11 +15,13 @@ from bamkit.commands.options import (
     force_option,
     json_option,
     pass_workspace,
+    refreshes_index,
     settings_options,
 )
 from bamkit.common.settings import build
 from bamkit.common.terminal.console import print_json, print_next, print_notes, print_table
 from bamkit.common.workspace import Workspace
+from bamkit.curate.select.decisions import Review, read_review
 from bamkit.curate.select.query import Query
 
 NOTES = 3
@@ -31,6 +35,7 @@ NOTES = 3
         "bamkit select --attribute media_watercolor --license 'cc by*' --no-mature --limit-per-project 2",
         "bamkit select --emotion scary --top 1000 --match happy --name scary-matched",
         "bamkit select --emotion happy --sample random --seed 7 --with people:positive,unsure --explain",
+        "bamkit select --emotion happy --top 1000 --decisions reviews/happy/decisions.csv --force",
     )
 )
 @pass_workspace
@@ -38,14 +43,22 @@ NOTES = 3
 @click.option("--emotion", help="The domain: gloomy, happy, peaceful or scary.", shell_complete=completed("emotions"))
 @settings_options(Query)
 @click.option("--name", help="What to call the selection (default: the attribute's short name).")
+@click.option(
+    "--decisions",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Replay a review: the decisions.csv that `bamkit review` wrote.",
+)
 @click.option("--explain", is_flag=True, help="Only show the SQL and how many images survive each filter.")
 @force_option
 @json_option
+@refreshes_index
 def command(
     workspace: Workspace,
     db: str | None,
     emotion: str | None,
     name: str | None,
+    decisions: Path | None,
     explain: bool,
     force: bool,
     as_json: bool,
@@ -61,6 +74,8 @@ def command(
     from bamkit.curate.select.manifest import select_into, summary
 
     query = build(Query, given, emotion=emotion or "")
+    review = read_review(decisions, name or query.name) if decisions else Review({})
+    query = replace(query, reviewed=review.texts)
     with Database.open(workspace.database(db)) as database:
         if explain:
             shown = explained(database, query, workspace, name)
@@ -78,13 +93,14 @@ def command(
                 "path": path,
                 **selection.about,
                 "splits": summary(selection).to_dict("records"),
-                "notes": list(selection.notes),
+                "notes": [*review.notes, *selection.notes],
             }
         )
         return
     print_table(summary(selection))
-    print_notes(selection.notes[:NOTES])
-    if len(selection.notes) > NOTES:
-        click.echo(f"{len(selection.notes) - NOTES} more: --json shows all notes")
+    notes = (*review.notes, *selection.notes)
+    print_notes(notes[:NOTES])
+    if len(notes) > NOTES:
+        click.echo(f"{len(notes) - NOTES} more: --json shows all notes")
     click.echo(f"{path}: {len(selection.table):,} images, selection_id {selection.selection_id}")
     print_next("bamkit fetch")

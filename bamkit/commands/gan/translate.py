@@ -14,6 +14,7 @@ from bamkit.commands.options import (
     force_option,
     json_option,
     pass_workspace,
+    refreshes_index,
     settings_options,
     stale_option,
 )
@@ -70,6 +71,7 @@ SHOWN = 5
 @json_option
 @stale_option
 @pass_workspace
+@refreshes_index
 def command(
     workspace: Workspace,
     run: str | None,

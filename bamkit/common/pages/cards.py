@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from bamkit.common.pages.page import TEMPLATES
+from bamkit.common.pages.rendering import TEMPLATES
 
 
 def render(template: str, **values: Any) -> str:

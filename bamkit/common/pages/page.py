@@ -1,22 +1,21 @@
 """Self-contained HTML pages: one file, no network, light and dark, readable on a phone.
 
-Used by the reports (curate), the run and evaluation pages (gan) and the demo. jinja2 is imported when a page is made.
+Used by the reports (curate), the run and evaluation pages (gan) and the demo.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import html
 import io
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamkit.common.errors import BamkitError
+from bamkit.common.pages.rendering import render
+from bamkit.common.pages.workspace_index import refresh_index, related, workspace_of
 from bamkit.common.terminal.console import text_columns
 from bamkit.common.workspace import write_text
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 INK, FAINT, GRID = "#1b1b1d", "#6f6f76", "#d9d9de"
 """Colours of text, secondary text and grid lines in figures. Inline SVG gets the page's own (light or dark) instead."""
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass
@@ -94,7 +91,9 @@ class Page:
 
     def table(self, table: Table, columns: Sequence[str] | None = None, caption: str = "") -> None:
         """A DataFrame (or rows): numbers are right-aligned and formatted as in the console, missing values a dash."""
-        parts = text_columns(table, columns)
+        parts = [
+            part._replace(numeric=part.numeric or _all_numbers(part.cells)) for part in text_columns(table, columns)
+        ]
         rows = list(zip(*([(text or "–", part.numeric) for text in part.cells] for part in parts), strict=True))
         self.blocks.append({"kind": "table", "columns": parts, "rows": rows, "caption": caption})
 
@@ -125,57 +124,25 @@ class Page:
 
     def render(self) -> str:
         """The whole page as HTML. Raises BamkitError where jinja2 is not installed."""
-        try:
-            import jinja2
-        except ImportError as error:
-            raise BamkitError("pages need jinja2", "pip install jinja2") from error
-        loader = jinja2.FileSystemLoader(TEMPLATES)
-        environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        environment.filters |= {"prose": _prose, "signs": _signs}
-        return environment.get_template("page.html.j2").render(page=self)
+        return render("page.html.j2", page=self)
+
+    @property
+    def summary(self) -> str:
+        """The lead and the facts as plain text: what the workspace's index and search engines say of the page."""
+        facts = [fact for block in self.blocks if block["kind"] == "facts" for fact in block["facts"]]
+        return " ".join([self.lead.replace("`", ""), *(f"{name}: {value}." for name, value, _ in facts)]).strip()
 
     def write(self, path: Path) -> None:
-        """Write the page atomically, with links to the other pages of the workspace."""
-        self.related = other_pages(path)
+        """Write the page atomically, with links to the other pages of the workspace, whose index then names it."""
+        self.related = related(path)
         write_text(path, self.render())
+        if root := workspace_of(path):
+            refresh_index(root)
 
 
-def _prose(text: str) -> Any:
-    """Text with `code` between backticks set as code, everything else escaped."""
-    from markupsafe import Markup, escape
-
-    parts = re.split(r"`([^`]+)`", text)
-    parts = [
-        f"<code>{escape(part)}</code>" if code % 2 else str(escape(_signs(part))) for code, part in enumerate(parts)
-    ]
-    return Markup("".join(parts))
-
-
-def _signs(text: str) -> str:
-    """Text in which the hyphen before a number is a minus sign."""
-    return re.sub(r"(?<![\w.)-])-(?=[\d.]|inf)|(?<=\de)-(?=\d)", "−", text)
-
-
-def other_pages(path: Path) -> list[tuple[str, str]]:
-    """(relative address, title) of the pages in reports/, runs/ and judge/ of the workspace of `path`, by address."""
-    folder, rooms = path.absolute().parent, ("reports", "runs", "judge")
-    root = next((parent.parent for parent in (folder, *folder.parents) if parent.name in rooms), None)
-    if root is None:
-        return []
-    places = ("reports/*.html", "reports/*/index.html", "runs/*/index.html", "judge/index.html")
-    there = sorted({page for place in places for page in root.glob(place)})
-    return [
-        (os.path.relpath(page, folder).replace(os.sep, "/"), _title_of(page))
-        for page in there
-        if page != path.absolute()
-    ]
-
-
-def _title_of(path: Path) -> str:
-    """The title of a page, else its name."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        title = re.search("<title>(.*?)</title>", file.read(4096))
-    return html.unescape(title[1]) if title else path.name
+def _all_numbers(cells: Sequence[str]) -> bool:
+    """Whether every text is one number, or stands for none."""
+    return any(cells) and all(re.fullmatch(r"[-+−]?[\d,]*\.?\d+( %)?|–|", cell) for cell in cells)
 
 
 def _encoded(picture: Picture) -> dict[str, Any]:
@@ -207,6 +174,10 @@ def data_uri(source: bytes | Image.Image) -> str:
         buffer = io.BytesIO()
         source.convert("RGB").save(buffer, "WEBP", quality=88)
         source = buffer.getvalue()
-    kinds = {b"\x89PNG": "png", b"RIFF": "webp", b"\xff\xd8\xff\xe0": "jpeg", b"GIF8": "gif"}
-    kind = kinds.get(source[:4], "jpeg")
-    return f"data:image/{kind};base64,{base64.b64encode(source).decode()}"
+    return f"data:image/{kind_of(source)};base64,{base64.b64encode(source).decode()}"
+
+
+def kind_of(picture: bytes) -> str:
+    """`png`, `webp`, `gif` or else `jpeg`, by the first bytes of an encoded picture."""
+    kinds = {b"\x89PNG": "png", b"RIFF": "webp", b"GIF8": "gif"}
+    return kinds.get(picture[:4], "jpeg")

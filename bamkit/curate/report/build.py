@@ -14,6 +14,7 @@ from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.pages.page import Page
+from bamkit.common.settings import settings_of
 from bamkit.common.terminal.console import percent, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance
@@ -28,6 +29,7 @@ from bamkit.curate.database.crowd import Crowd, crowd_of
 from bamkit.curate.report import database_sections, domain_sections, leakage, plots
 from bamkit.curate.report.builder import ReportBuilder
 from bamkit.curate.report.contact_sheets import contact_sheets
+from bamkit.curate.select.query import Query
 
 
 @dataclass(frozen=True)
@@ -190,4 +192,12 @@ def _provenance(
 def _query(query: Any) -> str:
     if not isinstance(query, Mapping):
         return str(query or "")
-    return ", ".join(f"{key} {value}" for key, value in query.items() if value not in (None, False, [], {}, ""))
+    usual = {setting.name: setting.default for setting in settings_of(Query)}
+    words = []
+    for key, value in query.items():
+        if key == "reviewed" and value:
+            words.append(f"{len(value):,} decisions of a review")
+        elif value != (list(default) if isinstance(default := usual.get(key), tuple) else default):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(f"{key.replace('_', ' ')} {text}")
+    return "; ".join(words)

@@ -54,11 +54,12 @@ def sheet(pictures: Sequence[Image.Image], columns: int = 9, gap: int = 4) -> Im
     from PIL import Image
 
     rows = -(-len(pictures) // columns)
-    side = SIDE + gap
+    cell = max((max(picture.size) for picture in pictures), default=SIDE)
+    side = cell + gap
     grid = Image.new("RGB", (columns * side + gap, rows * side + gap), "white")
     for index, picture in enumerate(pictures):
         x, y = gap + index % columns * side, gap + index // columns * side
-        grid.paste(picture, (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2))
+        grid.paste(picture, (x + (cell - picture.width) // 2, y + (cell - picture.height) // 2))
     return grid
 
 

@@ -19,6 +19,7 @@ from bamkit.common.provenance import canonical
 from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.workspace import Workspace, checked_name, refuse_overwrite
 from bamkit.curate.database.connection import Database
+from bamkit.curate.select.decisions import replay
 from bamkit.curate.select.filters import Condition, conditions, label_source
 from bamkit.curate.select.funnel import Step, funnel, shortage
 from bamkit.curate.select.manifest_rows import CHUNK, build_table, mids_that_fail
@@ -108,6 +109,9 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
     """
     name = name or query.name
     choice, table, match = _answer(database, query, workspace, name)
+    reviewed: list[str] = []
+    if query.reviewed:
+        table, reviewed = replay(table, query.outcomes, query.counts_wanted, grouped=bool(query.group_by))
     about = {
         **({"match": match} if match else {}),
         "kind": "selection",
@@ -119,7 +123,7 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
         "bamkit": bamkit.__version__,
         "selection_id": selection_id(query, choice.inputs, table),
     }
-    notes = _match_notes(match, query) if match else []
+    notes = reviewed + (_match_notes(match, query) if match else [])
     notes += selection_notes(table, query, choice.dropped, workspace, name)
     notes += source_notes(database, query, choice.source)
     return Selection(name, query, table, about, tuple(notes), dict(choice.dropped))

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 from bamkit.common.contract import ATTRIBUTES, EMOTION, LABELS, attribute, emotion, short
 from bamkit.common.errors import BamkitError
-from bamkit.common.settings import Choice, Option, Range, check
+from bamkit.common.settings import PYTHON_ONLY, Choice, Option, Range, check
 from bamkit.common.workspace import checked_name
+from bamkit.curate.select import decisions as review
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Query:
 
     Otherwise those are left out, and positives fall at most 5 points below their share in the unmatched top ranks.
     """
+    reviewed: Annotated[tuple[str, ...], PYTHON_ONLY] = ()
+    """What a review decided, `17:drop`, `18:keep`, `19:test`: see `decisions.read_review`."""
 
     def __post_init__(self, emotion: str) -> None:
         set_ = _setter(self)
@@ -116,6 +119,7 @@ class Query:
         set_("max_score", _sorted(map(str, map(Bound.parse, _texts(self.max_score)))))
         set_("license", _sorted(text.strip().lower() for text in _texts(self.license)))
         set_("disjoint_from", _sorted(map(checked_name, _texts(self.disjoint_from))))
+        set_("reviewed", tuple(f"{mid}:{outcome}" for mid, outcome in review.parse(_texts(self.reviewed)).items()))
         check(self)
         self._check_combinations()
         self._check_filters()
@@ -189,19 +193,37 @@ class Query:
         return max(20, round(0.15 * self.wanted)) if self.reserve is None else self.reserve
 
     @property
+    def spare(self) -> int:
+        """Images that are looked for behind the reserve, in place of those that a review dropped.
+
+        A match has none: it would choose other images for a larger reserve.
+        """
+        return 0 if self.match else sum(outcome == review.DROP for outcome in self.outcomes.values())
+
+    @property
     def asked(self) -> int:
         """Images that are looked for, the reserve included."""
-        return self.wanted + self.reserve_wanted
+        return self.wanted + self.reserve_wanted + self.spare
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images a split, in the order they are filled: train, test, validation, reserve."""
+        """Images a split before a review, in the order they are filled: train, test, validation, reserve."""
+        return {**self.counts_wanted, "reserve": self.reserve_wanted + self.spare}
+
+    @property
+    def counts_wanted(self) -> dict[str, int]:
+        """Images a split in the end."""
         return {
             "train": self.top,
             "test": self.test,
             "validation": self.validation,
             "reserve": self.reserve_wanted,
         }
+
+    @property
+    def outcomes(self) -> dict[int, str]:
+        """By mid, what a review decided: `keep`, `drop` or a split."""
+        return review.parse(self.reviewed)
 
     @property
     def name(self) -> str:
@@ -216,8 +238,8 @@ class Query:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for provenance; `Query.from_dict` gives the query back."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        # Selections from before this option keep their id.
-        return values if self.match_any else {key: value for key, value in values.items() if key != "match_any"}
+        # Selections from before these fields keep their id.
+        return {key: value for key, value in values.items() if value or key not in ("match_any", "reviewed")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Query:

@@ -14,6 +14,7 @@ from bamkit.common.contract import short
 from bamkit.common.pages.page import Page, Picture
 from bamkit.common.pictures.folders import count_of
 from bamkit.common.statistics import Estimate
+from bamkit.common.terminal.console import percent
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.estimates import (
     METHOD_NAMES,
@@ -73,8 +74,9 @@ def _facts(evaluation: Evaluation, result: DirectionResult) -> list[tuple[str, s
     after, before = evaluation.find("reached", name), evaluation.find("reached", name, IDENTITY)
     facts = []
     if after is not None and before is not None and target is not None:
-        remark = f"{before.value:.0%} before; [{after.low:.0%}, {after.high:.0%}], n = {after.n}"
-        facts.append((f"{name}: judged {short(target)}", f"{after.value:.0%}", remark))
+        bounds = f"95 % interval {100 * after.low:.0f} to {100 * after.high:.0f} %, n = {after.n}"
+        remark = f"{bounds}; {percent(before.value, 0)} before"
+        facts.append((f"{name}: judged {short(target)}", percent(after.value, 0) or NOT_MEASURED, remark))
     kid, floor = evaluation.find("kid", name), evaluation.find("kid", name, REAL)
     if kid is not None:
         facts.append((f"{name}: KID", str(kid), f"real against real {floor}" if floor else ""))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bamkit.common.statistics.clusters import Clusters
     from bamkit.gan.judge.model import Judge, Network
 
+FRACTIONS = ("chance", "calibration error")
 LIMITS = (
     "It knows BAM's labels, not people's feelings: ask people too (bamkit evaluate --user-study).",
     "It judges at even odds, as if either answer were equally likely; calibration is measured on its own mixture.",
@@ -148,7 +149,7 @@ def write_card_page(judge: Judge, folder: Path) -> None:
     page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
     page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
     page.table(
-        held_out(card),
+        held_out(card).assign(**{name: lambda rows, n=name: rows[n].map("{:.3f}".format) for name in FRACTIONS}),
         caption="n: held-out pictures with a label, of so many projects, by which intervals are clustered. Chance: the "
         "average precision of a random order.",
     )

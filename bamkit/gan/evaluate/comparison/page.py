@@ -26,6 +26,8 @@ CHART = ("reached", "edges", "kid")
 """The metrics of the chart."""
 SHOWN = 4
 """Source pictures whose translations by every run are shown."""
+TOGETHER = 5
+"""So many pictures of one source stay side by side on every screen; more are set in lines."""
 THUMB = 150
 """Side of a picture on the page, in CSS pixels."""
 
@@ -49,6 +51,7 @@ def write_page(comparison: Comparison, workspace: Workspace, path: Path) -> None
     """Draw the page. Raises BamkitError where jinja2 or matplotlib is not installed."""
     page = Page("Runs side by side", f"{', '.join(run.name for run in comparison.runs)}. Intervals are 95 %.")
     page.note(*comparison.warnings)
+    _settings(page, comparison)
     for direction in comparison.directions:
         page.section(direction)
         page.figures(
@@ -62,7 +65,7 @@ def write_page(comparison: Comparison, workspace: Workspace, path: Path) -> None
         if not spread.empty:
             page.heading("Over seeds")
             caption = "Mean ± standard deviation over runs that differ in nothing but their seed."
-            page.table(spread, caption=caption)
+            page.table(spread.set_index("runs").T.reset_index(names=""), caption=caption)
         paired = comparison.paired(direction)
         if not paired.empty:
             page.heading("Picture by picture")
@@ -71,6 +74,18 @@ def write_page(comparison: Comparison, workspace: Workspace, path: Path) -> None
         page.heading("The same pictures")
         _pictures(page, comparison, workspace, direction)
     page.write(path)
+
+
+def _settings(page: Page, comparison: Comparison) -> None:
+    """Which settings differ."""
+    page.section("What differs")
+    settings = comparison.settings()
+    if silent := [run.name for run in comparison.runs if run.config is None]:
+        page.text(f"Of {', '.join(silent)} no training settings are known.")
+    if not settings.empty:
+        page.table(settings, caption="The settings in which the runs differ; all others are the same.")
+    elif not silent:
+        page.text("The runs were trained with the same settings.")
 
 
 def _chart(comparison: Comparison, direction: str) -> list[Panel]:
@@ -102,12 +117,18 @@ def _pictures(page: Page, comparison: Comparison, workspace: Workspace, directio
             for mid in shown.keys() & set(mids):
                 pictures = pictures_of(translated[direction], mids.index(mid))
                 if not shown[mid]:
-                    shown[mid].append(_picture(pictures[IDENTITY], mid, "before"))
+                    shown[mid].append(_picture(pictures[IDENTITY], mid, f"before, mid {mid}"))
                 shown[mid].append(_picture(pictures[TRANSLATION], mid, run.name))
     except BamkitError as error:
         page.text(f"The pictures are left out: {error}")
         return
-    page.groups([(f"mid {mid}", pictures) for mid, pictures in shown.items() if pictures], width=THUMB)
+    sets = [(f"mid {mid}", pictures) for mid, pictures in shown.items() if pictures]
+    together = {len(pictures) for _, pictures in sets}
+    if len(together) == 1 and max(together) <= TOGETHER:
+        # Few enough to stay side by side on a phone.
+        page.pictures([picture for _, pictures in sets for picture in pictures], "", THUMB, together=together.pop())
+    else:
+        page.groups(sets, width=THUMB)
 
 
 def _picture(pixels: np.ndarray, mid: int, caption: str) -> Picture:

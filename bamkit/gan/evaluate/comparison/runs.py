@@ -82,6 +82,23 @@ class Comparison:
         tables = [part for name in self.directions for part in (f"{name}:", self.side_by_side(name))]
         return as_html(*tables, notes(self.warnings))
 
+    def settings(self) -> pd.DataFrame:
+        """One row a training setting in which the runs differ (and their checkpoints), one column a run.
+
+        NOT_MEASURED where a run does not say.
+        """
+        known = [run.config or {} for run in self.runs]
+        values = {name: [config.get(name) for config in known] for name in dict.fromkeys(k for c in known for k in c)}
+        values["checkpoint"] = [
+            ", ".join(sorted(set(map(str, run.about["checkpoints"].values())))) for run in self.runs
+        ]
+        rows = [
+            {"setting": name, **{run.name: _shown(value) for run, value in zip(self.runs, of, strict=True)}}
+            for name, of in values.items()
+            if len(set(map(canonical, of))) > 1
+        ]
+        return pd.DataFrame(rows, columns=["setting", *(run.name for run in self.runs)])
+
     def about(self) -> dict[str, Any]:
         """The content of compare.json."""
         return {
@@ -92,10 +109,15 @@ class Comparison:
             "features": self.runs[0].about["features"],
             "judge": (self.runs[0].about["judge"] or {}).get("sha256"),
             "warnings": self.warnings,
+            "settings": estimates.records(self.settings()),
             "rows": estimates.records(self.rows),
             "seeds": estimates.records(self.seeds),
             "differences": estimates.records(self.differences),
         }
+
+
+def _shown(value: Any) -> str:
+    return NOT_MEASURED if value is None or value == "" else str(value)
 
 
 def _of(frame: pd.DataFrame, direction: str) -> pd.DataFrame:

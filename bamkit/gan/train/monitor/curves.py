@@ -24,6 +24,8 @@ class Panel(NamedTuple):
     lines: Sequence[tuple[str, str]]
     level: float | None = None
     smooth: bool = True
+    bottom: float | None = None
+    """Where the axis begins, else by the values."""
 
 
 def add_curves(page: Page, metrics: pd.DataFrame, validation: pd.DataFrame, names: tuple[str, str]) -> None:
@@ -49,7 +51,7 @@ def add_curves(page: Page, metrics: pd.DataFrame, validation: pd.DataFrame, name
         Panel("Cycle loss", [("cycle_A", f"{there} and back"), ("cycle_B", f"{back} and back")]),
         Panel("Identity loss", [("idt_A", f"{b} through G_A"), ("idt_B", f"{a} through G_B")]),
         Panel("Discriminators right", [("D_A_accuracy", "D_A"), ("D_B_accuracy", "D_B")], 0.5),
-        Panel("Learning rate", [("lr", "")]),
+        Panel("Learning rate", [("lr", "")], bottom=0),
     ]
     drawn = [_draw(panel, metrics) for panel in panels if _any(metrics, panel)]
     page.figures(drawn, "Losses as they enter the objective, weights included; horizontally the step.")
@@ -98,6 +100,7 @@ def _draw(panel: Panel, table: pd.DataFrame) -> tuple[bytes, str]:
         axes.grid(axis="y", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.margins(x=0.01)
+        axes.set_ylim(bottom=panel.bottom)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         if any(label for _, label in panel.lines):

@@ -158,8 +158,10 @@ def _settings(page: Page, about: dict[str, Any]) -> None:
     rows = [{"setting": n, "value": _value(n, value), "meaning": meaning.get(n, "")} for n, value in config.items()]
     page.details("All settings", rows)
     page.section("Where it comes from")
-    domains = [{"domain": letter, **(about.get(side) or {})} for side, letter in (("from", "A"), ("to", "B"))]
-    page.table([{key: _shown(value) for key, value in domain.items()} for domain in domains])
+    a, b = (about.get(side) or {} for side in ("from", "to"))
+    # Where a split lies is a matter of this machine, and the page may be sent to others.
+    keys = [key for key in dict.fromkeys([*a, *b]) if key != "where" or not (a.get("split_id") and b.get("split_id"))]
+    page.table([{"domain": key.replace("_", " "), "A": _shown(a.get(key)), "B": _shown(b.get(key))} for key in keys])
     facts = {"run id": about.get("run_id"), "device": about.get("device"), **(about.get("versions") or {})}
     page.table([{"what": key, "value": _shown(value)} for key, value in facts.items() if value is not None])
 
@@ -169,6 +171,8 @@ def _value(name: str, value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, dict | list):
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_shown(each)}" for key, each in value.items())
+    if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
