@@ -21,6 +21,7 @@ from bamkit.common.terminal.console import outlive_reader
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
+    "Find your way": ("status", "doctor"),
     "Choose": ("curate.info", "curate.sql", "curate.select", "curate.verify", "curate.diff", "curate.balance"),
     "Fetch and hand on": ("curate.fetch", "curate.export"),
     "Look": ("curate.review", "curate.check", "curate.report", "curate.pages"),

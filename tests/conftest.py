@@ -34,6 +34,8 @@ def bamkit(monkeypatch):
     """
     import shlex
 
+    import json_schemas
+
     from bamkit.cli import root
 
     def run(line, cwd=None, code=0):
@@ -44,6 +46,8 @@ def bamkit(monkeypatch):
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert code is None or result.exit_code == code, f"exit status {result.exit_code}\n{result.output}"
+        if "--json" in words and "--help" not in words and result.exit_code in (0, 1):
+            json_schemas.check(words, result.stdout)
         return result
 
     return run

@@ -177,7 +177,7 @@ def test_the_exported_tables_are_those_of_the_database(tmp_path, labels, bamkit)
         base.execute("update scores set emotion_scary = 'much' where mid = ?", (scored[0]["mid"],))
         base.execute("update modules set mid = 'x' where mid = ?", (made[1]["mid"],))
     before = path.read_bytes()
-    bamkit("export --to parquet", cwd=tmp_path)
+    bamkit("export --to parquet --json", cwd=tmp_path)
     assert "already there" in bamkit("export --to parquet", code=3).output
     assert "takes no NAME" in bamkit("export happy --to parquet", code=3).output
     assert path.read_bytes() == before

@@ -176,7 +176,7 @@ def test_parquet_keeps_rows_and_provenance(workspace, bamkit):
 
 
 def test_csv_of_a_split_and_of_a_selection(workspace, bamkit):
-    bamkit("export happy --to csv --output out", cwd=workspace)
+    bamkit("export happy --to csv --output out --json", cwd=workspace)
     with open(workspace / "out" / "happy-test.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["mid"] for r in rows] == ["106", "107", "108"]

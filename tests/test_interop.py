@@ -213,6 +213,7 @@ def test_cyclegan_files_load_in_stock_layers(tmp_path, bamkit):
     shown = bamkit("export happy-scary --to cyclegan", cwd=tmp_path).output
     out = tmp_path / "exports" / "happy-scary-cyclegan"
     assert "latest_net_G_A.pth" in shown
+    bamkit("export happy-scary --to cyclegan --force --json", cwd=tmp_path)
     files = sorted(path.name for path in out.iterdir())
     letters = [f"latest_net_{kind}_{letter}.pth" for kind in "DG" for letter in "AB"]
     assert files == sorted([*letters, "bamkit-export.json", "README.md"])

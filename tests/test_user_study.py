@@ -221,6 +221,7 @@ def test_commands(studied, tmp_path, bamkit):
     assert "16 pairs" in output
     save(tmp_path / "a.csv", simulate(study, "a", lambda trial, rng: True))
     output = bamkit(f"evaluate --answers {tmp_path / 'a.csv'}", cwd=workspace.root).output
+    bamkit(f"evaluate --answers {tmp_path / 'a.csv'} --json", cwd=workspace.root)
     assert "chose translation over source" in output
     assert "1.00 [0.68, 1.00]" in output
     bamkit("evaluate", cwd=workspace.root)

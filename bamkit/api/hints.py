@@ -11,10 +11,11 @@ import click
 
 from bamkit.cli import MODULES, root
 
-METHODS = {
-    name: name
-    for name in ("info", "sql", "select", "fetch", "check", "balance", "report", "train", "translate", "evaluate")
-} | {"compare": "compare", "judge train": "train_judge"}
+SAME = (
+    "status", "info", "sql", "select", "fetch", "check", "balance", "report", "train", "translate", "evaluate",
+    "compare",
+)  # fmt: skip
+METHODS = {name: name for name in SAME} | {"judge train": "train_judge"}
 """By command, the method of Workspace that does the same."""
 COMMAND = re.compile(rf"bamkit (?:(?:{'|'.join(MODULES)})\b)(?:(?!   #|[;`,]|: |$).)*")
 """A command in a text: it reaches to a remark, a mark of punctuation or the end."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from bamkit.api.hints import in_python
 from bamkit.api.options import as_options, options_of, verb
 from bamkit.api.run import Run
 from bamkit.api.selection import Selection, opened
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bamkit.api import keywords
+    from bamkit.common.status import Status
     from bamkit.curate.audit.comparison import Comparison
     from bamkit.curate.audit.leaks import Check
     from bamkit.curate.database.info import Info
@@ -77,6 +79,22 @@ class Workspace(common.Workspace):
         from bamkit.sample.database import DEFAULT_PORT, make_sample
 
         return cls(make_sample(Path(directory).expanduser(), rows, seed, DEFAULT_PORT if port is None else port))
+
+    @verb("status")
+    def status(self) -> Status:
+        """What lies here, what of it is stale, and what to do next, as `bamkit status` says.
+
+        The result has `artefacts` (`kind`, `name`, `holds`, `stale`), `rows()` and `next`, calls in Python.
+
+        >>> ws.status().next
+        ('ws.fetch()',)
+        """
+        from dataclasses import replace
+
+        from bamkit.common.status import status
+
+        found = status(self)
+        return replace(found, next=tuple(in_python(line, "status") for line in found.next))
 
     @verb("info")
     def info(self, db: str | None = None) -> Info:
