@@ -112,7 +112,8 @@ def test_the_command_says_what_to_mend_and_exits_1(bamkit, monkeypatch, tmp_path
 @pytest.mark.slow
 def test_this_installation_is_sound_and_no_torch_is_imported_here(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from bamkit import doctor; from bamkit.common.workspace import Workspace;"
+        "import sys; from pathlib import Path\n"
+        "from bamkit import doctor; from bamkit.common.workspace import Workspace\n"
         "print([f for f in doctor.examine(Workspace(Path())) if f.state == 'wrong'], 'torch' in sys.modules)"
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)

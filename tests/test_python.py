@@ -120,13 +120,6 @@ def test_import_loads_nothing_and_takes_no_time():
     assert min(float(line.split()[-1]) for line in said) < 0.02
 
 
-def test_the_keywords_are_what_the_settings_say():
-    spec = importlib.util.spec_from_file_location("make_keywords", ROOT / "docs" / "make_keywords.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.TARGET.read_text(encoding="utf-8") == module.module(), "type: make reference"
-
-
 def test_every_option_of_a_command_is_a_keyword_of_its_method():
     """But those that only print, or ask for something else than the method's result."""
     study = {setting.parameter for setting in settings_of(StudyOptions)}

@@ -87,6 +87,14 @@ def test_the_page_of_the_architecture_is_what_the_imports_say():
     assert architecture.page(text) == text, "make reference"
 
 
+def test_the_keywords_of_the_python_api_are_what_the_settings_say():
+    spec = importlib.util.spec_from_file_location("make_keywords", PACKAGE.parent / "docs" / "make_keywords.py")
+    keywords = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keywords)
+    current = keywords.TARGET.read_text(encoding="utf-8") == keywords.module()
+    assert current, "make reference (python docs/make_keywords.py)"
+
+
 def test_commands_are_light_at_the_top():
     heavy = {"pandas", "numpy", "pyarrow", "torch", "PIL", "sqlalchemy", "requests", "matplotlib", "jinja2", "sklearn"}
     for path in within("commands"):

@@ -336,7 +336,7 @@ class Workspace(common.Workspace):
 
         >>> judge = ws.train_judge("happy", "scary", size=32, epochs=1, output=folder / "example")
         >>> sorted(judge.card["images"])
-        ['fit', 'held out', 'tuning']
+        ['calibrate', 'fit', 'held out']
         """
         from bamkit.gan.judge.train import train_judge
 
