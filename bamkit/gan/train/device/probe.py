@@ -25,10 +25,9 @@ def probe() -> dict[str, Any]:
     try:
         from bamkit.gan.vision import torchvision
 
-        found["torchvision"] = torchvision().__version__
-        from torchvision import models
-
-        models.resnet18(num_classes=2)
+        package = torchvision()
+        found["torchvision"] = package.__version__
+        package.models.resnet18(num_classes=2)
     except Exception as error:  # whatever a mismatched build dies of is what is asked for
         found["torchvision_error"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return found
