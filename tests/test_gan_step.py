@@ -428,8 +428,9 @@ def test_accuracy_and_objectives():
     assert losses.adversarial(fake, False, "log-likelihood").item() == pytest.approx(expected)
 
 
-def test_unet_trains():
-    config = gan_parts.tiny(generator="unet", halvings=3, crop=24, pool=0)
+@pytest.mark.parametrize("kind", ["unet", "affine"])
+def test_unets_train(kind):
+    config = gan_parts.tiny(generator=kind, halvings=3, crop=24, pool=0)
     step = Step(Networks(config), replace(config), Acceleration())
     batch = [torch.rand(1, 3, 24, 24) for _ in "AB"]
     first = step(*batch, NO_DRAWS)

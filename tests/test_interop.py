@@ -18,6 +18,7 @@ from bamkit.gan.translate.generator import weights_id
 
 RESNET = TrainConfig(width=4, blocks=2)
 UNET = TrainConfig(generator="unet", width=4, halvings=4)
+AFFINE = TrainConfig(generator="affine", width=4, halvings=3)
 
 
 def norm(channels, old=False):
@@ -118,9 +119,7 @@ def make_run(root, config=RESNET, judges=True, name="happy-scary"):
     (run / "run.json").write_text(json.dumps({"run_id": "r1", "name": name, "config": config.as_dict()}))
     nets = {}
     for i, key in enumerate(("a_to_b", "b_to_a")):
-        nets[key] = cyclegan.Generator.__args__[0 if config.generator == "resnet" else 1](
-            *((config.width, config.blocks) if config.generator == "resnet" else (config.width, config.halvings))
-        )
+        nets[key] = cyclegan.generator(config)
         initialise(nets[key], i)
         with torch.no_grad():
             for parameter in nets[key].parameters():
@@ -246,7 +245,7 @@ def test_the_same_export_gives_the_same_bytes(tmp_path):
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
 
 
-@pytest.mark.parametrize("config", [RESNET, UNET], ids=["resnet", "unet"])
+@pytest.mark.parametrize("config", [RESNET, UNET, AFFINE], ids=["resnet", "unet", "affine"])
 def test_torchscript_paints_the_same_at_other_sizes(tmp_path, config):
     run, nets = make_run(tmp_path, config)
     exported = export.export_run(run, "torchscript", tmp_path / "out")
@@ -259,7 +258,7 @@ def test_torchscript_paints_the_same_at_other_sizes(tmp_path, config):
         assert torch.allclose(script(x), nets["a_to_b"](x), atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [RESNET, UNET], ids=["resnet", "unet"])
+@pytest.mark.parametrize("config", [RESNET, UNET, AFFINE], ids=["resnet", "unet", "affine"])
 def test_onnx_against_onnxruntime(tmp_path, config):
     runtime = pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
@@ -277,14 +276,24 @@ def test_onnx_against_onnxruntime(tmp_path, config):
         assert np.abs(found - nets["b_to_a"](x).numpy()).max() < 1e-4
 
 
-def test_safetensors_both_ways(tmp_path, bamkit):
+@pytest.mark.parametrize("config", [RESNET, AFFINE], ids=["resnet", "affine"])
+def test_safetensors_both_ways(tmp_path, config):
     library = pytest.importorskip("safetensors")
-    run, nets = make_run(tmp_path)
+    run, nets = make_run(tmp_path, config)
     export.export_run(run, "safetensors", tmp_path / "out")
     path = tmp_path / "out" / "happy-to-scary.safetensors"
     with library.safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["bamkit"])["checkpoint"] == "step-00000003"
-    assert weights_id(export.load_public(path)) == weights_id(nets["a_to_b"])
+    read = export.load_public(path)
+    assert public_layout.config_of(read) == config
+    assert weights_id(read) == weights_id(nets["a_to_b"])
+
+
+def test_the_public_format_refuses_the_generator_that_it_cannot_hold(tmp_path, bamkit):
+    make_run(tmp_path, AFFINE)
+    refused = bamkit("export happy-scary --to cyclegan", cwd=tmp_path, code=3).output
+    assert "its format cannot hold this run" in refused
+    assert not list((tmp_path / "exports").glob("*/*"))
 
 
 def test_a_weights_file_is_converted(tmp_path, bamkit):

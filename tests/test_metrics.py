@@ -8,6 +8,7 @@ import pytest
 
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer, lab, srgb
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd
+from bamkit.gan.evaluate.metrics.grid import grid_energy
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance, nearest
 from bamkit.gan.evaluate.metrics.similarity import edge_agreement, edges, light_correlation, ssim
 
@@ -270,3 +271,30 @@ def test_the_examples_of_the_public_module():
     assert found.attempted > 8
     assert not found.failed
     assert all(f"metrics.{name}" in metrics.__doc__ for name in metrics.__all__)
+
+
+# --- a visible grid ---
+
+
+def test_grid_energy_is_that_of_the_spectrum():
+    """Against the Fourier transform of the same fine structure, at the frequencies of an 8 x 8 grid."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
+    light = np.pad(noise[..., 0] / 255, 4, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(light, (9, 9))
+    fine = noise[..., 0] / 255 - windows.mean(axis=(2, 3))
+    energy = np.abs(np.fft.fft2(fine - fine.mean())) ** 2
+    assert grid_energy(noise, 8) == pytest.approx(64 * energy[::8, ::8].sum() / energy.sum(), rel=1e-5)
+
+
+def test_grid_energy_is_one_for_noise_and_large_for_a_grid():
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(100, 150, (72, 72, 1), dtype=np.uint8).repeat(3, axis=2) for _ in range(40)]
+    for period in (2, 4, 8):
+        assert np.mean([grid_energy(one, period) for one in noise]) == pytest.approx(1, abs=0.6)
+    painted = picture(size=72).astype(int)
+    painted[::4, ::4] += 12
+    assert grid_energy(np.clip(painted, 0, 255).astype(np.uint8), 4) > 20 * grid_energy(picture(size=72), 4)
+    assert grid_energy(np.full((72, 72, 3), 90, np.uint8), 4) == 1
+    for period in (1, 40):
+        with pytest.raises(ValueError, match="cannot be seen"):
+            grid_energy(picture(size=72), period)

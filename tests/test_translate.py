@@ -368,7 +368,8 @@ def test_splits_fetched_again_after_training_are_refused_unless_told_otherwise(w
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 7), (8, 8), (33, 46), (64, 20)])
 def test_any_size_comes_back_as_it_was(size):
-    for config in (TrainConfig(width=4, blocks=1), TrainConfig(generator="unet", width=4, halvings=4)):
+    for kind in ("resnet", "unet", "affine"):
+        config = TrainConfig(generator=kind, width=4, blocks=1, halvings=4)
         made = Translator(network(config), torch.device("cpu"))([picture(*size)])
         assert made[0].shape == (*size, 3)
 
@@ -380,7 +381,7 @@ def test_a_size_the_network_takes_is_not_padded():
     assert translator.padded_size(1, 5) == (8, 8)
 
 
-@pytest.mark.parametrize("kind", ["resnet", "unet"])
+@pytest.mark.parametrize("kind", ["resnet", "unet", "affine"])
 @pytest.mark.parametrize("side", [32, 64])
 def test_tiles_give_the_untiled_result(kind, side, monkeypatch):
     """In float64, so that nothing but the order of sums may differ; before rounding to uint8."""
@@ -392,7 +393,7 @@ def test_tiles_give_the_untiled_result(kind, side, monkeypatch):
     tiles = []
     rounded = tiled_networks.to_uint8
     monkeypatch.setattr(tiled_networks, "to_uint8", lambda values: (tiles.append(values.clone()), rounded(values))[1])
-    run = tiled_networks.run_resnet if kind == "resnet" else tiled_networks.run_unet
+    run = getattr(tiled_networks, f"run_{kind}")
     result = run(pixels, public_layout.weights(made), tiling.Store(dtype=torch.float64), side)
     found, parts = torch.zeros_like(whole), iter(tiles)
     for top in range(0, 112, side):

@@ -25,6 +25,7 @@ from bamkit.common.provenance import canonical, digest, versions
 from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.networks import cyclegan, public_layout
+from bamkit.gan.train.networks.affine import AffineGenerator
 from bamkit.gan.translate.generator import weights_id
 
 FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript")
@@ -139,6 +140,11 @@ def _write(
 ) -> Exported:
     if to not in FORMATS:
         raise BamkitError(f"a run cannot be exported to {to!r}", f"--to {', '.join(FORMATS)}")
+    if to == "cyclegan" and any(isinstance(named.network, AffineGenerator) for named in chosen):
+        raise BamkitError(
+            "the public CycleGAN code has no affine generator, so that its format cannot hold this run",
+            "--to safetensors, onnx or torchscript; or train with --generator unet",
+        )
     if output.exists() and not output.is_dir():
         raise BamkitError(f"{output} is a file: an export goes into a folder", "--output DIR")
     writers: dict[Path, Callable[[Path], None]] = {}
@@ -183,7 +189,8 @@ def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]
 
 
 def _safetensors(named: Named) -> Callable[[Path], None]:
-    about = {"bamkit": canonical(named.about), "layout": "public CycleGAN"}
+    layout = "bamkit affine" if isinstance(named.network, AffineGenerator) else "public CycleGAN"
+    about = {"bamkit": canonical(named.about), "layout": layout}
     return lambda path: public_layout.save_safetensors(public_layout.weights(named.network), path, about)
 
 

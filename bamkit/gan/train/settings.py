@@ -28,8 +28,8 @@ CHANGEABLE = frozenset(
 class TrainConfig:
     """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
 
-    generator: Annotated[str, Choice("resnet", "unet")] = "resnet"
-    """Generator: `resnet` (the study) or `unet`."""
+    generator: Annotated[str, Choice("resnet", "unet", "affine")] = "resnet"
+    """Generator: `resnet` (the study), `unet`, or `affine`, which recolours and keeps the source's edges."""
     blocks: Annotated[int, Range(1)] = 9
     """Residual blocks of the ResNet generator: 9 (the study), or 6 for small pictures."""
     width: Annotated[int, Range(1)] = 64
@@ -37,7 +37,7 @@ class TrainConfig:
     discriminator_width: Annotated[int, Range(0)] = 0
     """Channels of the first layer of the discriminators; 0 means the generators' width."""
     halvings: Annotated[int, Range(2, 10)] = 8
-    """How often the U-Net halves the picture: 8 for a crop of 256, 7 for 128. The ResNet takes no notice."""
+    """How often `unet` and `affine` halve the picture: for `unet` 8 at a crop of 256, 7 at 128, for `affine` 4."""
     objective: Annotated[str, Choice("lsgan", "log-likelihood")] = "lsgan"
     """The adversarial terms: `lsgan` (least squares, the study) or `log-likelihood` (the original GAN)."""
     lambda_a: Annotated[float, Range(0)] = 10.0

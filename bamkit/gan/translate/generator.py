@@ -11,9 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from bamkit.gan.train.networks import public_layout
-from bamkit.gan.train.networks.cyclegan import Generator, ResnetGenerator
-from bamkit.gan.translate.tiled_networks import run_resnet, run_unet
+from bamkit.gan.train.networks.affine import AffineGenerator
+from bamkit.gan.train.networks.cyclegan import Generator, ResnetGenerator, UnetGenerator
+from bamkit.gan.translate.tiled_networks import run_affine, run_resnet, run_unet
 from bamkit.gan.translate.tiling import Store, to_uint8, untiled_bytes
+
+RUN = {ResnetGenerator: run_resnet, UnetGenerator: run_unet, AffineGenerator: run_affine}
+"""How each kind of generator is run in tiles."""
 
 
 @dataclass
@@ -73,8 +77,8 @@ class Translator:
 
     def tiled(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The same for one picture, tile by tile."""
-        run = run_resnet if isinstance(self.network, ResnetGenerator) else run_unet
-        return run(picture, public_layout.weights(self.network), Store(self.device, self.memory), self.tile)
+        run, weights = RUN[type(self.network)], public_layout.weights(self.network)
+        return run(picture, weights, Store(self.device, self.memory), self.tile)
 
 
 def pad(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

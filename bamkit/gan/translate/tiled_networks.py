@@ -1,7 +1,8 @@
-"""The two generators, walked layer by layer over a picture of any size (see tiling.py)."""
+"""The generators, walked layer by layer over a picture of any size (see tiling.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from bamkit.gan.train.networks.public_layout import Weights, unet_names
-from bamkit.gan.translate.tiling import Joined, Layer, Pixels, Plane, Store, to_uint8
+from bamkit.gan.translate.tiling import Enlarged, Joined, Layer, Pixels, Plane, Recoloured, Store, to_uint8
 
 
 def _layer(weights: Weights, store: Store, source: Plane, name: str, **settings: Any) -> Layer:
@@ -53,16 +54,8 @@ def run_unet(pixels: NDArray[np.uint8], weights: Weights, store: Store, side: in
     depth = sum(tensor.dim() == 4 for tensor in weights.values()) // 2
     names = unet_names(depth)
     conv = partial(_layer, weights, store, padding=1)
-    leaky = partial(F.leaky_relu, negative_slope=0.2)
-    downs: list[Layer] = []
-    x: Plane = Pixels(pixels, store)
-    for level, (down, _) in enumerate(names):
-        here = max(side >> (level + 1), 8)
-        # Every level hands on LeakyReLU of itself; that is harmless on the way up, since ReLU(LeakyReLU(x)) = ReLU(x).
-        # The innermost level has no norm and goes through ReLU at once.
-        layer = conv(x, down, stride=2, activation=F.relu if level == depth - 1 else leaky)
-        x = layer.keep(here) if level in (0, depth - 1) else layer.normalise(here, keep=True)
-        downs.append(layer)
+    downs = _halved(conv, [down for down, _ in names], Pixels(pixels, store), side)
+    x: Plane = downs[-1]
     below: Layer | None = None
     for level in range(depth - 1, 0, -1):
         y = conv(x, names[level][1], transposed=True).normalise(max(side >> level, 8), keep=True)
@@ -71,6 +64,43 @@ def run_unet(pixels: NDArray[np.uint8], weights: Weights, store: Store, side: in
             below.drop()
         x, below = Joined(downs[level - 1], y, F.relu), y
     return to_pixels(conv(x, names[0][1], transposed=True, activation=torch.tanh), side)
+
+
+@torch.inference_mode()
+def run_affine(pixels: NDArray[np.uint8], weights: Weights, store: Store, side: int = 512) -> NDArray[np.uint8]:
+    """The affine generator over a picture in tiles; both sides are multiples of 2 ** (number of downsamplings)."""
+    depth = sum(name.startswith("down.") and name.endswith(".weight") for name in weights)
+    conv = partial(_layer, weights, store, padding=1, mode="repeat")
+    picture = Pixels(pixels, store)
+    downs = _halved(conv, [f"down.{level}" for level in range(depth)], picture, side)
+    x: Plane = downs[-1]
+    below: Layer | None = None
+    for level in range(depth - 1, 0, -1):
+        here = max(side >> (level + 1), 8)
+        y = conv(x, f"up.{level - 1}", activation=F.relu)
+        y = y.keep(here) if level == depth - 1 else y.normalise(here, keep=True)
+        downs[level].drop()
+        if below is not None:
+            below.drop()
+        x, below = Joined(downs[level - 1], Enlarged(y), F.relu), y
+    return to_pixels(Recoloured(picture, Enlarged(conv(x, "head").keep(max(side // 2, 8)))), side)
+
+
+def _halved(conv: Callable[..., Layer], names: list[str], picture: Plane, side: int) -> list[Layer]:
+    """The way down of a U-Net, from the outermost level to the innermost.
+
+    Every level hands on LeakyReLU of itself; that is harmless on the way up, since ReLU(LeakyReLU(x)) = ReLU(x). The
+    innermost level has no norm and goes through ReLU at once.
+    """
+    innermost = len(names) - 1
+    leaky = partial(F.leaky_relu, negative_slope=0.2)
+    downs: list[Layer] = []
+    for level, name in enumerate(names):
+        here = max(side >> (level + 1), 8)
+        source = downs[-1] if downs else picture
+        layer = conv(source, name, stride=2, activation=F.relu if level == innermost else leaky)
+        downs.append(layer.keep(here) if level in (0, innermost) else layer.normalise(here, keep=True))
+    return downs
 
 
 def to_pixels(plane: Plane, side: int) -> NDArray[np.uint8]:

@@ -25,6 +25,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bamkit.gan.train.networks import affine
+
 EPS = 1e-5
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right; bottom and right exclusive. May reach over the border where the reader pads."""
@@ -66,7 +68,7 @@ class Plane:
         raise NotImplementedError
 
     def padded(self, region: Region, mode: str) -> Tensor:
-        """Values of a region that may reach over the border: mirrored there (`reflect`) or 0 (`zeros`)."""
+        """Values of a region that may reach over the border: mirrored there (`reflect`), repeated or 0 (`zeros`)."""
         top, bottom, left, right = region
         inside = (max(top, 0), min(bottom, self.height), max(left, 0), min(right, self.width))
         if inside == region:
@@ -74,8 +76,9 @@ class Plane:
         if mode == "zeros":
             margins = (inside[2] - left, right - inside[3], inside[0] - top, bottom - inside[1])
             return F.pad(self.read(inside), margins)
-        rows = mirrored(torch.arange(top, bottom), self.height)
-        columns = mirrored(torch.arange(left, right), self.width)
+        outside = mirrored if mode == "reflect" else repeated
+        rows = outside(torch.arange(top, bottom), self.height)
+        columns = outside(torch.arange(left, right), self.width)
         first = (int(rows.min()), int(columns.min()))
         values = self.read((first[0], int(rows.max()) + 1, first[1], int(columns.max()) + 1))
         rows, columns = (rows - first[0]).to(values.device), (columns - first[1]).to(values.device)
@@ -97,6 +100,11 @@ def mirrored(index: Tensor, size: int) -> Tensor:
     return torch.where(index < size, index, period - index)
 
 
+def repeated(index: Tensor, size: int) -> Tensor:
+    """Indices outside 0 .. size - 1 moved to the border."""
+    return index.clamp(0, size - 1)
+
+
 class Pixels(Plane):
     """The picture itself: uint8 (height, width, 3), read as RGB in -1 .. 1."""
 
@@ -114,7 +122,7 @@ class Layer(Plane):
     """Convolution, then instance norm once its statistics are known, then an activation.
 
     `transposed` doubles the side (stride 2, padding 1, output padding as needed); otherwise the side is divided by
-    `stride`. `mode` is the padding at the border: `reflect` or `zeros`.
+    `stride`. `mode` is the padding at the border: `reflect`, `repeat` or `zeros`.
     """
 
     def __init__(
@@ -235,6 +243,33 @@ class Joined(Plane):
 
     def read(self, region: Region) -> Tensor:
         return self.activation(torch.cat([self.first.read(region), self.second.read(region)]))
+
+
+class Enlarged(Plane):
+    """A plane at twice its size (see affine.enlarge)."""
+
+    def __init__(self, source: Plane) -> None:
+        self.source, self.channels = source, source.channels
+        self.height, self.width = 2 * source.height, 2 * source.width
+
+    def read(self, region: Region) -> Tensor:
+        # An output lies between two inputs; one more input on every side is enough.
+        top, bottom, left, right = region
+        need = (top // 2 - 1, (bottom + 1) // 2 + 1, left // 2 - 1, (right + 1) // 2 + 1)
+        values = affine.enlarge(self.source.padded(need, "repeat")[None])[0]
+        first = (top - 2 * need[0], left - 2 * need[2])
+        return values[:, first[0] : first[0] + bottom - top, first[1] : first[1] + right - left]
+
+
+class Recoloured(Plane):
+    """A picture after the colour transforms of another plane (see affine.recolour)."""
+
+    def __init__(self, picture: Plane, transform: Plane) -> None:
+        self.picture, self.transform = picture, transform
+        self.channels, self.height, self.width = picture.channels, picture.height, picture.width
+
+    def read(self, region: Region) -> Tensor:
+        return affine.recolour(self.picture.read(region)[None], self.transform.read(region)[None])[0]
 
 
 class Moments:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bamkit.gan.train.networks.affine import AffineGenerator
 from bamkit.gan.train.networks.normalisation import at_least_float32, normalise, reflect
 from bamkit.gan.train.settings import TrainConfig
 
@@ -128,7 +129,7 @@ class PatchDiscriminator(nn.Module):
         return scores
 
 
-Generator = ResnetGenerator | UnetGenerator
+Generator = ResnetGenerator | UnetGenerator | AffineGenerator
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -136,6 +137,8 @@ def generator(config: TrainConfig) -> Generator:
     """A new generator with torch's own initial weights (see `initialise`)."""
     if config.generator == "unet":
         return UnetGenerator(config.width, config.halvings)
+    if config.generator == "affine":
+        return AffineGenerator(config.width, config.halvings)
     return ResnetGenerator(config.width, config.blocks)
 
 

@@ -3,6 +3,8 @@
 G_A goes A -> B and G_B goes B -> A; D_A is shown domain B and D_B domain A. A one-way model is published as
 `latest_net_G.pth`. A file may carry running statistics of its instance norms (written before torch 0.4, never used), a
 `module.` prefix (saved from DataParallel), or the other numbering of networks built with dropout. All are read.
+
+The affine generator has no place in that layout. Its weights keep bamkit's names, by which they are read again.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
+from bamkit.gan.train.networks.affine import AffineGenerator
 from bamkit.gan.train.networks.cyclegan import (
     Convolution,
     Generator,
     PatchDiscriminator,
     ResnetGenerator,
     UnetGenerator,
+    convolutions,
 )
 from bamkit.gan.train.settings import TrainConfig
 
@@ -32,7 +36,10 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def names(network: nn.Module, dropout: bool = False) -> list[tuple[str, str]]:
-    """(bamkit's name, public name) of every convolution. `dropout` shifts the second one of every residual block."""
+    """(bamkit's name, public name) of every convolution. `dropout` shifts the second one of every residual block.
+
+    The affine generator's names are bamkit's in both places.
+    """
     if isinstance(network, ResnetGenerator):
         count = len(network.blocks)
         inner = [
@@ -43,6 +50,8 @@ def names(network: nn.Module, dropout: bool = False) -> list[tuple[str, str]]:
         head = [("stem", "model.1"), ("down.0", "model.4"), ("down.1", "model.7")]
         tail = [("up.0", f"model.{10 + count}"), ("up.1", f"model.{13 + count}"), ("head", f"model.{17 + count}")]
         return head + inner + tail
+    if isinstance(network, AffineGenerator):
+        return [(name, name) for name, _ in convolutions(network)]
     if isinstance(network, UnetGenerator):
         pairs = enumerate(unet_names(len(network.down)))
         return [(f"{way}.{level}", pair[i]) for level, pair in pairs for i, way in enumerate(("down", "up"))]
@@ -140,6 +149,9 @@ def _recognised(state: dict[str, Tensor], where: str) -> Generator | PatchDiscri
     if any(name.startswith("model.model.") for name in state):
         halvings = sum(tensor.dim() == 4 for tensor in state.values()) // 2
         return UnetGenerator(_width(state, "model.model.0.weight", 4, where), halvings)
+    if "down.0.weight" in state and "head.weight" in state:
+        halvings = sum(name.startswith("down.") and name.endswith(".weight") for name in state)
+        return AffineGenerator(_width(state, "down.0.weight", 4, where), halvings)
     if "model.11.weight" in state and "model.0.weight" in state:
         return PatchDiscriminator(_width(state, "model.0.weight", 4, where))
     shown = ", ".join(list(state)[:3]) or "nothing"
@@ -162,10 +174,11 @@ def _width(state: dict[str, Tensor], name: str, kernel: int, where: str) -> int:
 
 def config_of(generator: Generator) -> TrainConfig:
     """The settings that describe a generator; the rest are defaults."""
-    if isinstance(generator, UnetGenerator):
-        width = cast("Convolution", generator.down[0]).out_channels
-        return TrainConfig(generator="unet", width=width, halvings=len(generator.down))
-    return TrainConfig(width=generator.stem.out_channels, blocks=len(generator.blocks))
+    if isinstance(generator, ResnetGenerator):
+        return TrainConfig(width=generator.stem.out_channels, blocks=len(generator.blocks))
+    kind = "unet" if isinstance(generator, UnetGenerator) else "affine"
+    width = cast("Convolution", generator.down[0]).out_channels
+    return TrainConfig(generator=kind, width=width, halvings=len(generator.down))
 
 
 def read(path: Path) -> Generator | PatchDiscriminator:
