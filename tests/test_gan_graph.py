@@ -53,10 +53,11 @@ def same(one, other):
             Acceleration(merged=True),
             {"generator": "unet", "halvings": 3, "crop": 24, "objective": "log-likelihood"},
         ),
+        (Acceleration(merged=True), {"generator": "affine", "halvings": 3, "crop": 24}),
         (Acceleration(), {"low_memory": True, "lambda_identity": 0.0, "pool": 0}),
         (Acceleration(merged=True, channels_last=True, bf16=True), {"diffaug": True, "ema": 0.9}),
     ],
-    ids=["plain", "merged", "unet", "low memory", "bf16 and all options"],
+    ids=["plain", "merged", "unet", "affine", "low memory", "bf16 and all options"],
 )
 def test_a_replayed_step_is_the_step(monkeypatch, acceleration, settings):
     """Rate, draws, pools, averages and Adam's count reach a replay, as they must reach a CUDA graph."""

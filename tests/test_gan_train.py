@@ -208,6 +208,17 @@ def test_kill_and_resume_give_bit_identical_losses(workspace):
     assert torch.equal(first["pools"]["D_A"][0], second["pools"]["D_A"][0])
 
 
+def test_the_affine_generator_resumes_bit_identically(workspace):
+    settings = {"generator": "affine", "halvings": 2, "steps": 6}
+    whole = direct(workspace, "whole", **settings).run
+    cut = direct(workspace, "cut", checkpoint_minutes=1e-9, **settings).run
+    checkpoint.path_of(cut, 6).unlink()
+    direct(workspace, "cut", resume=True, config=read_config(cut))
+    assert losses(cut) == losses(whole)
+    first, second = (checkpoint.newest(run)[1]["generators"]["a_to_b"] for run in (whole, cut))
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+
+
 def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(workspace):
     process = spawn(workspace.root, "--steps", "5000", "--name", "long")
     run = workspace.run("long")

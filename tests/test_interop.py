@@ -258,7 +258,11 @@ def test_torchscript_paints_the_same_at_other_sizes(tmp_path, config):
         assert torch.allclose(script(x), nets["a_to_b"](x), atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [RESNET, UNET, AFFINE], ids=["resnet", "unet", "affine"])
+@pytest.mark.parametrize(
+    "config",
+    [RESNET, UNET, pytest.param(AFFINE, marks=pytest.mark.slow)],
+    ids=["resnet", "unet", "affine"],
+)
 def test_onnx_against_onnxruntime(tmp_path, config):
     runtime = pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")

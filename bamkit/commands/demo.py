@@ -12,9 +12,7 @@ from bamkit.common.settings import build
 from bamkit.experiment.settings import DemoConfig
 
 
-@click.command(
-    epilog=example("bamkit demo", "bamkit demo try-it --top 400 --size 96", "bamkit demo --steps 4000 --force")
-)
+@click.command(epilog=example("bamkit demo", "bamkit demo try-it --top 400", "bamkit demo --steps 4000 --force"))
 @click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default="demo")
 @settings_options(DemoConfig)
 @force_option

@@ -15,7 +15,7 @@ from bamkit.experiment.settings import StudyConfig
 @click.command(
     epilog=example(
         "bamkit study",
-        "bamkit study --scale 0.1 --preset quick --size 72       # a rehearsal of minutes",
+        "bamkit study --scale 0.1 --preset quick --size 112      # a rehearsal of minutes",
         "bamkit study --from peaceful --to gloomy",
     )
 )

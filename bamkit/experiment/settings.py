@@ -76,7 +76,7 @@ class DemoConfig:
     """Training pictures of each domain."""
     test: Annotated[int, Range(1)] = 40
     """Test pictures of each domain."""
-    size: Annotated[int, Range(16)] = 72
+    size: Annotated[int, Range(16)] = 112
     """Edge of the pictures in pixels."""
     steps: Annotated[int, Range(0), Option(default="those of the preset `quick`")] = 0
     """Training steps."""
