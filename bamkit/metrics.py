@@ -11,6 +11,11 @@ How much of one picture is left in another:
     >>> round(metrics.light_correlation(picture, 255 - picture), 3)
     -1.0
 
+How strongly its fine structure repeats every 4 pixels, across and down (1 for noise):
+
+    >>> round(metrics.grid_energy(np.tile(picture[:4, :4], (8, 8, 1)), 4), 1) > 50
+    True
+
 How far two sets of feature vectors are apart, and how far the vectors of one set:
 
     >>> a, b = rng.normal(size=(64, 8)), rng.normal(1, 1, size=(64, 8))
@@ -27,6 +32,7 @@ How far two sets of feature vectors are apart, and how far the vectors of one se
 """
 
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd
+from bamkit.gan.evaluate.metrics.grid import grid_energy
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance, nearest
 from bamkit.gan.evaluate.metrics.similarity import edge_agreement, light_correlation, ssim
 
@@ -34,6 +40,7 @@ __all__ = [
     "Moments",
     "edge_agreement",
     "frechet_distance",
+    "grid_energy",
     "kid",
     "light_correlation",
     "mean_pairwise_distance",

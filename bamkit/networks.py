@@ -7,6 +7,8 @@
     torch.Size([1, 3, 64, 64])
     >>> networks.UnetGenerator(width=8, halvings=4)(picture).shape
     torch.Size([1, 3, 64, 64])
+    >>> networks.AffineGenerator(width=8, halvings=4)(picture).shape
+    torch.Size([1, 3, 64, 64])
     >>> networks.PatchDiscriminator(width=8)(picture).shape
     torch.Size([1, 1, 6, 6])
     >>> networks.read_generator("no-such-file.pth")
@@ -16,7 +18,8 @@
 The generators of a run: `bamkit.Run(path).generator()`.
 """
 
+from bamkit.gan.train.networks.affine import AffineGenerator
 from bamkit.gan.train.networks.cyclegan import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from bamkit.gan.train.networks.public_layout import read_generator
 
-__all__ = ["PatchDiscriminator", "ResnetGenerator", "UnetGenerator", "read_generator"]
+__all__ = ["AffineGenerator", "PatchDiscriminator", "ResnetGenerator", "UnetGenerator", "read_generator"]

@@ -82,7 +82,7 @@ class FetchSettingsKeywords(TypedDict, total=False):
 
 
 class TrainConfigKeywords(TypedDict, total=False):
-    generator: Literal["resnet", "unet"] | None
+    generator: Literal["resnet", "unet", "affine"] | None
     blocks: int | None
     width: int | None
     discriminator_width: int | None
