@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c co
 COMPILE = $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 WORKERS ?= auto
 
-.PHONY: demo test test-all lint reference gpu clean
+.PHONY: docs demo test test-all lint reference gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bamkit demo
@@ -35,6 +35,11 @@ reference: $(VENV)/.installed
 	$(BIN)/python docs/make_keywords.py
 	$(BIN)/python docs/make_architecture.py
 
+# The documentation as a site, site/index.html; a link that leads nowhere ends it.
+docs: $(VENV)/.installed
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "bamkit needs Python >= 3.11; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
@@ -44,4 +49,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo
+	rm -rf $(VENV) build dist demo site
