@@ -124,7 +124,10 @@ def test_figures_are_a_table_that_metrics_csv_repeats(found):
     evaluation, folder, _ = found
     figures = evaluation.figures
     assert list(figures.columns) == list(COLUMNS)
-    again = pd.read_csv(folder / "metrics.csv", keep_default_na=False, na_values={"low": "", "high": ""})
+    again = pd.read_csv(
+        folder / "metrics.csv", keep_default_na=False, na_values={"low": "", "high": "", "projects": ""}
+    )
+    again["projects"] = again["projects"].astype("Int64")
     pd.testing.assert_frame_equal(again[list(COLUMNS)], figures, check_dtype=False)
     pictures = pd.read_csv(folder / "pictures.csv")
     assert pictures["direction"].value_counts().to_dict() == {"happy-to-scary": 24, "scary-to-happy": 24}
@@ -157,7 +160,7 @@ def test_same_input_gives_the_same_bytes(prepared, found):
 
 def test_command_runs_with_no_flag(bamkit, prepared):
     result = bamkit("evaluate", cwd=prepared[0].root)
-    assert "happy-to-scary: 24 pictures" in result.output
+    assert "happy-to-scary: n = 24 pictures of 24 projects; 24 real pictures of 24 projects" in result.output
     assert "colour transfer" in result.output
     assert "reports/evaluate-happy-scary/index.html" in result.output
     assert json.loads(bamkit("evaluate --json", cwd=prepared[0].root).stdout)["run"] == "happy-scary"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import evaluation_world as w
 import numpy as np
@@ -15,11 +16,10 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE
 from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
-from bamkit.gan.evaluate import estimates
-from bamkit.gan.evaluate.features import FeatureStore
 from bamkit.gan.evaluate.inputs.translations import open_run
-from bamkit.gan.evaluate.measures import ImageSet, Measured
+from bamkit.gan.evaluate.measures import JUDGE, ImageSet, Measured
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
+from bamkit.gan.evaluate.verdicts import content_survives, emotion_reached, verdicts
 from bamkit.gan.judge import fit
 from bamkit.gan.judge.backbones import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
 from bamkit.gan.judge.identity import parts, shared
@@ -282,7 +282,7 @@ def test_evaluation_with_a_judge(judged):
     before, after, real = (found.find("reached", name, m) for m in ("identity", "translation", "real"))
     assert before.value < 0.2 < 0.5 < after.value <= 1
     assert real.value > 0.8
-    assert (after.n, after.method) == (24, "wilson")
+    assert (after.n, after.clusters, after.method) == (24, 24, "clustered wilson")
     change = found.find("probability change", name)
     assert 0 < change.low < change.value < change.high < 1
     by_content = found.figures.query("metric == 'reached with content' and direction == @name")
@@ -306,16 +306,16 @@ def test_content_figures_count_pictures_and_attributes(judged):
     direction.pairs = direction.pairs[:4]
 
     def judged_as(rows):
-        one = ImageSet(FeatureStore(2))
-        one.append(np.zeros((4, 2), np.float32), np.array(rows))
+        one = ImageSet(2)
+        one.append([np.zeros((4, 4, 3), np.uint8)] * 4, np.zeros((4, 2), np.float32), {JUDGE: np.array(rows)})
         return one
 
     before = [[0.9, 0.9, 0.1], [0.9, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1]]
     after = [[0.9, 0.9, 0.9], [0.1, 0.1, 0.9], [0.6, 0.1, 0.9], [0.4, 0.1, 0.1]]
     images = {"identity": judged_as(before), "translation": judged_as(after), "colour transfer": judged_as(before)}
-    measured = Measured(direction, images, pd.DataFrame())
+    measured = Measured(direction, images, None, pd.DataFrame())
     attributes = ("content_flower", "content_cat", "emotion_scary")
-    figures = estimates.content_survives(measured, attributes, ["content_flower", "content_cat"])
+    figures = content_survives(measured, attributes, ["content_flower", "content_cat"])
     own = {(f["metric"], f["attribute"]): (f["value"], f["n"]) for f in figures if f["method"] == "translation"}
     assert own["content survives", "content_flower"] == (0.5, 2)
     assert own["painted in", "content_flower"] == (0.5, 2)
@@ -325,12 +325,13 @@ def test_content_figures_count_pictures_and_attributes(judged):
     assert own["painted in", ""] == (pytest.approx(1 / 5), 5)
     same = {(f["metric"], f["value"]) for f in figures if f["method"] == "colour transfer"}
     assert same == {("content survives", 1.0), ("painted in", 0.0)}
-    assert estimates.content_survives(measured, attributes, []) == []
+    assert content_survives(measured, attributes, []) == []
 
     shows = {f"content_{c}": np.zeros(4, bool) for c in CONTENT} | {
         "content_flower": np.array([True, False, False, True])
     }
-    reached = estimates.emotion_reached(measured, judged_as(after), attributes, shows)
+    found = verdicts(measured, judged_as(after), {JUDGE: SimpleNamespace(attributes=attributes)})
+    reached = emotion_reached(measured, found, attributes, shows)
     shares = {(f["metric"], f["method"], f["attribute"]): (f["value"], f["n"]) for f in reached}
     assert shares["reached", "identity", "emotion_scary"] == (0.0, 4)
     assert shares["reached", "translation", "emotion_scary"] == (0.75, 4)

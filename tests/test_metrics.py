@@ -9,8 +9,10 @@ import pytest
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer, lab, srgb
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid, polynomial_mmd
 from bamkit.gan.evaluate.metrics.grid import grid_energy
+from bamkit.gan.evaluate.metrics.manifold import manifold
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance, nearest
-from bamkit.gan.evaluate.metrics.similarity import edge_agreement, edges, light_correlation, ssim
+from bamkit.gan.evaluate.metrics.plain import plain_statistics
+from bamkit.gan.evaluate.metrics.similarity import edge_agreement, edges, light_correlation, light_explained, luma, ssim
 
 
 def picture(seed=0, size=64):
@@ -204,6 +206,28 @@ def test_light_correlation_finds_inverted_pictures():
     assert math.isnan(light_correlation(one, np.zeros_like(one)))
 
 
+def test_light_that_is_a_function_of_light_is_explained():
+    one, other = picture(0), picture(1)
+    for curve in (lambda p: p, lambda p: 255 - p, lambda p: p // 2, lambda p: np.where(p < 128, p, 255 - p)):
+        grey = np.repeat(one[..., :1], 3, axis=2)
+        assert light_explained(grey, curve(grey).astype(np.uint8)) > 0.99
+    assert light_explained(one, other) < 0.4
+    noise = np.random.default_rng(0).integers(0, 256, one.shape).astype(np.uint8)
+    assert light_explained(one, noise) < 0.05
+    assert math.isnan(light_explained(one, np.full_like(one, 9)))
+
+
+def test_light_explained_is_the_correlation_ratio():
+    """Two tones, each painted over by its own spread: between-groups over total sum of squares."""
+    before = np.repeat(np.array([[50, 200]], np.uint8)[..., None], 3, axis=2).repeat(20, axis=0)
+    after = before.copy()
+    after[:10] += 20
+    y = luma(after).ravel().astype(float)
+    groups = [y[0::2], y[1::2]]
+    between = sum(len(g) * (g.mean() - y.mean()) ** 2 for g in groups)
+    assert light_explained(before, after) == pytest.approx(between / ((y - y.mean()) ** 2).sum())
+
+
 # --- colour ---
 
 
@@ -246,6 +270,55 @@ def test_nearest_agrees_with_scikit_learn():
     np.testing.assert_array_equal(index, expected_index)
     with pytest.raises(ValueError):
         nearest(queries, references[:2], k=3)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_precision_recall_density_coverage_agree_with_prdc(k, capsys):
+    prdc = pytest.importorskip("prdc")
+    rng = np.random.default_rng(k)
+    real, fake = rng.normal(size=(300, 6)), rng.normal(0.6, 0.7, size=(270, 6))
+    found, expected = manifold(real, fake, k), prdc.compute_prdc(real, fake, k)
+    assert {name: float(getattr(found, name).mean()) for name in expected} == pytest.approx(expected)
+    assert 0.1 < expected["coverage"] < 0.99
+
+
+def test_manifold_by_hand():
+    """Four real points on a line, one step apart, k = 1: neighbourhoods reach one step, which they do not hold."""
+    real, fake = np.arange(4.0)[:, None], np.array([[0.5], [1.25], [9.0]])
+    found = manifold(real, fake, k=1)
+    assert found.precision.tolist() == [True, True, False]
+    assert found.density.tolist() == [2, 2, 0]
+    assert found.coverage.tolist() == [True, True, True, False]
+    # The fakes' own neighbourhoods reach 0.75, 0.75 and 7.75.
+    assert found.recall.tolist() == [True, True, True, True]
+    with pytest.raises(ValueError, match="more than 3"):
+        manifold(real, fake, k=3)
+
+
+def test_plain_statistics_of_known_pictures():
+    flat = plain_statistics(np.full((32, 32, 3), 51, np.uint8))
+    assert flat[0] == pytest.approx(0.2)
+    assert flat[[1, 2, 4, 5, 6, 7]] == pytest.approx(np.full(6, math.log(1 / 1020)), abs=1e-4)
+    assert flat[[3, 8]] == pytest.approx([0, 0], abs=1e-6)
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2] = 255
+    found = plain_statistics(stripes)
+    assert found[0] == pytest.approx(0.5)
+    assert found[1] == pytest.approx(math.log(0.5 + 1 / 1020), abs=1e-4)
+    assert found[5] == pytest.approx(math.log(1 + 1 / 1020), abs=1e-4)  # every step is the whole range
+    assert found[6] == pytest.approx(math.log(1 / 1020), abs=1e-3)  # at half the size there are no stripes
+    assert found[8] == pytest.approx(1)  # two levels: one bit
+
+
+def test_diversity_is_clustered():
+    rng = np.random.default_rng(0)
+    vectors, clusters = rng.normal(size=(20, 3)), np.repeat(np.arange(20), 4)
+    once, again = mean_pairwise_distance(vectors), mean_pairwise_distance(np.repeat(vectors, 4, axis=0), clusters)
+    alone = mean_pairwise_distance(np.repeat(vectors, 4, axis=0))
+    width = [each.high - each.low for each in (once, again, alone)]
+    assert width[1] == pytest.approx(width[0], rel=0.1)
+    assert width[2] < 0.6 * width[1]
+    assert (again.n, again.clusters) == (80, 20)
 
 
 def test_diversity_closed_form_and_coverage():

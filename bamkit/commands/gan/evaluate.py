@@ -70,7 +70,7 @@ def command(
     if answers:
         _analyse(workspace, run, answers, as_json)
         return
-    from bamkit.common.pictures.folders import count_of
+    from bamkit.gan.evaluate.estimates import cases
     from bamkit.gan.evaluate.run import evaluate_and_write
 
     evaluation, folder, notes = evaluate_and_write(workspace, run, build(EvaluateOptions, given))
@@ -78,7 +78,7 @@ def command(
         print_json(evaluation.about())
         return
     for result in evaluation.results:
-        click.echo(f"{result.direction.name}: {count_of(len(result.direction), 'picture')}")
+        click.echo(f"{result.direction.name}: n = {cases(evaluation.figures, result.direction.name)}")
         print_table(evaluation.summary(result.direction.name))
         click.echo()
     print_notes(evaluation.missing, evaluation.warnings, notes)

@@ -9,6 +9,7 @@ artwork; docs/curate.md has the table.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ COARSE, FINE = 16, 32
 """Cells of an edge map's side, when candidates are looked for and when they are compared."""
 CUT = 0.05
 """The share of a side that a crop may have taken."""
+VIEWS = 6
+"""In how many ways a coarse edge map is looked at: three crops, plain and mirrored."""
 CANDIDATE = 0.75
 """Correlation of coarse edge maps from which on two pictures are compared closely."""
 SAME_EDGES = 0.9
@@ -33,18 +36,38 @@ TOLERANCE = 12
 """Levels of 255 in which the same colour may differ after encoding."""
 
 
+def small_copy_of(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 -> (64, 64, 3) uint8: the whole picture squashed to a square, in colour."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def coarse_views(copies: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(VIEWS, n, COARSE squared): coarse edge maps as unit vectors, whole and cropped, plain and mirrored.
+
+    The first view is the whole picture as it is. A product of two vectors is the correlation of the maps.
+    """
+    edges, found = edge_maps(copies), []
+    for cut, mirrored in product((0.0, 0.6 * CUT, CUT), (False, True)):
+        part = (cut, 1 - cut)
+        found.append(_unit(_view(edges, COARSE, part, part, mirrored)))
+    return np.stack(found)
+
+
+def fine_maps(copies: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, FINE squared): the edge maps of whole pictures as unit vectors; a picture without edges is all zeros."""
+    return _unit(_view(edge_maps(copies), FINE))
+
+
 def candidate_pairs(copies: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pairs i < j whose coarse edge maps correlate, plain, mirrored, or with one of the two cropped.
 
     Compares all pairs: time grows with n squared, memory with n.
     """
-    views = [(cut, mirrored) for cut in (0.0, 0.6 * CUT, CUT) for mirrored in (False, True)]
-    maps = np.zeros((len(views), len(copies), COARSE**2), np.float32)
+    maps = np.zeros((VIEWS, len(copies), COARSE**2), np.float32)
     for start in range(0, len(copies), 512):
-        edges = edge_maps(copies[start : start + 512])
-        for place, (cut, mirrored) in enumerate(views):
-            part = (cut, 1 - cut)
-            maps[place, start : start + len(edges)] = _unit(_view(edges, COARSE, part, part, mirrored))
+        maps[:, start : start + 512] = coarse_views(copies[start : start + 512])
     places = []
     for start in range(0, len(copies), 512):
         rows = maps[0][start : start + 512]
@@ -107,6 +130,7 @@ def _view(
     return view[..., ::-1] if mirrored else view
 
 
+@cache
 def _averages(cells: int, low: float, high: float) -> NDArray[np.float32]:
     """(cells, 64): weights that average 64 pixels over equal cells of the part from `low` to `high` (of 1)."""
     ends = np.linspace(low * SIDE, high * SIDE, cells + 1)

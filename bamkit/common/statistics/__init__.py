@@ -6,7 +6,7 @@ scikit-learn take up to three seconds to import and are imported where they are 
 """
 
 from bamkit.common.statistics.calibration import Bin, calibration, expected_calibration_error
-from bamkit.common.statistics.clusters import cases_text, clusters_of, count_clusters, standard_error
+from bamkit.common.statistics.clusters import cases_text, clusters_of, count_clusters, standard_error, subset
 from bamkit.common.statistics.differences import (
     BALANCED,
     lift,
@@ -52,5 +52,6 @@ __all__ = [
     "standard_error",
     "standardised_difference_of_shares",
     "standardised_mean_difference",
+    "subset",
     "wilson",
 ]

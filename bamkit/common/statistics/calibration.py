@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bamkit.common.statistics.clusters import subset
 from bamkit.common.statistics.estimate import Estimate
 from bamkit.common.statistics.proportions import share
 
@@ -52,7 +53,7 @@ def calibration(
     for index in range(edges.size - 1):
         inside = place == index
         expected = float(probabilities[inside].mean()) if inside.any() else math.nan
-        observed = share(labels[inside], None if clusters is None else clusters[inside], confidence)
+        observed = share(labels[inside], subset(clusters, inside), confidence)
         bins.append(Bin(float(edges[index]), float(edges[index + 1]), expected, observed))
     return bins
 

@@ -37,6 +37,11 @@ def count_clusters(clusters: Clusters) -> int | None:
     return None if clusters is None else int(np.unique(clusters).size)
 
 
+def subset(clusters: Clusters, rows: NDArray[Any]) -> Clusters:
+    """The clusters of some of the cases (row numbers, or bool); None where they are not known."""
+    return None if clusters is None else clusters[rows]
+
+
 def cases_text(n: int, clusters: int | None, what: str = "images") -> str:
     """What a figure rests on: `60 images of 22 projects`, or `60 images, projects unknown`."""
     projects = "1 project" if clusters == 1 else f"{clusters:,} projects" if clusters else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bamkit.common.statistics.clusters import count_clusters, effective_size
+from bamkit.common.statistics.clusters import count_clusters, effective_size, subset
 from bamkit.common.statistics.estimate import Estimate, normal_quantile
 
 if TYPE_CHECKING:
@@ -89,6 +89,6 @@ def precision_recall(
     labels, predicted = np.asarray(labels, dtype=bool), np.asarray(predicted, dtype=bool)
 
     def among(hits: NDArray[np.bool_], cases: NDArray[np.bool_]) -> Estimate:
-        return share(hits[cases], None if clusters is None else clusters[cases], confidence)
+        return share(hits[cases], subset(clusters, cases), confidence)
 
     return among(labels, predicted), among(predicted, labels)

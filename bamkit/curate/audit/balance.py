@@ -92,7 +92,7 @@ def _labelled(rows: pa.Table) -> Iterator[tuple[str, str, NDArray[np.bool_], Clu
         labels = rows[attribute].to_numpy(zero_copy_only=False)
         known = np.isin(labels, LABELS)
         for label in LABELS:
-            yield attribute, label, labels[known] == label, None if clusters is None else clusters[known]
+            yield attribute, label, labels[known] == label, statistics.subset(clusters, known)
 
 
 def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
@@ -143,7 +143,7 @@ def _compare_scores(a: pa.Table, b: pa.Table) -> pd.DataFrame:
         scores = [rows[f"{name}_score"].to_numpy().astype(np.float64) for name in ATTRIBUTES]
         known = [np.isfinite(values) for values in scores]
         means = [
-            statistics.bootstrap_mean(values[there], None if clusters is None else clusters[there], resamples=1000)
+            statistics.bootstrap_mean(values[there], statistics.subset(clusters, there), resamples=1000)
             for values, there in zip(scores, known, strict=True)
         ]
         for column, field in (("n", "n"), ("mean", "value"), ("low", "low"), ("high", "high")):

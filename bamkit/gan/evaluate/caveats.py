@@ -14,11 +14,12 @@ SMALL = 50
 
 def warnings_of(evaluation: Evaluation) -> list[str]:
     """One sentence or two each; what holds of several directions is said once."""
+    doubted = [f"{result.direction.name}: {doubt.sentence}" for result in evaluation.results for doubt in result.doubts]
     directions: dict[str, list[str]] = {}
     for result in evaluation.results:
         for text in _direction_warnings(evaluation, result):
             directions.setdefault(text, []).append(result.direction.name)
-    texts = [f"{' and '.join(names)}: {text}" for text, names in directions.items()]
+    texts = doubted + [f"{' and '.join(names)}: {text}" for text, names in directions.items()]
     judge = evaluation.networks.judge
     if judge is not None:
         blind = [a for a in judge.attributes if a.startswith("content_") and not judge.is_reliable(a)]
@@ -41,6 +42,10 @@ def _direction_warnings(evaluation: Evaluation, result: DirectionResult) -> list
     for row in result.rows:
         if (row["metric"], row["method"]) == ("fid", TRANSLATION) and row["note"]:
             texts.append(f"FID is {row['note']}; KID is the figure to read.")
+    if result.measured.projects is None:
+        texts.append(
+            "projects unknown: pictures are taken as independent; where some are alike, intervals are too narrow."
+        )
     if direction.left_out:
         texts.append(
             f"{count_of(direction.left_out, 'translation')} left out, as the sources are not among the "

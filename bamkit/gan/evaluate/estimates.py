@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean, wilson
-from bamkit.gan.evaluate.features import ScaledFeatures, unit_scale
-from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSFER, TRANSLATION, ImageSet, Measured
+from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean, cases_text, count_clusters, share, subset
+from bamkit.gan.evaluate.features import EvenRows, ScaledFeatures, unit_scale
+from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, ImageSet, Measured
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid
+from bamkit.gan.evaluate.metrics.manifold import manifold
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance
+from bamkit.gan.evaluate.metrics.vectors import Vectors
+
+if TYPE_CHECKING:
+    from bamkit.common.statistics.clusters import Clusters
 
 REAL = "real"
 """Real pictures of the target domain: what a perfect model would look like to the same metric."""
+
+TRAIN = "train"
 
 METHOD_NAMES = {
     TRANSLATION: "the model",
@@ -28,18 +35,28 @@ METHOD_NAMES = {
 """The columns of a summary: the method and the name people read."""
 METRIC_NAMES = {
     "reached": "emotion reached",
+    "reached by form": "reached by form alone",
     "probability change": "change of probability",
+    "far from both domains": "far from both domains",
+    "copies": "copies of training pictures",
+    "inverted": "inverted",
+    "alike": "all alike",
+    "recognised": "source told from nine others",
+    "re-lit": "only re-lit",
     "ssim": "SSIM",
     "edges": "edges kept",
     "lpips": "LPIPS",
     "kid": "KID",
     "fid": "FID",
+    "density": "density",
+    "coverage": "coverage",
     "diversity": "diversity",
 }
 """The rows of a summary: the metric and the name people read."""
-COLUMNS = ("metric", "direction", "method", "value", "n", "low", "high", "interval", "attribute", "note")
-"""The columns of a table of estimates. `interval` says how low and high were made: wilson, bootstrap, U-statistic, or
-deviation (KID: one standard deviation of its subsets); low and high are NaN where the metric has none."""
+COLUMNS = ("metric", "direction", "method", "value", "n", "projects", "low", "high", "interval", "attribute", "note")
+"""The columns of a table of estimates. `projects`: how many the n pictures come from, <NA> where that is not known.
+`interval` says how low and high were made: (clustered) wilson, bootstrap or U-statistic, or deviation (KID: one
+standard deviation of its subsets); low and high are NaN where the metric has none."""
 NOT_MEASURED = "\N{EN DASH}"
 """What a table shows where a figure has no meaning or was not measured."""
 
@@ -48,25 +65,27 @@ Row = dict[str, Any]
 
 def row(estimate: Estimate, metric: str, direction: str, method: str, attribute: str = "", note: str = "") -> Row:
     """One row of a table of estimates; `attribute` where the figure is about one of BAM's attributes."""
-    value, low, high, n, interval = estimate.value, estimate.low, estimate.high, estimate.n, estimate.method
-    return dict(zip(COLUMNS, (metric, direction, method, value, n, low, high, interval, attribute, note), strict=True))
+    values = (estimate.value, estimate.n, estimate.clusters, estimate.low, estimate.high, estimate.method)
+    return dict(zip(COLUMNS, (metric, direction, method, *values, attribute, note), strict=True))
 
 
-def mean_row(values: np.ndarray, metric: str, direction: str, method: str, **about: str) -> Row:
-    """The bootstrapped mean of the values that are not nan."""
-    return row(bootstrap_mean(values[~np.isnan(values)]), metric, direction, method, **about)
+def mean_row(values: np.ndarray, projects: Clusters, metric: str, direction: str, method: str, **about: str) -> Row:
+    """The mean of the values that are not nan, bootstrapped over projects (those of all values)."""
+    known = ~np.isnan(values)
+    estimate = bootstrap_mean(values[known], subset(projects, known))
+    return row(estimate, metric, direction, method, **about)
 
 
-def share_row(hits: np.ndarray, metric: str, direction: str, method: str, **about: str) -> Row:
-    """The share of True with Wilson's interval."""
-    return row(wilson(int(np.sum(hits)), len(hits)), metric, direction, method, **about)
+def share_row(hits: np.ndarray, projects: Clusters, metric: str, direction: str, method: str, **about: str) -> Row:
+    """The share of True with its interval, clustered by project."""
+    return row(share(hits, projects), metric, direction, method, **about)
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows (those of `row`, or of metrics.json) as a table with the columns COLUMNS."""
-    texts = {"interval": "", "attribute": "", "note": ""}
+    texts = {"projects": None, "interval": "", "attribute": "", "note": ""}
     frame = pd.DataFrame([texts | dict(each) for each in rows], columns=list(COLUMNS))
-    return frame.astype({"value": float, "low": float, "high": float, "n": int})
+    return frame.astype({"value": float, "low": float, "high": float, "n": int, "projects": "Int64"})
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
@@ -89,7 +108,9 @@ def find(figures: pd.DataFrame, metric: str, direction: str, method: str = TRANS
 def estimate_of(record: Mapping[str, Any]) -> Estimate:
     """The estimate in one record of a table of estimates."""
     value, low, high = (math.nan if record[name] is None else record[name] for name in ("value", "low", "high"))
-    return Estimate(value, low, high, int(record["n"]), record["interval"])
+    projects = record.get("projects")
+    clusters = None if projects is None else int(projects)
+    return Estimate(value, low, high, int(record["n"]), record["interval"], clusters=clusters)
 
 
 def summary(figures: pd.DataFrame, direction: str) -> pd.DataFrame:
@@ -103,47 +124,14 @@ def summary(figures: pd.DataFrame, direction: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["", *METHOD_NAMES.values()])
 
 
-def emotion_reached(
-    measured: Measured, real: ImageSet, attributes: Sequence[str], labelled: Mapping[str, np.ndarray]
-) -> list[Row]:
-    """Share judged as the target, paired change of its probability, and both by content.
-
-    `attributes` are the judge's, in the order of its probabilities; `labelled` says by content attribute which source
-    pictures BAM labels positive, (n,) bool. A picture is judged as the target where the target's probability is at
-    least 1/2. [] where the judge does not know the target.
-    """
-    name, target = measured.direction.name, measured.direction.target.attribute
-    if target is None or target not in attributes:
-        return []
-    column = attributes.index(target)
-    probability = {method: _probabilities(measured.images[method])[:, column] for method in METHODS}
-    rows = [share_row(probability[method] >= 0.5, "reached", name, method, attribute=target) for method in METHODS]
-    if len(real.features):
-        rows.append(share_row(_probabilities(real)[:, column] >= 0.5, "reached", name, REAL, attribute=target))
-    for method in (TRANSFER, TRANSLATION):
-        change = probability[method] - probability[IDENTITY]
-        rows.append(mean_row(change, "probability change", name, method, attribute=target))
-    source = measured.direction.source.attribute
-    if source in attributes:
-        index = attributes.index(source)
-        for method in METHODS:
-            more = probability[method] > _probabilities(measured.images[method])[:, index]
-            rows.append(share_row(more, "more target than source", name, method, attribute=target))
-    change = probability[TRANSLATION] - probability[IDENTITY]
-    for content, chosen in labelled.items():
-        if chosen.any():
-            hits = probability[TRANSLATION][chosen] >= 0.5
-            about = {"attribute": content}
-            rows.append(share_row(hits, "reached with content", name, TRANSLATION, **about))
-            rows.append(mean_row(change[chosen], "probability change with content", name, TRANSLATION, **about))
-    return rows
-
-
-def _probabilities(images: ImageSet) -> np.ndarray:
-    probabilities = images.probabilities
-    if probabilities is None:
-        raise ValueError("nothing was judged")
-    return probabilities
+def cases(figures: pd.DataFrame, direction: str) -> str:
+    """What the figures of a direction rest on: `60 pictures of 22 projects; 58 real pictures of 30 projects`."""
+    own = find(figures, "ssim", direction)
+    texts = [cases_text(own.n, own.clusters, "pictures")] if own is not None else []
+    real = next(filter(None, (find(figures, metric, direction, REAL) for metric in ("diversity", "reached"))), None)
+    if real is not None:
+        texts.append(cases_text(real.n, real.clusters, "real pictures"))
+    return "; ".join(texts)
 
 
 def content_kept(measured: Measured) -> list[Row]:
@@ -151,71 +139,67 @@ def content_kept(measured: Measured) -> list[Row]:
 
     The identity is the ceiling: 1, 1 and 0 by definition; it is listed so that tables are complete.
     """
-    name, rows = measured.direction.name, []
+    name, rows, projects = measured.direction.name, [], measured.projects
     for metric, ideal in (("ssim", 1.0), ("edges", 1.0), ("lpips", 0.0)):
         if f"{TRANSLATION} {metric}" not in measured.pictures:
             continue
         for method in (TRANSFER, TRANSLATION):
-            rows.append(mean_row(measured.column(f"{method} {metric}"), metric, name, method))
-        exact = Estimate(ideal, math.nan, math.nan, len(measured))
+            rows.append(mean_row(measured.column(f"{method} {metric}"), projects, metric, name, method))
+        exact = Estimate(ideal, math.nan, math.nan, len(measured), clusters=count_clusters(projects))
         rows.append(row(exact, metric, name, IDENTITY, note="by definition"))
-    return rows
-
-
-def content_survives(measured: Measured, attributes: Sequence[str], reliable: Sequence[str]) -> list[Row]:
-    """Are the flowers still there, were new ones painted in: by the judge, for each content attribute and in all.
-
-    `content survives`: of the pictures judged to show it before, the share that still does; `painted in`: of those
-    that did not, the share that does now. Only attributes in `reliable` are counted: those the judge tells apart.
-    """
-    name, rows = measured.direction.name, []
-    known = [(i, a) for i, a in enumerate(attributes) if a.startswith("content_") and a in reliable]
-    if not known:
-        return []
-    before = _probabilities(measured.images[IDENTITY]) >= 0.5
-    for method in (TRANSFER, TRANSLATION):
-        after = _probabilities(measured.images[method]) >= 0.5
-        kept: list[np.ndarray] = []
-        new: list[np.ndarray] = []
-        for index, attribute in known:
-            had = before[:, index]
-            kept.append(after[had, index])
-            new.append(after[~had, index])
-            if method == TRANSLATION and had.any():
-                rows.append(share_row(kept[-1], "content survives", name, method, attribute=attribute))
-            if method == TRANSLATION and (~had).any():
-                rows.append(share_row(new[-1], "painted in", name, method, attribute=attribute))
-        note = "all content attributes pooled: cases are (picture, attribute) pairs"
-        rows.append(share_row(np.concatenate(kept), "content survives", name, method, note=note))
-        rows.append(share_row(np.concatenate(new), "painted in", name, method, note=note))
     return rows
 
 
 @dataclass
 class FeatureSpace:
-    """Feature vectors of one direction in one scale: what distances between pictures are measured in."""
+    """Vectors of one direction in one scale: what distances between pictures are measured in."""
 
     methods: dict[str, ScaledFeatures]
     source_train: ScaledFeatures
     target_train: ScaledFeatures
     target_test: ScaledFeatures
+    projects: dict[str, Clusters]
+    """By method; of the target's test pictures under REAL, of its training pictures under TRAIN."""
 
 
 def feature_space(
     measured: Measured, source_train: ImageSet, target_train: ImageSet, target_test: ImageSet, published: bool
 ) -> FeatureSpace:
-    """All vectors of a direction, scaled by one number: the target's training pictures get mean squared coordinate 1.
+    """All features of a direction, scaled by one number: the target's training pictures get mean squared coordinate 1.
 
     `published`: leave them as they are (Inception's, so that figures compare with those in papers).
     """
     reference = target_train.features if len(target_train.features) else target_test.features
     factor = 1.0 if published else unit_scale(reference)
+    return _space(
+        measured, (source_train, target_train, target_test), lambda images: ScaledFeatures(images.features, factor)
+    )
 
-    def scaled(images: ImageSet) -> ScaledFeatures:
-        return ScaledFeatures(images.features, factor)
 
-    methods = {method: scaled(measured.images[method]) for method in METHODS}
-    return FeatureSpace(methods, scaled(source_train), scaled(target_train), scaled(target_test))
+def plain_space(
+    measured: Measured, source_train: ImageSet, target_train: ImageSet, target_test: ImageSet
+) -> FeatureSpace:
+    """The plain statistics of a direction, standardised by those of both domains' training pictures."""
+    moments = Moments(source_train.plain.shape[1])
+    for images in (source_train, target_train):
+        for start in range(0, len(images), 512):
+            moments.update(images.plain[start : start + 512])
+    deviation = np.sqrt(np.diag(moments.covariance)) if moments.n > 1 else np.ones(len(moments.mean))
+    factor = 1 / np.maximum(deviation, 1e-6)
+    return _space(
+        measured,
+        (source_train, target_train, target_test),
+        lambda images: ScaledFeatures(images.plain, factor, moments.mean),
+    )
+
+
+def _space(
+    measured: Measured, real: tuple[ImageSet, ImageSet, ImageSet], scaled: Callable[[ImageSet], ScaledFeatures]
+) -> FeatureSpace:
+    methods = {method: scaled(images) for method, images in measured.images.items()}
+    projects = {method: images.projects for method, images in measured.images.items()}
+    projects |= {REAL: real[2].projects, TRAIN: real[1].projects}
+    return FeatureSpace(methods, scaled(real[0]), scaled(real[1]), scaled(real[2]), projects)
 
 
 def realism(space: FeatureSpace, direction: str, seed: int = 0) -> list[Row]:
@@ -251,7 +235,31 @@ def diversity(space: FeatureSpace, direction: str) -> list[Row]:
     """
     sets = {REAL: space.target_test, **space.methods}
     return [
-        row(mean_pairwise_distance(vectors), "diversity", direction, method)
+        row(mean_pairwise_distance(vectors, space.projects[method]), "diversity", direction, method)
         for method, vectors in sets.items()
         if len(vectors) >= 2
     ]
+
+
+def neighbourhoods(space: FeatureSpace, direction: str, k: int = 5) -> list[Row]:
+    """Precision, recall, density and coverage of every method against the target's real test pictures.
+
+    The floor is as many training pictures of the target as there are outputs, evenly drawn. Intervals take the
+    neighbourhoods as given. [] where a set has no more than k pictures.
+    """
+    real, rows = space.target_test, []
+    train, known = EvenRows(space.target_train, len(space.methods[TRANSLATION])), space.projects[TRAIN]
+    own = {**space.projects, REAL: subset(known, train.rows)}
+    sets: dict[str, Vectors] = {REAL: train, **space.methods}
+    for method, vectors in sets.items():
+        if min(len(vectors), len(real)) <= k:
+            continue
+        found = manifold(real, vectors, k)
+        note = f"neighbourhoods of {k}"
+        rows += [
+            share_row(found.precision, own[method], "precision", direction, method, note=note),
+            share_row(found.recall, space.projects[REAL], "recall", direction, method, note=note),
+            mean_row(found.density, own[method], "density", direction, method, note=note),
+            share_row(found.coverage, space.projects[REAL], "coverage", direction, method, note=note),
+        ]
+    return rows

@@ -116,8 +116,9 @@ class FeatureStore:
     Rows are read, not mapped: mapped pages would count as this process's memory as long as there is room for them.
     """
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, dtype: type[np.generic] = np.float32) -> None:
         self.shape: tuple[int, ...] = (0, dimensions)
+        self.dtype = np.dtype(dtype)
         self._file = tempfile.TemporaryFile(prefix="bamkit-features-")  # noqa: SIM115  (lives as long as the object)
 
     def append(self, batch: np.ndarray) -> None:
@@ -126,24 +127,24 @@ class FeatureStore:
         if batch.ndim != 2 or batch.shape[1] != dimensions:
             raise ValueError(f"vectors of {dimensions} numbers are stored here, not {batch.shape}")
         self._file.seek(0, os.SEEK_END)
-        self._file.write(np.ascontiguousarray(batch, dtype=np.float32).data)
+        self._file.write(np.ascontiguousarray(batch, dtype=self.dtype).data)
         self.shape = (n + len(batch), dimensions)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """(m, dimensions) float32: the rows of a slice of step 1, or of an array of row numbers."""
+        """(m, dimensions): the rows of a slice of step 1, or of an array of row numbers."""
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
             return self._read(start, max(0, stop - start))
-        vectors = np.empty((len(rows), self.shape[1]), np.float32)
+        vectors = np.empty((len(rows), self.shape[1]), self.dtype)
         for place, row in enumerate(rows):
             vectors[place] = self._read(int(row), 1)
         return vectors
 
     def _read(self, first: int, count: int) -> np.ndarray:
-        vectors = np.empty((count, self.shape[1]), np.float32)
+        vectors = np.empty((count, self.shape[1]), self.dtype)
         self._file.seek(first * self.shape[1] * vectors.itemsize)
         if self._file.readinto(vectors.data) != vectors.nbytes:
             raise OSError("the temporary file of the features was cut short")
@@ -151,16 +152,34 @@ class FeatureStore:
 
 
 class ScaledFeatures:
-    """(n, d) vectors read through `row * factor`: rows are scaled when taken, so what lies on disk stays there."""
+    """(n, d) vectors read through `(row - origin) * factor`: scaled when taken, so what lies on disk stays there.
 
-    def __init__(self, vectors: Vectors, factor: float) -> None:
-        self.vectors, self.factor, self.shape = vectors, factor, vectors.shape
+    `factor` and `origin` are numbers or (d,) arrays.
+    """
+
+    def __init__(self, vectors: Vectors, factor: float | np.ndarray, origin: float | np.ndarray = 0.0) -> None:
+        self.vectors, self.factor, self.origin, self.shape = vectors, factor, origin, vectors.shape
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return np.asarray(self.vectors[rows], dtype=np.float64) * self.factor
+        return (np.asarray(self.vectors[rows], dtype=np.float64) - self.origin) * self.factor
+
+
+class EvenRows:
+    """At most `count` rows of (n, d) vectors, evenly spaced, as vectors of their own."""
+
+    def __init__(self, vectors: Vectors, count: int) -> None:
+        n = len(vectors)
+        self.vectors, self.rows = vectors, np.arange(min(n, count)) * n // max(1, min(n, count))
+        self.shape = (len(self.rows), *vectors.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return np.asarray(self.vectors[self.rows[rows]])
 
 
 def unit_scale(reference: Vectors) -> float:

@@ -13,7 +13,7 @@ from PIL import Image
 from bamkit.common.contract import short
 from bamkit.common.pages.page import Page, Picture
 from bamkit.common.pictures.folders import count_of
-from bamkit.common.statistics import Estimate
+from bamkit.common.statistics import Estimate, cases_text
 from bamkit.common.terminal.console import percent
 from bamkit.gan.evaluate.charts import Panel, panels
 from bamkit.gan.evaluate.estimates import (
@@ -21,6 +21,7 @@ from bamkit.gan.evaluate.estimates import (
     METRIC_NAMES,
     NOT_MEASURED,
     REAL,
+    cases,
     estimate_of,
     find,
     records,
@@ -74,8 +75,11 @@ def _facts(evaluation: Evaluation, result: DirectionResult) -> list[tuple[str, s
     after, before = evaluation.find("reached", name), evaluation.find("reached", name, IDENTITY)
     facts = []
     if after is not None and before is not None and target is not None:
-        bounds = f"95 % interval {100 * after.low:.0f} to {100 * after.high:.0f} %, n = {after.n}"
-        remark = f"{bounds}; {percent(before.value, 0)} before"
+        bounds = f"95 % interval {100 * after.low:.0f} to {100 * after.high:.0f} %"
+        remark = f"{bounds}, n = {cases_text(after.n, after.clusters, 'pictures')}; {percent(before.value, 0)} before"
+        by_form = evaluation.find("reached by form", name)
+        remark += f"; {percent(by_form.value, 0)} by form alone" if by_form is not None else ""
+        remark += f"; but {', '.join(doubt.short for doubt in result.doubts)}" if result.doubts else ""
         facts.append((f"{name}: judged {short(target)}", percent(after.value, 0) or NOT_MEASURED, remark))
     kid, floor = evaluation.find("kid", name), evaluation.find("kid", name, REAL)
     if kid is not None:
@@ -88,11 +92,12 @@ def _facts(evaluation: Evaluation, result: DirectionResult) -> list[tuple[str, s
 
 def _direction(page: Page, evaluation: Evaluation, result: DirectionResult) -> None:
     direction = result.direction
-    page.section(direction.name, f"{count_of(len(direction), 'picture')}, each beside its own source.")
+    page.section(direction.name, f"n = {cases(evaluation.figures, direction.name)}. Each beside its own source.")
     page.table(
         evaluation.summary(direction.name),
         caption="Real pictures show what a perfect model would reach; no translation and colour transfer are what a "
-        f"model has to beat. LPIPS, KID and FID: lower is better. {NOT_MEASURED}: has no meaning or was not measured.",
+        "model has to beat. Intervals are clustered by project. LPIPS, KID and FID: lower is better. "
+        f"{NOT_MEASURED}: has no meaning or was not measured.",
     )
     page.figures(
         panels(_chart(evaluation.figures, direction.name)),
@@ -144,7 +149,8 @@ def _content(page: Page, figures: pd.DataFrame, direction: str) -> None:
         by_metric = {row["metric"]: row for row in records(part)}
         row: dict[str, Any] = {"content": short(str(attribute)), "n": NOT_MEASURED}
         if "reached with content" in by_metric:
-            row["n"] = by_metric["reached with content"]["n"]
+            counted = by_metric["reached with content"]
+            row["n"] = cases_text(counted["n"], counted["projects"], "pictures")
         for metric, name in CONTENT_NAMES.items():
             estimate = estimate_of(by_metric[metric]) if metric in by_metric else None
             of = f", n = {estimate.n}" if estimate and metric in ("content survives", "painted in") else ""
@@ -178,7 +184,7 @@ def _failures(page: Page, evaluation: Evaluation, result: DirectionResult) -> No
             "metric": row["metric"],
             "method": METHOD_NAMES[row["method"]],
             "value": str(estimate_of(row)) or NOT_MEASURED,
-            "n": row["n"],
+            "n": cases_text(row["n"], row["projects"], "pictures"),
             "note": row["note"],
         }
         for row in records(table(failures.rows))
@@ -189,8 +195,11 @@ def _failures(page: Page, evaluation: Evaluation, result: DirectionResult) -> No
     if failures.inverted:
         chosen = _triples(evaluation, result, failures.inverted[:count])
         page.pictures(chosen, "Inverted: light became dark.", THUMB, together=3)
+    if failures.copied:
+        chosen = _triples(evaluation, result, failures.copied[:count])
+        page.pictures(chosen, "Outputs that are copies of training pictures.", THUMB, together=3)
     if failures.far:
-        text = "Far from both domains: sources unlike the training pictures of either, farthest first."
+        text = "Far from both domains: outputs unlike the training pictures of either, farthest first."
         page.pictures(_triples(evaluation, result, failures.far[:count], ranked=True), text, THUMB, together=3)
     if len(failures.memorised):
         train = result.direction.target.shards("train", ["mid"])

@@ -14,16 +14,20 @@ import pandas as pd
 
 from bamkit.common.pages.notebook import as_html, notes
 from bamkit.common.provenance import sha256_file, versions
-from bamkit.common.statistics import Estimate
+from bamkit.common.statistics import Estimate, count_clusters
 from bamkit.common.workspace import Workspace, atomic_path, write_text
 from bamkit.gan.evaluate import estimates
-from bamkit.gan.evaluate.failures import Failures
 from bamkit.gan.evaluate.features import Extractor, Inception
 from bamkit.gan.evaluate.inputs.translations import Direction, Run
-from bamkit.gan.evaluate.measures import TRANSLATION, ImageSet, Measured, Networks
+from bamkit.gan.evaluate.measures import FORM, JUDGE, METHODS, SECOND, TRANSLATION, ImageSet, Measured, Networks
+from bamkit.gan.evaluate.outputs.doubts import Doubt
+from bamkit.gan.evaluate.outputs.failures import Failures
 from bamkit.gan.evaluate.settings import EvaluateOptions
+from bamkit.gan.evaluate.verdicts import Verdict
 
 METRICS, METRICS_TABLE, PICTURES, PAGE = "metrics.json", "metrics.csv", "pictures.csv", "index.html"
+PROBABILITIES = {JUDGE: "probability", FORM: "probability by form", SECOND: "probability by the second judge"}
+"""The columns of pictures.csv, behind the method's name."""
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "torch-fidelity", "lpips")
 
 
@@ -34,20 +38,32 @@ class DirectionResult:
     measured: Measured
     rows: list[estimates.Row]
     failures: Failures
+    doubts: list[Doubt]
+    """What makes a share reached mean little."""
     improvement: np.ndarray
     """(n,) one number a picture: how well it went."""
     improvement_name: str
-    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
-    """(n,) the target's probability by method, with a judge that knows the target."""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    """By method and of the real pictures, with a judge that knows the target."""
 
     @property
     def direction(self) -> Direction:
         return self.measured.direction
 
     @property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """(n,) the target's probability by method; {} without a judge that knows the target."""
+        return {method: self.verdicts[method].by[JUDGE] for method in METHODS if method in self.verdicts}
+
+    @property
     def pictures(self) -> pd.DataFrame:
         """One row a picture: what was measured and judged of it."""
-        judged = {f"{method} probability": values.astype(float) for method, values in self.probabilities.items()}
+        judged = {
+            f"{method} {name}": self.verdicts[method].by[judge].astype(float)
+            for judge, name in PROBABILITIES.items()
+            for method in METHODS
+            if method in self.verdicts and judge in self.verdicts[method].by
+        }
         pictures = self.measured.pictures.assign(**judged)
         pictures.insert(0, "direction", self.direction.name)
         return pictures
@@ -100,6 +116,8 @@ class Evaluation:
             "split": self.run.split,
             "checkpoints": {r.direction.name: r.direction.checkpoint for r in self.results},
             "n": {r.direction.name: len(r.direction) for r in self.results},
+            "projects": {r.direction.name: count_clusters(r.measured.projects) for r in self.results},
+            "doubts": {r.direction.name: [doubt.sentence for doubt in r.doubts] for r in self.results},
             "left_out": {r.direction.name: r.direction.left_out for r in self.results},
             "split_ids": {domain.name: domain.split_id for domain in self.run.domains},
             "translations_sha256": sha256_file(self.run.directions[0].after.paths[0]),
@@ -111,6 +129,7 @@ class Evaluation:
                 "scaled_to_unit": not published(extractor),
             },
             "judge": judge.summary() if judge else None,
+            "further_judges": {name: further.summary() for name, further in self.networks.further.items()},
             "lpips": {"network": "alex", "version": "0.1", "sha256": lpips.sha256} if lpips else None,
             "seed": self.options.seed,
             "warnings": self.warnings,
@@ -138,8 +157,8 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
     """Write metrics.json, metrics.csv and pictures.csv, in place of those of an earlier evaluation."""
     text = json.dumps(evaluation.about(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / METRICS, text + "\n")
-    columns = ["direction", "metric", "method", "attribute", "value", "low", "high", "n", "interval", "note"]
-    write_csv(folder / METRICS_TABLE, evaluation.figures[columns])
+    first = ["direction", "metric", "method", "attribute", "value", "low", "high", "n", "projects"]
+    write_csv(folder / METRICS_TABLE, evaluation.figures[[*first, "interval", "note"]])
     write_csv(folder / PICTURES, evaluation.pictures)
 
 

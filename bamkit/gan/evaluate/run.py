@@ -14,15 +14,19 @@ from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.caveats import warnings_of
-from bamkit.gan.evaluate.failures import failure_modes, improvement
 from bamkit.gan.evaluate.features import Colours, Extractor, Inception, inception_weights
 from bamkit.gan.evaluate.inputs.translations import Direction, choose_run, open_run
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
-from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSLATION, ImageSet, Networks, extract, measure
+from bamkit.gan.evaluate.measures import IDENTITY, JUDGE, TRANSLATION, ImageSet, Networks, extract, measure
+from bamkit.gan.evaluate.outputs.copies import TrainingCopies
+from bamkit.gan.evaluate.outputs.doubts import doubts_of
+from bamkit.gan.evaluate.outputs.failures import failure_modes, improvement
 from bamkit.gan.evaluate.page import write_page
 from bamkit.gan.evaluate.result import PAGE, DirectionResult, Evaluation, folder_of, published, write_tables
 from bamkit.gan.evaluate.settings import EvaluateOptions
-from bamkit.gan.judge.model import JUDGE, Judge, load_judge
+from bamkit.gan.evaluate.verdicts import content_survives, emotion_reached, verdicts
+from bamkit.gan.judge.model import JUDGE as FOLDER
+from bamkit.gan.judge.model import Judge, load_judge
 from bamkit.gan.train.device.devices import pick_device
 
 
@@ -35,14 +39,17 @@ def evaluate(workspace: Workspace, name: str | None = None, options: EvaluateOpt
     options = options or EvaluateOptions()
     run = open_run(workspace, choose_run(workspace, name, options.split), options.split)
     networks, missing = load_networks(workspace, options)
-    if networks.judge is not None:
+    for judge in networks.judges.values():
         for domain in run.domains:
-            networks.judge.refuse_known(domain.identity, domain.name)
-    parts = [(domain, split) for domain in run.domains for split in ("train", options.split)]
+            judge.refuse_known(domain.identity, domain.name)
+    parts = [(domain, split) for domain in run.domains for split in dict.fromkeys(("train", options.split))]
     total = sum(len(domain.shards(split)) for domain, split in parts) + sum(map(len, run.directions))
     with Progress(f"evaluate {run.name}", total, "pictures") as progress:
         real = {(d.name, split): extract(d.shards(split), networks, progress, run.size) for d, split in parts}
-        results = [_evaluate_direction(direction, real, networks, options, progress) for direction in run.directions]
+        training = TrainingCopies([real[domain.name, "train"].small for domain in run.domains])
+        results = [
+            evaluate_direction(direction, real, training, networks, options, progress) for direction in run.directions
+        ]
     evaluation = Evaluation(run, options, networks, real, results, missing)
     evaluation.warnings = warnings_of(evaluation)
     return evaluation
@@ -52,7 +59,7 @@ def load_networks(workspace: Workspace, options: EvaluateOptions) -> tuple[Netwo
     """The judge, feature extractor and LPIPS that are at hand, and a sentence for each that is not."""
     missing = []
     device = pick_device(options.device)
-    folder = options.judge or workspace.root / JUDGE
+    folder = options.judge or workspace.root / FOLDER
     judge: Judge | None = None
     if options.judge is not None or folder.is_dir():
         judge = load_judge(folder, device)
@@ -84,13 +91,15 @@ def _extractor(options: EvaluateOptions, judge: Judge | None, device: torch.devi
     return judge if judge is not None and options.features in ("auto", "judge") else Colours()
 
 
-def _evaluate_direction(
+def evaluate_direction(
     direction: Direction,
     real: dict[tuple[str, str], ImageSet],
+    training: TrainingCopies,
     networks: Networks,
     options: EvaluateOptions,
-    progress: Progress,
+    progress: Progress | None = None,
 ) -> DirectionResult:
+    """Measure one direction against what is `real`, by domain and split; `training`: all training pictures' copies."""
     source_train, target_train = (real[domain.name, "train"] for domain in (direction.source, direction.target))
     target_test = real[direction.target.name, options.split]
     colours = target_train.colours if target_train.colours.n else target_test.colours
@@ -98,25 +107,25 @@ def _evaluate_direction(
         where = getattr(direction.target, "folder", f"split {direction.target.name}")
         raise BamkitError(f"{where} holds no pictures to compare with", "bamkit fetch   # or fill the folder")
     measured = measure(direction, colours, networks, progress)
-    space = estimates.feature_space(measured, source_train, target_train, target_test, published(networks.extractor))
-    rows, probabilities = [], {}
-    if networks.judge is not None:
-        attributes = networks.judge.attributes
+    sets = (source_train, target_train, target_test)
+    space = estimates.feature_space(measured, *sets, published(networks.extractor))
+    plain = estimates.plain_space(measured, *sets)
+    rows, judge, found = [], networks.judge, verdicts(measured, target_test, networks.judges)
+    if judge is not None:
         labelled = {f"content_{name}": direction.labelled(f"content_{name}") for name in CONTENT}
-        reliable = [name for name in attributes if networks.judge.is_reliable(name)]
-        rows += estimates.emotion_reached(measured, target_test, attributes, labelled)
-        rows += estimates.content_survives(measured, attributes, reliable)
-        if direction.target.attribute in attributes:
-            column = attributes.index(direction.target.attribute)
-            judged = {method: measured.images[method].probabilities for method in METHODS}
-            probabilities = {method: values[:, column] for method, values in judged.items() if values is not None}
-    change = probabilities[TRANSLATION] - probabilities[IDENTITY] if probabilities else None
+        reliable = [name for name in judge.attributes if judge.is_reliable(name)]
+        rows += emotion_reached(measured, found, judge.attributes, labelled)
+        rows += content_survives(measured, judge.attributes, reliable)
+    change = found[TRANSLATION].by[JUDGE] - found[IDENTITY].by[JUDGE] if found else None
     rows += estimates.content_kept(measured)
     rows += estimates.realism(space, direction.name, options.seed)
+    rows += estimates.neighbourhoods(space, direction.name)
     rows += estimates.diversity(space, direction.name)
-    failures = failure_modes(measured, space, change)
+    failures = failure_modes(measured, space, plain, training, target_test.small, change)
     values, what = improvement(measured, space, change)
-    return DirectionResult(measured, rows + failures.rows, failures, values, what, probabilities)
+    rows += failures.rows
+    doubts = doubts_of(estimates.table(rows), direction.name)
+    return DirectionResult(measured, rows, failures, doubts, values, what, found)
 
 
 def evaluate_and_write(

@@ -22,6 +22,7 @@ from bamkit.common.statistics import (
     calibration,
     count_clusters,
     expected_calibration_error,
+    subset,
 )
 from bamkit.gan.judge.identity import PARTS
 
@@ -64,7 +65,7 @@ def card_of(
             for p, name_of_part in enumerate(PARTS)
         }
         scores = logits[held, index] * slope[index] + offset[index]
-        clusters = None if projects is None else projects[held]
+        clusters = subset(projects, held)
         measured[name] = {"counts": counts, **_measured(labels[held, index], scores, clusters)}
     return {
         "kind": "judge",
@@ -73,9 +74,7 @@ def card_of(
         "size": shape.size,
         "weights": about["weights"],
         "images": {PARTS[p]: int((part == p).sum()) for p in range(len(PARTS))},
-        "projects": {
-            PARTS[p]: count_clusters(None if projects is None else projects[part == p]) for p in range(len(PARTS))
-        },
+        "projects": {PARTS[p]: count_clusters(subset(projects, part == p)) for p in range(len(PARTS))},
         "trained_on": {"splits": about["splits"], "known_sha256": about["known_sha256"]},
         "known_sha256": about["known_sha256"],
         "excluded": about["excluded"],
@@ -93,7 +92,7 @@ def _measured(labels: np.ndarray, scores: np.ndarray, projects: Clusters) -> dic
     """Average precision and AUC with their intervals, and calibration, of one attribute on the held-out part."""
     known = ~np.isnan(labels)
     truth, scores = labels[known] > 0.5, scores[known].astype(np.float64)
-    projects = None if projects is None else projects[known]
+    projects = subset(projects, known)
     probabilities = 1 / (1 + np.exp(-scores))
     bins = calibration(truth, probabilities, np.arange(11) / 10, probabilities, projects)
     return {

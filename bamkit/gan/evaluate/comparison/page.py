@@ -69,7 +69,7 @@ def write_page(comparison: Comparison, workspace: Workspace, path: Path) -> None
         paired = comparison.paired(direction)
         if not paired.empty:
             page.heading("Picture by picture")
-            caption = "Mean difference on the same pictures, with its 95 % bootstrap interval."
+            caption = "Mean difference on the same pictures, with its 95 % interval, bootstrapped over projects."
             page.table(paired, caption=caption)
         page.heading("The same pictures")
         _pictures(page, comparison, workspace, direction)

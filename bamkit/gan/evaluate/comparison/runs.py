@@ -14,7 +14,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_evaluation
 from bamkit.common.pages.notebook import as_html, notes
 from bamkit.common.provenance import canonical
-from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean
+from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean, cases_text, clusters_of
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, NOT_MEASURED
@@ -22,7 +22,8 @@ from bamkit.gan.evaluate.measures import TRANSLATION
 from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of
 
 PAIRED = {"translation ssim": "SSIM", "translation edges": "edges kept", "translation lpips": "LPIPS",
-          "translation probability": "target's probability"}  # fmt: skip
+          "translation probability": "target's probability",
+          "translation probability by form": "target's probability by form alone"}  # fmt: skip
 """The columns of pictures.csv in which runs are compared picture by picture, and the names people read."""
 
 
@@ -36,7 +37,7 @@ class EvaluatedRun:
     figures: pd.DataFrame
     """Its figures, as a table of estimates."""
     pictures: pd.DataFrame
-    """Of pictures.csv: direction, mid and what PAIRED names of each picture, NaN where unknown."""
+    """Of pictures.csv: direction, mid, project and what PAIRED names of each picture, NaN where unknown."""
     config: dict[str, Any] | None
     """The run's training settings; None where there is no run.json."""
 
@@ -55,7 +56,7 @@ class Comparison:
     seeds: pd.DataFrame
     """One row a direction and group of runs that differ only in their seed: mean and deviation of every metric."""
     differences: pd.DataFrame
-    """Every further run against the first, picture by picture, with bootstrap intervals."""
+    """Every further run against the first, picture by picture, with intervals bootstrapped over projects."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -76,7 +77,11 @@ class Comparison:
         own = _of(self.differences, direction)
         bounds = own.reindex(columns=["difference", "low", "high", "n"]).itertuples(index=False)
         texts = [str(Estimate(value, low, high, n)) for value, low, high, n in bounds]
-        return own.drop(columns=["low", "high"], errors="ignore").assign(difference=texts)
+        cases = [
+            cases_text(n, None if pd.isna(m) else int(m), "pictures")
+            for n, m in zip(own.get("n", ()), own.get("projects", ()), strict=True)
+        ]
+        return own.drop(columns=["low", "high", "projects"], errors="ignore").assign(difference=texts, n=cases)
 
     def _repr_html_(self) -> str:
         tables = [part for name in self.directions for part in (f"{name}:", self.side_by_side(name))]
@@ -159,7 +164,7 @@ def read(workspace: Workspace, name: str) -> EvaluatedRun:
     folder = folder_of(workspace, name)
     if not (folder / METRICS).is_file():
         raise BamkitError(f"run {name} was not evaluated yet", f"bamkit evaluate {name}")
-    columns = ["direction", "mid", *PAIRED]
+    columns = ["direction", "mid", "project", *PAIRED]
     try:
         about = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         figures = estimates.table(about["figures"])
@@ -220,9 +225,10 @@ def _differences(runs: list[EvaluatedRun], direction: str) -> list[dict[str, Any
         ours, theirs = (each.pictures[each.pictures["direction"] == direction] for each in (first, run))
         pairs = ours.merge(theirs, on="mid", suffixes=("", " of the other"))
         for column, name in PAIRED.items():
-            values = (pairs[f"{column} of the other"] - pairs[column]).dropna().to_numpy(float)
+            values = (pairs[f"{column} of the other"] - pairs[column]).dropna()
             if len(values):
-                estimate = bootstrap_mean(values)
+                projects = clusters_of(pairs.loc[values.index, "project"].tolist())
+                estimate = bootstrap_mean(values.to_numpy(float), projects)
                 rows.append(
                     {
                         "direction": direction,
@@ -233,14 +239,20 @@ def _differences(runs: list[EvaluatedRun], direction: str) -> list[dict[str, Any
                         "low": estimate.low,
                         "high": estimate.high,
                         "n": estimate.n,
+                        "projects": estimate.clusters,
                     }
                 )
     return rows
 
 
 def _warnings(runs: list[EvaluatedRun]) -> list[str]:
-    """What keeps the figures from being comparable."""
-    texts = []
+    """What makes figures mean little, run by run, and what keeps them from being comparable."""
+    texts = [
+        f"{run.name}, {direction}: {sentence}"
+        for run in runs
+        for direction, sentences in run.about.get("doubts", {}).items()
+        for sentence in sentences
+    ]
     judge = {run.name: (run.about["judge"] or {}).get("sha256") for run in runs}
     features = {run.name: run.about["features"]["sha256"] for run in runs}
     for basis, values in (

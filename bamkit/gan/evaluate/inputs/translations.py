@@ -47,6 +47,11 @@ class Direction:
         """(n,): the mid of every pair; of a folder's pictures, the position in the folder."""
         return np.asarray(np.array(self.before.column("mid"), np.int64)[self.pairs[:, 0]])
 
+    def projects(self) -> list[int | None]:
+        """(n,): the project of every pair's source; None where it is not known."""
+        known = self.before.column("project_id")
+        return [known[row] for row in self.pairs[:, 0].tolist()]
+
     def labelled(self, attribute: str) -> NDArray[np.bool_]:
         """(n,): whether BAM labels the source picture `positive` for the attribute."""
         positive = [label == "positive" for label in self.before.column(attribute)]

@@ -1,0 +1,83 @@
+"""Whether an output shows its own source: told from other sources by its edges, and its light not exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bamkit.common.pictures.altered_copies import fine_maps
+from bamkit.gan.evaluate.features import FeatureStore
+from bamkit.gan.evaluate.metrics.similarity import luma
+from bamkit.gan.evaluate.outputs.copies import pictures
+
+if TYPE_CHECKING:
+    from bamkit.common.statistics.clusters import Clusters
+
+OTHERS = 9
+"""With so many other sources an output's own is compared: chance finds it in one of ten."""
+BLOCK = 64
+
+
+def other_sources(n: int, projects: Clusters = None) -> np.ndarray:
+    """(n, k) the OTHERS next sources in order, round and round, of other projects where these are known.
+
+    k is less than OTHERS where a picture has fewer others; 0 for one picture. A row that would be shorter than the
+    others is filled with its last entry.
+    """
+    rows = []
+    for own in range(n):
+        following = (own + 1 + np.arange(n - 1)) % n
+        if projects is not None and (projects[following] != projects[own]).any():
+            following = following[projects[following] != projects[own]]
+        rows.append(following[:OTHERS])
+    width = max(map(len, rows), default=0)
+    return np.array([np.pad(row, (0, width - len(row)), mode="edge") if len(row) else row for row in rows], np.int64)
+
+
+def recognised(outputs: FeatureStore, sources: FeatureStore, others: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether an output's edges correlate better with those of its own source than of all `others`.
+
+    Both stores: (n, 64 * 64 * 3) uint8. An output or a source without edges is not recognised.
+    """
+    best = _unlike(outputs, sources, others, _edges).max(axis=1, initial=0.0)
+    return np.asarray(_own(outputs, sources) > best)
+
+
+def unrelated_light(sources: FeatureStore, others: np.ndarray) -> np.ndarray:
+    """(n, k): the correlation of light and dark of each source with that of its `others`; nan without contrast."""
+    return _unlike(sources, sources, others, _light)
+
+
+def _own(outputs: FeatureStore, sources: FeatureStore) -> np.ndarray:
+    parts = [
+        (_edges(outputs[start : start + BLOCK]) * _edges(sources[start : start + BLOCK])).sum(axis=1)
+        for start in range(0, len(outputs), BLOCK)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _unlike(
+    outputs: FeatureStore, sources: FeatureStore, others: np.ndarray, vectors: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """(n, k) products of each output's vector with those of its `others` among the sources."""
+    found = np.zeros(others.shape)
+    for start in range(0, len(outputs), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(outputs)))
+        involved, places = np.unique(others[rows], return_inverse=True)
+        beside = vectors(sources[involved])[places.reshape(others[rows].shape)]
+        found[rows] = np.einsum("nd,nkd->nk", vectors(outputs[rows]), beside)
+    return found
+
+
+def _edges(rows: np.ndarray) -> np.ndarray:
+    return fine_maps(pictures(rows))
+
+
+def _light(rows: np.ndarray) -> np.ndarray:
+    """(n, 1024) unit vectors of luma over a 32 x 32 grid; nan where there is no contrast."""
+    light = luma(pictures(rows)).reshape(-1, 32, 2, 32, 2).mean((2, 4)).reshape(-1, 1024).astype(np.float64)
+    light -= light.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(light, axis=1, keepdims=True)
+    return np.asarray(light / np.where(length > 1e-3, length, np.nan))
