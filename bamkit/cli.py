@@ -23,7 +23,7 @@ SECTIONS = {
     "Try": ("sample", "demo", "study"),
     "Find your way": ("status", "doctor"),
     "Choose": ("curate.info", "curate.sql", "curate.select", "curate.verify", "curate.diff", "curate.balance"),
-    "Fetch and hand on": ("curate.fetch", "curate.export"),
+    "Fetch and hand on": ("curate.fetch", "curate.export", "forget"),
     "Look": ("curate.review", "curate.check", "curate.report", "curate.pages"),
     "Train and judge": ("gan.train", "gan.translate", "gan.judge", "gan.evaluate", "gan.compare"),
 }  # fmt: skip

@@ -6,6 +6,7 @@ import itertools
 import json
 import sqlite3
 import time
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.politeness import HostLimiter
 from bamkit.curate.fetch.http.scheduler import Scheduler
 from bamkit.curate.fetch.ledger import Ledger, now, read_ledger
-from bamkit.curate.fetch.rules.host import matches, reservations
+from bamkit.curate.fetch.rules.host import Pattern, reservations
 from bamkit.curate.fetch.run import fetch
 from bamkit.curate.fetch.settings import FetchSettings, Limits, Politeness
 
@@ -252,7 +253,7 @@ def test_the_ledger_of_an_earlier_version_is_read_and_continued(tmp_path):
     ],
 )  # fmt: skip
 def test_patterns_of_reservations(pattern, target, found):
-    assert matches(pattern, target) is found
+    assert Pattern.parse(pattern).matches(unquote(target)) is found
 
 
 def test_reservations_that_are_none():

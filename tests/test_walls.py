@@ -30,7 +30,7 @@ FORBIDDEN = {
 }  # fmt: skip
 # A stage imports earlier ones only.
 STAGES = {
-    "curate": ["database", "select", "fetch", "audit", "review", "report", "export"],
+    "curate": ["database", "select", "fetch", "audit", "review", "report", "export", "forget"],
     "gan": ["vision", "domains", "train", "translate", "judge", "evaluate", "exchange", "user_study"],
 }
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from links import broken_links
 from PIL import Image
+from traces import found
 
 from bamkit.common.contract import missing_schema, selection_schema, split_schema, translation_schema
 from bamkit.common.shards import read_about
@@ -125,3 +126,30 @@ def test_every_link_of_every_page_leads_somewhere(bamkit, workspace):
     bamkit("review happy --static", cwd=workspace)
     assert (workspace / "index.html").read_text() == "mine", "a page of the user's own is left alone"
     assert "was not written by bamkit" in bamkit("pages", cwd=workspace, code=3).output
+
+
+@pytest.fixture(scope="module")
+def forbidden(workspace):
+    """The files of a training and a test picture, as they came and as they lie in the split."""
+    parts = [pq.read_table(*(workspace / "splits" / "happy").glob(f"{split}-*")) for split in ("train", "test")]
+    rows = [part.slice(1, 1).to_pylist()[0] for part in parts]
+    originals = [workspace / "originals" / row["original_sha256"][:2] / row["original_sha256"] for row in rows]
+    return [row["mid"] for row in rows], [path.read_bytes() for path in originals] + [r["image"]["bytes"] for r in rows]
+
+
+def test_forget(bamkit, workspace, forbidden):
+    mids, pictures = forbidden
+    assert found(workspace, pictures)
+    shown = bamkit(["forget", *map(str, mids)], cwd=workspace).output
+    assert found(workspace, pictures) == set()
+    assert "runs/happy-scary was trained on it" in shown
+    assert "2 new tombstones, 2 in all" in shown
+    assert not list((workspace / "runs" / "happy-scary" / "samples").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_what_is_left_is_of_one_piece(bamkit, workspace, forbidden):
+    """Nothing is called stale, a resumed training goes on, and the pages come back without the pictures."""
+    for line in ("translate --force", "evaluate", "report", "train --resume --steps 3 --no-tensorboard"):
+        bamkit(line, cwd=workspace)
+    assert found(workspace, forbidden[1]) == set()

@@ -66,10 +66,13 @@ def command(
     """
     from bamkit.curate.fetch.faults import parse_reasons
     from bamkit.curate.fetch.run import fetch
+    from bamkit.curate.forget.run import finish
 
     if retry_failed in workspace.selection_names():
         # `bamkit fetch --retry-failed happy`: the name was meant as one.
         names, retry_failed = (*names, retry_failed), "passing"
+    if finished := finish(workspace):
+        click.echo(f"an interrupted removal of {len(finished.removals):,} things was finished", err=True)
     try:
         config = build(FetchSettings, given, retry=parse_reasons(retry_failed))
         summary = fetch(workspace, names, config, keep=_ungiven(click.get_current_context()), force=force)

@@ -10,8 +10,10 @@ from bamkit.curate.audit.domain import DomainTables, of_split
 from bamkit.curate.select.matching.confounders import score_shift
 
 REFUSED = frozenset(
-    {"private-address", "opted-out", "robots-disallowed", "robots-unavailable", "tdm-reserved", "ai-disallowed",
-     "too-many-bytes", "too-many-pixels", "too-small"}
+    {
+        "private-address", "opted-out", "robots-disallowed", "robots-unavailable", "tdm-reserved", "ai-disallowed",
+        "forgotten", "too-many-bytes", "too-many-pixels", "too-small",
+    }
 )  # fmt: skip
 """Outcomes that say nothing against a link: bamkit did not ask for the address, or did not take the picture."""
 

@@ -15,6 +15,7 @@ from bamkit.common.contract import SPLITS, split_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.licences import Licence, licence
 from bamkit.common.shards import stream_rows, stream_tables
+from bamkit.common.tombstones import Tombstones
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain
 
@@ -34,6 +35,8 @@ class Source:
     allowed: dict[str | None, Licence] = field(default_factory=dict)
     licensed_only: bool = False
     wanted: tuple[str, ...] = USED
+    forgotten: Tombstones = field(default_factory=Tombstones)
+    """Images that were removed on request."""
 
     @property
     def name(self) -> str:
@@ -46,6 +49,8 @@ class Source:
         return self.allowed[text]
 
     def kept(self, row: dict[str, Any]) -> bool:
+        if self.forgotten.covers(row["mid"], row["src"]):
+            return False
         return not self.licensed_only or self.licence_of(row["license"]).allowed
 
     @property
@@ -77,7 +82,7 @@ class Source:
     def tables(self, split: str) -> Iterator[pa.Table]:
         """The same as tables of contract.split_schema()."""
         for table in stream_tables(self.shards.get(split, [])):
-            keep = [self.kept({"license": text}) for text in table["license"].to_pylist()]
+            keep = [self.kept(row) for row in table.select(["mid", "src", "license"]).to_pylist()]
             yield table.filter(pa.array(keep)).select(split_schema().names)
 
 
@@ -96,13 +101,14 @@ def read_sources(workspace: Workspace, names: list[str], licensed_only: bool, pi
     if len(set(names)) < len(names):
         raise BamkitError(f"{next(n for n in names if names.count(n) > 1)} is named twice")
     sources = []
+    forgotten = Tombstones.of(workspace)
     for name in names:
         domain = read_domain(workspace, name)
         if pictures and not domain.fetched:
             raise BamkitError(f"{name} is a selection whose pictures were not fetched", "bamkit fetch   # or --to csv")
         wanted = USED if domain.fetched else SPLITS
         shards = {split: workspace.shards(name, split) for split in USED}
-        source = Source(domain, shards, licensed_only=licensed_only, wanted=wanted)
+        source = Source(domain, shards, licensed_only=licensed_only, wanted=wanted, forgotten=forgotten)
         for row in domain.rows.to_pylist():
             licence = source.licence_of(row["license"])
             if row["split"] in wanted and not licence.allowed:

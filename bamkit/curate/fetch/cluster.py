@@ -22,6 +22,7 @@ from typing import Any
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import quiet_decoders
+from bamkit.common.tombstones import Tombstones
 from bamkit.curate.fetch.download import Download, DownloadCounts
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.client import Client
@@ -113,6 +114,7 @@ def fetch_partition(
     placeholders: frozenset[str],
     known: frozenset[str],
     rules: dict[str, HostFiles],
+    forgotten: Tombstones,
     limiter: Any,
 ) -> tuple[list[Arrived], dict[str, str]]:
     """A task: fetch some URLs; gives rows, originals (if they are kept) and pictures, and what was not asked for."""
@@ -132,16 +134,16 @@ def fetch_partition(
     with tempfile.TemporaryDirectory(prefix="bamkit-") as folder, quiet_decoders(config.limits.max_pixels):
         download = Download(
             alone, keep, lambda: Path(folder, str(next(number))), placeholders, _RemoteRateLimiter(limiter), known,
-            RulesBook(alone.politeness, rules),
+            RulesBook(alone.politeness, rules), forgotten,
         )  # fmt: skip
         download.run(urls)
     return arrived, download.counts.skipped
 
 
-def build_partition(config: FetchSettings, originals: list[bytes]) -> list[Picture | Fault]:
+def build_partition(config: FetchSettings, originals: list[bytes], forgotten: Tombstones) -> list[Picture | Fault]:
     """A task: build the pictures of some originals."""
     with quiet_decoders(config.limits.max_pixels):
-        return [build_or_fault(data, config) for data in originals]
+        return [build_or_fault(data, config, forgotten) for data in originals]
 
 
 class RayExecutor:
@@ -177,8 +179,9 @@ class RayExecutor:
         ledger = self.store.ledger
         bad, known, rules = ledger.placeholders(), ledger.answered(urls), self._ask_hosts(urls)
         task = self.ray.remote(fetch_partition).options(num_cpus=1, max_retries=RETRIES)
+        gone = self.store.forgotten
         parts = batched(urls, self.config.partition)
-        calls = (task.remote(self.config, part, bad, known, rules, limiter) for part in parts)
+        calls = (task.remote(self.config, part, bad, known, rules, gone, limiter) for part in parts)
         for _, (arrived, skipped) in self._results(calls, lambda: watch(counts)):
             self.store.keep([self._result(*each) for each in arrived])
             counts.add(row for row, _, _ in arrived)
@@ -217,7 +220,7 @@ class RayExecutor:
                 lost.extend(row for row, data in here if data is None)
                 there = [(row, data) for row, data in here if data is not None]
                 if there:
-                    call = task.remote(self.config, [data for _, data in there])
+                    call = task.remote(self.config, [data for _, data in there], self.store.forgotten)
                     sent[call] = [row for row, _ in there]
                     yield call
 

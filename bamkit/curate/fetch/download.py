@@ -19,6 +19,7 @@ from typing import Protocol
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import PictureFile
+from bamkit.common.tombstones import Tombstones
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.client import Client, DownloadedFile
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler
@@ -26,7 +27,7 @@ from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.rules.book import RulesBook
 from bamkit.curate.fetch.settings import FetchSettings
-from bamkit.curate.fetch.splits.picture import build
+from bamkit.curate.fetch.splits.picture import build, refuse_forgotten
 from bamkit.curate.fetch.store import Result
 
 GROUP = 256
@@ -90,7 +91,9 @@ class Download:
         limiter: RateLimiter | None = None,
         known: frozenset[str] = frozenset(),
         book: RulesBook | None = None,
+        forgotten: Tombstones | None = None,
     ) -> None:
+        self.forgotten = forgotten or Tombstones()
         self.book = book or RulesBook(config.politeness)
         self.config, self.keep, self.temporary, self.limiter = config, keep, temporary, limiter
         self.placeholders = placeholders | config.known_placeholders
@@ -197,7 +200,7 @@ class Download:
             if self._put_back(job, self._client.crawl_delay(job.url)):
                 return
             downloaded = self._client.get(job.url, path)
-            self._refuse_placeholder(downloaded)
+            self._refuse_known(downloaded)
         except Fault as error:
             fault = error
         except OSError:
@@ -228,7 +231,9 @@ class Download:
             self.limiter.release(job.url, None)
         return True
 
-    def _refuse_placeholder(self, downloaded: DownloadedFile) -> None:
+    def _refuse_known(self, downloaded: DownloadedFile) -> None:
+        if downloaded.sha256 in self.forgotten.sha256:
+            raise Fault("forgotten", "the file itself", downloaded.status)
         if downloaded.sha256 in self.placeholders or downloaded.md5 in self.placeholders:
             raise Fault("placeholder", "on the list", downloaded.status)
 
@@ -241,6 +246,7 @@ class Download:
             row, downloaded = item
             try:
                 picture, header = build(downloaded.read(), self.config.picture, self.config.limits)
+                refuse_forgotten(picture, self.forgotten)
             except Fault as fault:
                 downloaded.path.unlink(missing_ok=True)
                 self._decoded.put(Result(_failed(row.url, fault, row.attempts, downloaded)))

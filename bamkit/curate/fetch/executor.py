@@ -46,7 +46,7 @@ class LocalExecutor:
 
         download = Download(
             self.config, keep, self.store.originals.temporary, ledger.placeholders(),
-            known=ledger.answered(urls), book=book,
+            known=ledger.answered(urls), book=book, forgotten=self.store.forgotten,
         )  # fmt: skip
         self.counts = download.counts
         try:

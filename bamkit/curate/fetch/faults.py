@@ -39,6 +39,7 @@ FAULTS: dict[str, FaultKind] = {
     "robots-disallowed": FaultKind("not asked: the host's robots.txt disallows it", True),
     "tdm-reserved": FaultKind("text and data mining is reserved (TDM-Reservation, tdmrep.json)", True),
     "ai-disallowed": FaultKind("not asked: the host's ai.txt disallows it", True),
+    "forgotten": FaultKind("removed on request (bamkit forget): it stays away", True),
     "robots-unavailable": FaultKind("not asked: the host fails to answer for its robots.txt", False, True),
     "timeout": FaultKind("not finished in time", False, True),
     "throttled": FaultKind("429: the host wants fewer requests", False, True),
@@ -103,7 +104,7 @@ def of_status(status: int, detail: str = "", retry_after: float | None = None) -
 
 def parse_reasons(text: str) -> frozenset[str]:
     """`passing`, `permanent`, `all`, or reasons between commas: the set of reasons meant. Raises BamkitError."""
-    known = {name for name in FAULTS if name != "host-down"}
+    known = {name for name in FAULTS if name not in ("host-down", "forgotten")}
     groups = {
         "passing": {name for name in known if not FAULTS[name].permanent},
         "permanent": {name for name in known if FAULTS[name].permanent},

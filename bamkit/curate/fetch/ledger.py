@@ -20,6 +20,8 @@ from bamkit.curate.fetch.http.urls import host_key
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bamkit.common.tombstones import Tombstones
+
 VERSION = 1
 SCHEMA = """
 create table if not exists ledger(
@@ -163,6 +165,17 @@ class Ledger:
             self.db.executemany("delete from ledger where url = ?", ((url,) for url in urls))
         return urls
 
+    def mark_forgotten(self, urls: Iterable[str]) -> None:
+        """Keep of these addresses that they are not to be asked for, and nothing of what they gave."""
+        kept = ("url", "outcome", "attempts", "rule", "time")
+        empty = ", ".join(f"{column.name} = null" for column in fields(Row) if column.name not in kept)
+        with self.db:
+            self.db.executemany(
+                f"insert into ledger(url, outcome, attempts, time) values(?, 'forgotten', 0, ?) on conflict(url) do "
+                f"update set outcome = 'forgotten', time = excluded.time, {empty}",
+                ((url, now()) for url in urls),
+            )
+
     def answered(self, urls: Iterable[str]) -> frozenset[str]:
         """The hosts of `urls`, as `host:port`, that have answered anything so far."""
         starts = {url[: url.find("/", url.find("//") + 2) + 1] for url in urls} - {""}
@@ -229,6 +242,20 @@ def read_ledger(path: Path) -> pd.DataFrame:
             return pd.read_sql_query(f"select {columns} from ledger order by url", db, dtype_backend="numpy_nullable")
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise BamkitError(f"{path} is not a readable ledger: {error}", "bamkit fetch   # writes it") from error
+
+
+def rows_of(path: Path, forgotten: Tombstones) -> list[tuple[str, str | None]]:
+    """URL and SHA-256 of every address of a ledger that is, or gave, a picture that was forgotten. Nothing is written.
+
+    The SHA-256 is None where no picture was kept.
+    """
+    matching = []
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+        for url, sha256, outcome in db.execute("select url, sha256, outcome from ledger"):
+            file = sha256 if outcome == "ok" else None
+            if outcome != "forgotten" and (forgotten.covers(None, url) or file in forgotten.sha256):
+                matching.append((url, file))
+    return matching
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -136,3 +137,19 @@ class PictureCache:
         if remove:
             for suffix in ("", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+def holds_built(path: Path, files: Iterable[str]) -> bool:
+    """Whether pictures of some originals lie in the file of pictures built ahead. Nothing is written."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+        return any(db.execute("select 1 from built where sha256 = ?", (sha256,)).fetchone() for sha256 in files)
+
+
+def purge_built(path: Path, files: Iterable[str]) -> None:
+    """Remove the pictures of some originals from the file of pictures built ahead, so that no page of it holds them."""
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as db:
+        db.execute("pragma secure_delete=on")
+        with db:
+            db.executemany("delete from built where sha256 = ?", ((sha256,) for sha256 in files))
+        db.execute("vacuum")
+        db.execute("pragma wal_checkpoint(truncate)")

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bamkit.common.batches import batched
+from bamkit.common.tombstones import Tombstones
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.ledger import Row, now
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import FetchSettings
-from bamkit.curate.fetch.splits.picture import build
+from bamkit.curate.fetch.splits.picture import build, refuse_forgotten
 from bamkit.curate.fetch.store import Store
 
 BATCH = 32
@@ -29,7 +30,7 @@ def rebuild(
 
     def build_row(row: Row) -> tuple[Row, Picture | Fault | None]:
         data = store.originals.read_verified(row.sha256 or "")
-        return row, data if data is None else build_or_fault(data, config)
+        return row, data if data is None else build_or_fault(data, config, store.forgotten)
 
     with ThreadPoolExecutor(config.decode_threads, thread_name_prefix="bamkit-build") as pool:
         # In batches, so that few pictures are in memory at a time.
@@ -39,12 +40,14 @@ def rebuild(
         return store_pictures(results, config, store, step)
 
 
-def build_or_fault(data: bytes, config: FetchSettings) -> Picture | Fault:
+def build_or_fault(data: bytes, config: FetchSettings, forgotten: Tombstones) -> Picture | Fault:
     """The built picture, or why there is none."""
     try:
-        return build(data, config.picture, config.limits)[0]
+        picture = build(data, config.picture, config.limits)[0]
+        refuse_forgotten(picture, forgotten)
     except Fault as fault:
         return fault
+    return picture
 
 
 def store_pictures(
@@ -62,6 +65,8 @@ def store_pictures(
         if result is None:
             lost.append(row)
         elif isinstance(result, Fault):
+            if result.name == "forgotten":
+                store.originals.remove(row.sha256 or "")
             failed.append(replace(row, outcome=result.name, reason=result.detail, attempts=0, time=now()))
         else:
             ready.append((row.sha256 or "", result))

@@ -6,13 +6,14 @@ import difflib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TextIO
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.common.terminal.progress import Progress, size
+from bamkit.common.tombstones import Tombstones
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
 from bamkit.curate.fetch.executor import make_executor
@@ -71,7 +72,10 @@ def _fetch_group(
     workspace: Workspace, manifests: list[Manifest], config: FetchSettings, stream: TextIO | None, force: bool
 ) -> Summary:
     """Fetch selections whose pictures are made in one way."""
-    with open_store(workspace.originals, config.picture.about(), not config.originals) as store:
+    forgotten = Tombstones.of(workspace)
+    if forgotten.pending.stones:
+        raise BamkitError("a removal was interrupted before it was done", "bamkit forget   # finishes it")
+    with open_store(workspace.originals, config.picture.about(), not config.originals, forgotten) as store:
         run = _FetchRun(workspace, manifests, config, store, stream, force)
         try:
             return run.go()
@@ -164,6 +168,16 @@ class _FetchRun:
         self.store.recognise(self.config.placeholders, self.config.placeholder_repeats)
         urls = dict.fromkeys(url for manifest in self.manifests for url in manifest.src if url is not None)
         self.outcomes = self.store.ledger.outcomes(urls)
+        if gone := [url for url in self._forgotten() if self.outcomes.get(url) != "forgotten"]:
+            self.store.ledger.mark_forgotten(gone)
+            self.outcomes |= dict.fromkeys(gone, "forgotten")
+
+    def _forgotten(self) -> Iterator[str]:
+        """The addresses of images that were removed on request."""
+        for manifest in self.manifests if len(self.store.forgotten) else ():
+            for mid, url in zip(manifest.mid, manifest.src, strict=True):
+                if url is not None and self.store.forgotten.covers(mid, url):
+                    yield url
 
     def _wanted(self) -> list[str]:
         """The URLs to ask for next; those at a host that was given up count as not to be had."""

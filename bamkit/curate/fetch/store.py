@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+from bamkit.common.tombstones import Tombstones
 from bamkit.curate.fetch.ledger import Ledger, Row
 from bamkit.curate.fetch.originals import Originals, Picture, PictureCache
 
@@ -31,6 +32,8 @@ class Store:
     ledger: Ledger
     originals: Originals
     cache: PictureCache
+    forgotten: Tombstones = field(default_factory=Tombstones)
+    """Pictures that were removed on request: none of them is kept."""
 
     def keep(self, results: list[Result]) -> None:
         """Write results for good. The ledger comes last: what it says is there."""
@@ -52,7 +55,9 @@ class Store:
 
 
 @contextmanager
-def open_store(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[Store]:
+def open_store(
+    folder: Path, recipe: dict[str, Any], durable: bool, forgotten: Tombstones | None = None
+) -> Iterator[Store]:
     """The store under `originals/`. Pictures built ahead are thrown away only when the block ends well.
 
     `durable`: they are all there is, since no originals are kept.
@@ -63,7 +68,7 @@ def open_store(folder: Path, recipe: dict[str, Any], durable: bool) -> Iterator[
         cache = PictureCache(folder / "built.sqlite", recipe, durable)
         done = False
         try:
-            yield Store(ledger, originals, cache)
+            yield Store(ledger, originals, cache, forgotten or Tombstones())
             done = True
         finally:
             cache.close(remove=done)

@@ -17,6 +17,7 @@ from bamkit.common.contract import LABELS, SPLITS, selection_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import canonical
 from bamkit.common.shards import read_about, read_table, write_table
+from bamkit.common.tombstones import Tombstones
 from bamkit.common.workspace import Workspace, checked_name, refuse_overwrite
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.decisions import replay
@@ -100,20 +101,30 @@ def select_into(
     return selection
 
 
-def select(database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None) -> Selection:
-    """Answer a query. Nothing is written.
+def select(
+    database: Database,
+    query: Query,
+    workspace: Workspace | None = None,
+    name: str | None = None,
+    forgotten: Tombstones | None = None,
+) -> Selection:
+    """Answer a query. Nothing is written. Images that were `forgotten` (by default the workspace's) are left out.
 
     The workspace is needed for `disjoint_from` and `match`, which name selections of it; where it is given, images and
     projects that its other selections share are noted. Raises BamkitError: an attribute that is not there, a filter
     that nothing survives, fewer images than asked for.
     """
     name = name or query.name
-    choice, table, match = _answer(database, query, workspace, name)
+    if forgotten is None:
+        forgotten = Tombstones.of(workspace) if workspace else Tombstones()
+    choice, table, match = _answer(database, query, workspace, name, forgotten)
     reviewed: list[str] = []
     if query.reviewed:
         table, reviewed = replay(table, query.outcomes, query.counts_wanted, grouped=bool(query.group_by))
     about = {
         **({"match": match} if match else {}),
+        # Tombstones are only ever added: their number says which ones were heeded.
+        **({"forgotten": len(forgotten)} if len(forgotten) else {}),
         "kind": "selection",
         "name": name,
         "query": query.as_dict(),
@@ -130,7 +141,7 @@ def select(database: Database, query: Query, workspace: Workspace | None = None,
 
 
 def _answer(
-    database: Database, query: Query, workspace: Workspace | None, name: str
+    database: Database, query: Query, workspace: Workspace | None, name: str, forgotten: Tombstones
 ) -> tuple[_Choice, pa.Table, dict[str, Any]]:
     """The choice, the manifest's table, and the report of the match if there is one.
 
@@ -140,7 +151,7 @@ def _answer(
     """
     disagreeing: frozenset[int] = frozenset()
     while True:
-        choice = _choose(database, query, workspace, name, disagreeing)
+        choice = _choose(database, query, workspace, name, disagreeing, forgotten)
         if len(choice.assigned) < query.wanted + (query.reserve or 0):
             raise shortage(database, query, choice.filters, len(choice.assigned), choice.dropped)
         if query.match:
@@ -177,6 +188,7 @@ def _choose(
     workspace: Workspace | None,
     name: str,
     disagreeing: frozenset[int] = frozenset(),
+    forgotten: Tombstones | None = None,
 ) -> _Choice:
     """Rank, filter and assign to splits, as far as the images reach."""
     filters = conditions(database, query)
@@ -185,7 +197,7 @@ def _choose(
     first = (query.pool or POOL * query.asked) if query.match else query.asked
     assignment = SplitAssignment(
         {"pool": query.pool or max(first, WIDEST)} if query.match else query.counts,
-        replace(excluded, disagreeing=disagreeing),
+        replace(excluded, disagreeing=disagreeing, forgotten=forgotten or Tombstones()),
         group_by_project=bool(query.group_by) and not query.match,
         # A pool with one image a project can be split in any way without sharing one.
         project_limit=1 if query.match and query.group_by else query.limit_per_project,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from bamkit.common.tombstones import Tombstones
 from bamkit.curate.select.ranking import Candidate
 
 
@@ -18,6 +19,8 @@ class Excluded:
     projects: frozenset[int] = frozenset()
     disagreeing: frozenset[int] = frozenset()
     """mids whose rows of scores or labels disagree about a filter."""
+    forgotten: Tombstones = field(default_factory=Tombstones)
+    """Images that were removed on request."""
 
 
 @dataclass
@@ -68,6 +71,8 @@ class SplitAssignment:
             return "no src"
         if candidate.mid in self.excluded.disagreeing:
             return "several rows of scores or labels that disagree about a filter"
+        if self.excluded.forgotten.covers(candidate.mid, src):
+            return "removed on request (bamkit forget)"
         if candidate.mid in self._mids:
             return "a second row of scores for one mid"
         if src in self._srcs:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.tombstones import Tombstones
 from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.diff import diff
@@ -34,6 +35,8 @@ class Verdict:
     """Images that would be in another split."""
     changed: int = 0
     """Images of both with another value in some column."""
+    forgotten: int = 0
+    """Images of the manifest that were removed on request since: the query still gives them, fetch no longer does."""
     reason: str = ""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The images that differ: mid, change, detail; see `Diff.rows`."""
@@ -69,8 +72,17 @@ def verify_one(workspace: Workspace, database: Database, selection: Selection) -
     inputs = selection.about.get("inputs", {})
     if selection_id(selection.query, inputs, selection.table) != selection.selection_id:
         return replace(verdict, state="altered", reason="the rows do not give the selection_id in the file")
+    every = Tombstones.of(workspace)
+    columns = selection.table.select(["mid", "src"]).to_pydict()
+    gone = sum(every.covers(*image) for image in zip(columns["mid"], columns["src"], strict=True))
+    if gone:
+        were = "was" if gone == 1 else "were"
+        reason = f"{gone:,} of its images {were} removed on request since: fetch leaves out such images"
+        verdict = replace(verdict, forgotten=gone, reason=reason)
+    # What was removed since it was selected is no change of the database.
+    heeded = Tombstones(every.stones[: selection.about.get("forgotten", 0)])
     try:
-        again = select(database, selection.query, workspace, selection.name)
+        again = select(database, selection.query, workspace, selection.name, heeded)
     except BamkitError as error:
         return replace(verdict, state="failed", reason=str(error))
     if again.selection_id == selection.selection_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,7 +49,7 @@ class HostRules:
         if self._robots and not self._robots.can_fetch(url, AGENT):
             raise Fault("robots-disallowed", "robots.txt disallows it")
         said = "robots.txt allows it" if self._robots else self._said
-        reserved = next((value for pattern, value in self._reservations if matches(pattern, address.target)), None)
+        reserved = self._reserved(address) if self._reservations else None
         if reserved:
             raise Fault("tdm-reserved", "tdmrep.json: tdm-reservation 1")
         if self._ai and not self._ai.can_fetch(url, AGENT):
@@ -56,8 +57,13 @@ class HostRules:
         said += "; tdmrep.json: tdm-reservation 0" if reserved is False else ""
         return said + ("; ai.txt allows it" if self._ai else "")
 
+    def _reserved(self, address: RequestUrl) -> bool | None:
+        """Whether the rights in an address are reserved; None where tdmrep.json does not say."""
+        path = unquote(address.target)
+        return next((value for pattern, value in self._reservations if pattern.matches(path)), None)
 
-def reservations(text: str) -> list[tuple[str, bool]]:
+
+def reservations(text: str) -> list[tuple[Pattern, bool]]:
     """The rules of a tdmrep.json: a pattern of paths, and whether the rights are reserved; the first match counts.
 
     TDM Reservation Protocol, final report of the W3C community group, section "TDM File on the Origin Server".
@@ -72,27 +78,40 @@ def reservations(text: str) -> list[tuple[str, bool]]:
         rule = rule if isinstance(rule, dict) else {}
         location, value = rule.get("location"), str(rule.get("tdm-reservation"))
         if isinstance(location, str) and value in ("0", "1"):
-            read.append((location, value == "1"))
+            read.append((Pattern.parse(location), value == "1"))
     return read
 
 
-def matches(pattern: str, target: str) -> bool:
-    """Whether a pattern of robots.txt's kind matches path and query: `*` is anything, a final `$` the end.
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern of paths as in robots.txt: `*` is anything, a final `$` the end."""
 
-    In time proportional to their lengths, whatever the host put into the pattern.
-    """
-    ends = pattern.endswith("$")
-    first, *rest = (unquote(part) for part in pattern.removesuffix("$").split("*"))
-    path = unquote(target)
-    if not path.startswith(first):
-        return False
-    at = len(first)
-    if not rest:
-        return not ends or at == len(path)
-    *middle, last = rest
-    for part in middle:
-        found = path.find(part, at)
-        if found < 0:
+    parts: tuple[str, ...]
+    """What lies between the `*`, without percent-encoding."""
+    ends: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Any text is a pattern."""
+        return cls(tuple(unquote(part) for part in text.removesuffix("$").split("*")), text.endswith("$"))
+
+    def matches(self, path: str) -> bool:
+        """Whether it matches a path with its query, without percent-encoding.
+
+        In time proportional to their lengths, whatever the host put into the pattern.
+        """
+        first, *rest = self.parts
+        if not path.startswith(first):
             return False
-        at = found + len(part)
-    return path.endswith(last) and len(path) - len(last) >= at if ends else path.find(last, at) >= 0
+        at = len(first)
+        if not rest:
+            return not self.ends or at == len(path)
+        *middle, last = rest
+        for part in middle:
+            place = path.find(part, at)
+            if place < 0:
+                return False
+            at = place + len(part)
+        if self.ends:
+            return path.endswith(last) and len(path) - len(last) >= at
+        return path.find(last, at) >= 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bamkit.common.pictures.reader import BadPictureError, PictureFile, to_srgb, upright
+from bamkit.common.tombstones import Tombstones
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import Limits, PictureSettings
@@ -49,6 +50,12 @@ def build(data: bytes, how: PictureSettings, limits: Limits) -> tuple[Picture, P
     if how.fit == "pad":
         picture = _padded(picture, how.size)
     return Picture(encode(picture, how), picture.width, picture.height, phash(picture)), file
+
+
+def refuse_forgotten(picture: Picture, forgotten: Tombstones) -> None:
+    """Raises Fault(`forgotten`) for a picture that was removed on request, or a near-duplicate of one."""
+    if forgotten.near([picture.phash])[0]:
+        raise Fault("forgotten", "by its perceptual hash")
 
 
 def scaled_size(size: tuple[int, int], how: PictureSettings) -> tuple[int, int]:
