@@ -18,7 +18,6 @@ from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_tables
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
-from bamkit.gan.evaluate.failures import INVERTED
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION
 from bamkit.gan.train.checkpoint import Generators
 from bamkit.gan.train.settings import TrainConfig
@@ -31,6 +30,8 @@ FAILURES = {
 """The failure modes of bamkit evaluate, for people."""
 WORST = 5
 """Pictures named of each direction."""
+INVERTED = -0.2
+"""Below this correlation of luma with the source a picture is named among the worst."""
 IDS = ("selection_id", "split_id", "files_id")
 """What names the pictures of a domain in run.json."""
 LIBRARIES = {"onnx": "onnx", "safetensors": "safetensors"}
