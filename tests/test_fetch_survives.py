@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -23,6 +24,7 @@ from test_fetch import contents, settings
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
+from bamkit.curate.fetch import download
 from bamkit.curate.fetch import originals as originals_module
 from bamkit.curate.fetch.ledger import Ledger, locked
 from bamkit.curate.fetch.run import fetch
@@ -36,7 +38,7 @@ def hundred(tmp_path):
     """A slow server with 100 pictures, 6 of them gone and 4 that fail at first; 80 train, 10 test, 10 reserve."""
     with Server() as server:
         for index in range(100):
-            answer = slow(0.01 + index % 5 * 0.01, file(jpeg(index, 160, 120)))
+            answer = slow(0.004 + index % 5 * 0.004, file(jpeg(index, 160, 120)))
             if index % 17 == 3:
                 answer = status(404)
             elif index % 23 == 5:
@@ -152,6 +154,7 @@ def test_an_interrupt_ends_soon_and_keeps_what_arrived(hundred, sign):
 
 def test_two_at_once(hundred, bamkit):
     server, disturbed, _ = hundred
+    write_selection(disturbed, "happy", [server.url(f"/{index}.jpg") for index in range(20)], 15)
     process = begin(disturbed)
     while not server.log:
         time.sleep(0.005)
@@ -205,6 +208,21 @@ def test_files_are_flushed_before_they_are_recorded(tmp_path, monkeypatch):
         assert ("flush", sha256[:2]) in events[moved:at]
     with sqlite3.connect(tmp_path / "originals" / "ledger.sqlite") as db:
         assert db.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_a_disk_that_is_full_at_the_very_last_group_ends_the_fetch_too(tmp_path, monkeypatch):
+    """The thread that writes down has taken the mark of the end by then: none comes again."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Ledger, "record", full)
+    monkeypatch.setattr(download, "GATHER", 20)
+    with Server() as server:
+        server["/0"] = file(jpeg(0))
+        write_selection(tmp_path, "happy", [server.url("/0")], 1)
+        with pytest.raises(BamkitError, match="the disk is full"):
+            fetch(Workspace(tmp_path), config=settings())
 
 
 FULL = """

@@ -113,6 +113,7 @@ class Download:
         self._arrived: queue.Queue[tuple[Row, DownloadedFile] | None] = queue.Queue(4 * self.config.decode_threads + 16)
         self._decoded: queue.Queue[Result | None] = queue.Queue(self.config.picture.at_once(2 * GROUP))
         self._error: BaseException | None = None
+        self._all_decoded = False
         workers, decoders, recorder = self._threads(urls)
         try:
             waiting = iter(urls)
@@ -179,7 +180,7 @@ class Download:
                 while self._arrived.get() is not None:
                     continue
             elif work == self._record:
-                while self._decoded.get() is not None:
+                while not self._all_decoded and self._decoded.get() is not None:
                     continue
 
     def _work(self) -> None:
@@ -258,8 +259,8 @@ class Download:
 
     def _record(self) -> None:
         """Write down what was decoded, as much at a time as gathers in a moment: files first, then the ledger."""
-        ended, most = False, self.config.picture.at_once(GROUP)
-        while not ended:
+        most = self.config.picture.at_once(GROUP)
+        while not self._all_decoded:
             group = [self._decoded.get()]
             # To flush and to commit takes as long for one result as for many.
             limit = time.monotonic() + GATHER
@@ -268,7 +269,7 @@ class Download:
                     group.append(self._decoded.get(timeout=max(0.0, limit - time.monotonic())))
                 except queue.Empty:
                     break
-            ended = group[-1] is None
+            self._all_decoded = group[-1] is None
             results = [result for result in group if result is not None]
             if results:
                 self.keep(results)
