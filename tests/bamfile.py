@@ -4,6 +4,8 @@ import math
 import random
 import sqlite3
 
+from templates import templated
+
 ATTRIBUTES = [
     "content_bicycle", "content_cat", "content_tree", "emotion_scary", "media_oilpaint", "content_bird", "content_dog",
     "emotion_gloomy", "media_3d_graphics", "media_pen_ink", "content_building", "content_flower", "emotion_happy",
@@ -18,6 +20,7 @@ def word(score):
     return "positive" if score > -1 else "negative" if score < -3 else "unsure"
 
 
+@templated
 def make_bam(path, rows=600, labels="view", seed=0, without_scores=5, crowd=True, page_size=4096, index=False):
     """Write the file. `labels`: "view", "table", "opaque" (a view that joins) or None. Returns the rows as dicts.
 

@@ -1,8 +1,10 @@
 """Fixtures shared by all tests. Everything is made in code; nothing is downloaded."""
 
 import os
+import shutil
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,9 +16,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.upper(), None)
+# Temporary folders in memory, where there is some: databases flush to disk hundreds of times.
+if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 4e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 # Shells start background jobs with Ctrl-C ignored, and programs that the tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unflushed():
+    """Nobody cuts the power during the tests: to wait for the disk takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

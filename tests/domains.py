@@ -6,6 +6,7 @@ import sqlite3
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from templates import templated
 
 from bamkit.common.contract import ATTRIBUTES, LABELS, missing_schema, selection_schema, split_schema
 from bamkit.common.shards import write_table
@@ -119,6 +120,13 @@ def write_split(
 
 def two_domains(root, fetched: bool = True) -> Workspace:
     """A workspace with the domains happy (flowers) and scary (people, comics); two images of happy are lost."""
+    _two_domains(root, fetched)
+    return Workspace.open(root)
+
+
+@templated
+def _two_domains(root, fetched):
+    root.mkdir(exist_ok=True)
     workspace = Workspace.open(root)
     happy = manifest(seed=1, emotion="happy", flower=-1.2, vectorart=-2)
     scary = manifest(seed=2, emotion="scary", first_mid=50_000, people=-1.2, comic=-1.5)
@@ -127,9 +135,9 @@ def two_domains(root, fetched: bool = True) -> Workspace:
         if fetched:
             lost = tuple(table["mid"].to_pylist()[3:5]) if name == "happy" else ()
             write_split(workspace, name, table, lost, bright=name == "happy")
-    return workspace
 
 
+@templated
 def bam(path, n: int = 400, seed: int = 3) -> None:
     """A BAM file with the real schema: labels as a view, 5 modules without scores, one crowd label an image."""
     order = sorted(ATTRIBUTES, key=lambda name: hash_of(name))

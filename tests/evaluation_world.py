@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from templates import templated
 
 from bamkit.common.contract import ATTRIBUTES, split_schema, translation_schema
 from bamkit.common.shards import write_table
@@ -120,6 +121,13 @@ def write_translations(
 
 def world(root, train=24, test=24):
     """A workspace with splits happy and scary, and translations of both directions by the run happy-scary."""
+    rows = _world(root, train, test)
+    return Workspace.open(root), rows
+
+
+@templated
+def _world(root, train, test):
+    root.mkdir(exist_ok=True)
     workspace = Workspace.open(root)
     rows = {"happy": mood_rows("happy", 1000, train, test), "scary": mood_rows("scary", 3000, train, test)}
     for name, part in rows.items():
@@ -129,4 +137,4 @@ def world(root, train=24, test=24):
         return darken(picture) if direction == "happy-to-scary" else 255 - picture
 
     write_translations(workspace, "happy-scary", rows, translator, ("happy-to-scary", "scary-to-happy"))
-    return workspace, rows
+    return rows

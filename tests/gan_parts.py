@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from templates import templated
 
 from bamkit.common import contract, shards
 from bamkit.common.workspace import Workspace
@@ -42,6 +43,11 @@ def encoded(array, kind="PNG"):
 
 def make_split(root, name, counts=(8, 2, 6), side=32, first_mid=None, change=None):
     """splits/NAME/ with train, test and validation shards of `counts` pictures, as fetch writes them."""
+    make = _make_split if change else _make_split_once
+    make(Path(root) / "splits" / name, name, counts, side, first_mid, change)
+
+
+def _make_split(folder, name, counts, side, first_mid, change):
     mid = first_mid or {"happy": 1000, "scary": 5000}.get(name, 9000)
     schema = contract.split_schema()
     for split, count in zip(("train", "test", "validation"), counts, strict=True):
@@ -57,8 +63,10 @@ def make_split(root, name, counts=(8, 2, 6), side=32, first_mid=None, change=Non
             mid += 1
         about = {"kind": "split", "name": name, "split": split, "split_id": f"id-{name}", "selection_id": "s"}
         table = pa.Table.from_pylist(rows, schema=schema)
-        path = root / "splits" / name / f"{split}-00000-of-00001.parquet"
-        shards.write_table(table, path, about, row_group_size=3)
+        shards.write_table(table, folder / f"{split}-00000-of-00001.parquet", about, row_group_size=3)
+
+
+_make_split_once = templated(_make_split)
 
 
 def make_workspace(root, **options):

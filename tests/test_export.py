@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from templates import templated
 
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
@@ -38,6 +39,7 @@ def row(mid, rank, split, emotion, license_):
     return found
 
 
+@templated
 def write_domain(root, name, start, licences=FREE, counts=(5, 3, 2)):
     """A fetched split and its manifest."""
     rank, mid, rows = 0, start, []
@@ -52,7 +54,8 @@ def write_domain(root, name, start, licences=FREE, counts=(5, 3, 2)):
         table = pa.Table.from_pylist(part, schema=contract.split_schema())
         path = root / "splits" / name / f"{split}-00000-of-00001.parquet"
         write_table(table, path, {**about, "split": split}, row_group_size=2)
-    manifest = [{k: v for k, v in r.items() if k in contract.selection_schema().names} for r in rows]
+    names = set(contract.selection_schema().names)
+    manifest = [{k: v for k, v in r.items() if k in names} for r in rows]
     manifest.append({**manifest[-1], "mid": start + 99, "rank": rank + 1, "split": "reserve"})
     table = pa.Table.from_pylist(manifest, schema=contract.selection_schema())
     write_table(table, root / "selections" / f"{name}.parquet", {**about, "kind": "selection"})

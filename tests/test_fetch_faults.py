@@ -290,7 +290,7 @@ def test_tls_is_verified(tmp_path):
             one(server, f"https://localhost:{server.port}/a", tmp_path, ca_file=str(pem))
         started = time.monotonic()
         with pytest.raises(Fault, match="timeout"):
-            one(server, "/drip", tmp_path, ca_file=str(pem), limits=Limits(seconds=1))
+            one(server, "/drip", tmp_path, ca_file=str(pem), limits=Limits(seconds=0.5))
         assert time.monotonic() - started < 3
 
 
@@ -301,5 +301,5 @@ def test_a_tls_handshake_that_never_ends_is_given_up(tmp_path):
         started = time.monotonic()
         with pytest.raises(Fault, match="timeout"):
             one(None, f"https://127.0.0.1:{silent.getsockname()[1]}/", tmp_path,
-                limits=Limits(seconds=1, connect_seconds=1))  # fmt: skip
+                limits=Limits(seconds=0.5, connect_seconds=0.5))  # fmt: skip
         assert time.monotonic() - started < 3

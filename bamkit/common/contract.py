@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bamkit.common.errors import BamkitError
@@ -61,6 +62,7 @@ def short(full: str) -> str:
     return full.split("_", 1)[1]
 
 
+@cache
 def selection_schema() -> pa.Schema:
     """Columns of `selections/NAME.parquet`, one row an image, ordered by rank.
 
@@ -84,6 +86,7 @@ def selection_schema() -> pa.Schema:
     return pa.schema(head + labels + scores)
 
 
+@cache
 def split_schema() -> pa.Schema:
     """Columns of `splits/NAME/<split>-00000-of-00001.parquet`: the picture, the manifest row, where it came from.
 
@@ -108,6 +111,7 @@ def split_schema() -> pa.Schema:
     return with_features(pa.schema([image, *selection_schema(), *(pa.field(*column) for column in tail)]))
 
 
+@cache
 def missing_schema() -> pa.Schema:
     """Columns of `missing/NAME.parquet`: every image of the selection that could not be had, with the reason.
 
@@ -131,6 +135,7 @@ def missing_schema() -> pa.Schema:
     )
 
 
+@cache
 def translation_schema() -> pa.Schema:
     """Columns of `translations/NAME/translations.parquet`: `image` is the translation.
 

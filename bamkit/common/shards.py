@@ -54,7 +54,8 @@ def open_shard(path: Path, columns: Iterable[str] = ()) -> Iterator[Any]:
     """
     try:
         with pa.OSFile(os.fsencode(path)) as source, pq.ParquetFile(source, pre_buffer=False) as file:
-            if lacking := [name for name in columns if name not in file.schema_arrow.names]:
+            there = set(file.schema_arrow.names)  # made anew at each use
+            if lacking := [name for name in columns if name not in there]:
                 raise BamkitError(f"{path} has no column {', '.join(lacking)}")
             yield file
     except (OSError, pa.ArrowException) as error:
