@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from bamkit.common.lineage import split_about, stale_evaluation
 from bamkit.common.pages.cards import render
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_tables
+from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION
@@ -135,16 +137,19 @@ def _figures(workspace: Workspace, name: str, evaluation: Mapping[str, Any], dir
         "columns": list(summary.columns),
         "rows": summary.to_dict("split")["data"],
         "failures": failures,
-        "worst": _worst(workspace, name, direction),
+        "worst": _worst(workspace, name, direction, estimates.find(figures, "inverted", direction)),
     }
 
 
-def _worst(workspace: Workspace, name: str, direction: str) -> list[int]:
-    """The mids of pictures whose light and dark were inverted most."""
+def _worst(workspace: Workspace, name: str, direction: str, inverted: Estimate | None) -> list[int]:
+    """The mids of pictures whose light and dark were inverted most; `inverted`: the share that were."""
+    if inverted is None or math.isnan(inverted.value):
+        return []
     path = workspace.reports / f"evaluate-{name}" / "pictures.csv"
     try:
         pictures = pd.read_csv(path)
-        chosen = pictures[(pictures["direction"] == direction) & (pictures["translation light"] < INVERTED)]
+        chosen = pictures[pictures["direction"] == direction].sort_values("translation light", kind="stable")
+        mids = chosen["mid"].head(round(inverted.value * inverted.n))
     except (OSError, ValueError, KeyError):  # not there, or of another version: the shares above still hold
         return []
-    return [int(mid) for mid in chosen.sort_values("translation light", kind="stable")["mid"].dropna()[:WORST]]
+    return [int(mid) for mid in mids.dropna()[:WORST]]
