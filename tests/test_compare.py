@@ -124,6 +124,7 @@ def test_spread_and_differences_have_the_digits_of_their_error(compared):
 
 def test_command(compared, bamkit):
     output = bamkit("compare seed-0 seed-1", cwd=compared.root).output
+    assert output.startswith("settings that differ:\nsetting  seed-0  seed-1\nseed ")
     assert "over seeds" in output
     assert output.splitlines()[-1] == "-> reports/compare/index.html"
     assert "picture by picture" in output

@@ -64,6 +64,14 @@ def test_ids_are_unique_and_every_reference_is_answered():
     assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
 
 
+def test_anchors_of_any_script_are_there_and_apart():
+    page = Page("T")
+    for title in ("Content", "冬-to-夏", "夏-to-冬", "…", "!", "été", "Content"):
+        page.section(title)
+    ids = re.findall(r'<h2 id="([^"]+)"', page.render())
+    assert ids == ["content-2", "冬-to-夏", "夏-to-冬", "section", "section-2", "été", "content-3"]
+
+
 def test_numbers_stand_to_the_right():
     html = full_page().render()
     assert '<th scope="col" class="number">n</th>' in html

@@ -67,7 +67,8 @@ def test_the_page_holds_every_section_and_nothing_from_outside(workspace):
     tags = Tags(text).tags
     for tag, attributes in tags:
         for name in ("src", "href", "data", "xlink:href"):
-            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+            allowed = ("#", "data:", "../index.html") if tag == "a" else ("#", "data:")
+            assert attributes.get(name, "#").startswith(allowed), (tag, attributes)
         if tag == "img":
             assert attributes["alt"].strip()
     drawings = [attributes for _, attributes in tags if attributes.get("class") == "drawing"]
@@ -88,7 +89,8 @@ def test_every_figure_is_there_as_svg_and_png_and_every_table_twice(workspace):
     }  # fmt: skip
     for path in (workspace.reports / "figures").glob("*.png"):
         with Image.open(path) as picture:
-            assert min(picture.size) > 150
+            # A contact sheet is as large as the pictures of the split make it.
+            assert min(picture.size) > (30 if path.stem.startswith("contact") else 150)
     assert drawn < {path.stem for path in (workspace.reports / "figures").glob("*.png")}
     tables = sorted((workspace.reports / "tables").glob("*.parquet"))
     assert len(tables) == 17

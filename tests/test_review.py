@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import evaluation_world as w
 import pytest
@@ -24,7 +25,7 @@ from bamkit.curate.review import run
 from bamkit.curate.review.items import read_items
 from bamkit.curate.review.log import DecisionLog
 from bamkit.curate.review.page import page_of
-from bamkit.curate.select.decisions import COLUMNS, read_log, read_review
+from bamkit.curate.select.decisions import COLUMNS, Decision, read_log, read_review, resolve, standing
 
 
 @pytest.fixture(scope="module")
@@ -374,3 +375,30 @@ def test_filters_choose_and_only_cells_on_the_screen_exist(pictures, browser, tm
     assert text.splitlines()[0] == ",".join(COLUMNS)
     browser.open(page.as_uri() + "#again")
     browser.wait("document.getElementById('count').textContent === '1 of 5,000 decided'")
+
+
+@pytest.mark.slow
+def test_the_page_folds_a_log_as_select_does(pictures, browser, tmp_path):
+    random = Random(0)
+    rows = []
+    for _ in range(400):
+        decision = random.choice(("keep", "drop", "move", "undo"))
+        split = random.choice(("train", "test")) if decision == "move" else ""
+        rows.append(Decision(random.choice("abc"), random.randrange(1000, 1009), decision, split))
+    items = read_items(pictures, "happy")
+    page = tmp_path / "page.html"
+    page.write_text(page_of({**items.page, "reviewer": "a", "served": False, "pictures": [""] * 9}))
+    browser.open(page.as_uri())
+    plain = [["", row.reviewer, row.mid, row.decision, row.split, ""] for row in rows]
+    browser.js(f"log = {json.dumps(plain)}; fold()")
+    for end in range(0, 400, 7):
+        browser.js(f"log = {json.dumps(plain[:end])}; fold()")
+        found = standing(rows[:end])
+        expected = {str(mid): {who: one.outcome for who, one in by.items()} for mid, by in found.items()}
+        shown = browser.js(
+            "Object.fromEntries([...decided].map(([mid, by]) => [mid, Object.fromEntries([...by].map("
+            "([who, vote]) => [who, outcome(vote)]))]))"
+        )
+        assert shown == expected
+        torn = browser.js("[...decided.keys()].filter(disagree).sort((a, b) => a - b)")
+        assert tuple(torn) == resolve(found).undecided

@@ -28,6 +28,11 @@ def command(workspace: Workspace, runs: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json(comparison.about())
         return
+    settings = comparison.settings()
+    if not settings.empty:
+        click.echo("settings that differ:")
+        print_table(settings)
+        click.echo()
     for direction in comparison.directions:
         click.echo(f"{direction}:")
         print_table(comparison.side_by_side(direction))

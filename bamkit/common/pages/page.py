@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,9 @@ class Page:
 
     def section(self, title: str, text: str = "") -> None:
         """A heading (it also appears in the table of contents) with an optional paragraph."""
-        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        same = sum(block.get("title") == title for block in self.blocks)
-        anchor = f"{anchor}-{same + 1}" if same else anchor
+        name = re.sub(r"\W+", "-", title.lower()).strip("-") or "section"
+        taken = {"content", *(block.get("anchor") for block in self.blocks)}
+        anchor = next(a for a in chain([name], (f"{name}-{n}" for n in count(2))) if a not in taken)
         self.blocks.append({"kind": "section", "title": title, "anchor": anchor, "text": text})
 
     def text(self, text: str) -> None:

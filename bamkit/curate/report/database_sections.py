@@ -152,7 +152,7 @@ def crowd_agreement(report: ReportBuilder, crowd: Crowd) -> None:
     ]
     report.figure(
         "crowd-calibration",
-        plots.small_multiples(draw, 5),
+        plots.small_multiples(draw, 5, ("score", "share of crowd positives")),
         "Reliability diagrams of all attributes: share of crowd positives by score.",
         "Share of crowd positives (vertical) by score (horizontal), with 95 % Wilson intervals; dashed is exp(score), "
         "where the dots would lie if the scores were the log-probabilities they look like.",

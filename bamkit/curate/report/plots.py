@@ -50,13 +50,16 @@ def panels(draw: Sequence[Callable[[Axes], None]], columns: int = 2, size: tuple
 
 
 def small_multiples(
-    draw: Sequence[Callable[[Axes], None]], columns: int, size: tuple[float, float] = (1.53, 1.22)
+    draw: Sequence[Callable[[Axes], None]],
+    columns: int,
+    labels: tuple[str, str],
+    size: tuple[float, float] = (1.5, 1.22),
 ) -> Figure:
-    """Panels of `size` inches, each with a title and the same axes, numbered at the rim only.
+    """Panels of `size` inches, each with a title and the same axes, numbered and named (x, y) at the rim only.
 
     Their places are given, since working out a layout for twenty of them takes as long as drawing them.
     """
-    left, right, top, bottom, across, down = 0.35, 0.05, 0.24, 0.27, 0.18, 0.33
+    left, right, top, bottom, across, down = 0.55, 0.08, 0.24, 0.46, 0.18, 0.33
     rows = math.ceil(len(draw) / columns)
     width = left + columns * size[0] + (columns - 1) * across + right
     height = top + rows * size[1] + (rows - 1) * down + bottom
@@ -69,6 +72,8 @@ def small_multiples(
     with figures.style():
         axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places).ravel()
         _draw_each(draw, axes)
+        figure.supxlabel(labels[0], fontsize=9.5, y=0.01)
+        figure.supylabel(labels[1], fontsize=9.5, x=0.005)
     for place, axis in enumerate(axes[: len(draw)]):
         axis.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(draw))
     return figure
@@ -308,7 +313,9 @@ def reliability(axes: Axes, rows: pd.DataFrame, title: str, tint: str) -> None:
 
 def stacked(axes: Axes, shares: pd.DataFrame) -> None:
     """One horizontal bar of shares a row, its parts (the columns) in the same colours everywhere."""
-    tints = {part: COLOURS[i % len(COLOURS)] for i, part in enumerate(shares.columns)} | {"none": GRID, "others": FAINT}
+    # Not in the page's own ink, so that the numbers on them can be read in light and dark.
+    greys = {"none": "#c4c4ca", "others": "#77777d"}
+    tints = {part: COLOURS[i % len(COLOURS)] for i, part in enumerate(shares.columns)} | greys
     places = np.arange(len(shares))[::-1]
     ends = 100 * shares.fillna(0).cumsum(axis=1)
     for part in shares.columns:
@@ -316,11 +323,12 @@ def stacked(axes: Axes, shares: pd.DataFrame) -> None:
         axes.barh(places, width, left=ends[part] - width, height=0.62, color=tints[part], edgecolor="none")
         for place, size, end in zip(places, width, ends[part], strict=True):
             if size > 7:
-                axes.text(end - size / 2, place, f"{size:.0f}", ha="center", va="center", fontsize=8, color="#ffffff")
+                ink = "#222222" if part == "none" else "#ffffff"
+                axes.text(end - size / 2, place, f"{size:.0f}", ha="center", va="center", fontsize=8, color=ink)
     axes.set_yticks(places, shares.index)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of images")
     axes.set_ylim(-0.6, len(shares) - 0.4)
-    _legend(axes, [(tints[part], part) for part in shares.columns], columns=4)
+    _legend(axes, [(tints[part], part) for part in shares.columns], columns=3)

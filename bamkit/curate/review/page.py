@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ def page_of(data: dict[str, Any], nonce: str = "") -> str:
     page = (here / "review.html").read_text(encoding="utf-8")
     for mark, name in (("@STYLE@", "review.css"), ("@SCRIPT@", "review.js")):
         page = page.replace(mark, (here / name).read_text(encoding="utf-8"))
+    count = len(data["columns"]["mid"])
+    told = {"@TITLE@": f"Review of {data['name']}", "@ABOUT@": f"{count:,} images to keep, drop or move by eye."}
+    for mark, said in told.items():
+        page = page.replace(mark, html.escape(said))
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     return page.replace("@NONCE@", nonce).replace("@DATA@", text)
 

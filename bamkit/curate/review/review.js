@@ -79,6 +79,7 @@ async function hear() {
   if (sending || document.hidden) return;
   try {
     const said = await (await fetch(`decisions/${log.length}`)).json();
+    if (said.total < log.length && !sending) log = [];  // the file was replaced
     if (sending || said.since !== log.length || !said.rows.length) return;
     log.push(...said.rows);
     fold();
@@ -291,7 +292,8 @@ async function decide(what, split = "") {
 
 async function undo() {
   let last = null;
-  for (const stack of stacks.values()) for (const one of stack) if (one.who === reviewer && (!last || one.at > last.at)) last = one;
+  for (const stack of stacks.values()) for (const one of stack) if (one.who === reviewer && placeOf.has(one.mid) && (!last || one.at > last.at)) last = one;
+  // What an earlier round dropped is not on the page any more, and stays as it is.
   if (!last) { by("told").textContent = "nothing to undo"; return; }
   await record(last.mid, "undo");
   const place = placeOf.get(last.mid);
@@ -375,7 +377,7 @@ data.splits.forEach((split, at) => { option(form.elements.split, at, split); });
 data.licenses.forEach((text, at) => option(form.elements.license, at, text));
 data.attributes.forEach((attribute, at) => option(form.elements.attribute, at, short(attribute)));
 form.elements.attribute.value = ranked;
-document.title = by("title").textContent = `Review of ${data.name}`;
+by("title").textContent = `Review of ${data.name}`;
 by("who").textContent = reviewer || "your name?";
 by("save").hidden = data.served;
 by("filters").open = innerWidth > 736;

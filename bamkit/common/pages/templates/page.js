@@ -24,7 +24,7 @@ for (const table of document.querySelectorAll("main table")) {
   });
 }
 if ("IntersectionObserver" in window) {
-  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [decodeURIComponent(link.hash.slice(1)), link]));
   const watch = new IntersectionObserver((seen) => {
     for (const entry of seen) {
       if (!entry.isIntersecting) continue;

@@ -27,20 +27,20 @@ def frames(folder: Path) -> dict[int, dict[str, Path]]:
     return dict(sorted(by_step.items()))
 
 
-def _shrunk(path: Path) -> str:
-    """A sample sheet as a data URI, WebP, at most SAMPLE_WIDTH pixels wide; "" for a file that cannot be read."""
+def _shrunk(path: Path) -> tuple[str, tuple[int, int]]:
+    """A sample sheet as WebP in a data URI, at most SAMPLE_WIDTH pixels wide, and its size; "" if it is damaged."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             sheet = image.convert("RGB")
     except (OSError, SyntaxError, ValueError):
-        return ""
+        return "", (0, 0)
     if sheet.width > SAMPLE_WIDTH:
         sheet = sheet.resize((SAMPLE_WIDTH, round(sheet.height * SAMPLE_WIDTH / sheet.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     sheet.save(buffer, "WEBP", quality=80, method=4)
-    return data_uri(buffer.getvalue())
+    return data_uri(buffer.getvalue()), sheet.size
 
 
 def strip(frames: dict[int, dict[str, Path]], label: Callable[[int], str]) -> str:
@@ -48,13 +48,13 @@ def strip(frames: dict[int, dict[str, Path]], label: Callable[[int], str]) -> st
     directions = list(dict.fromkeys(direction for frame in frames.values() for direction in frame))
     items: list[dict[str, Any]] = []
     for step, frame in frames.items():
-        pictures = [_shrunk(frame[direction]) if direction in frame else "" for direction in directions]
-        items.append({"label": label(step), "pictures": pictures})
+        sheets = [_shrunk(frame[direction]) if direction in frame else ("", (0, 0)) for direction in directions]
+        items.append({"label": label(step), "pictures": [uri for uri, _ in sheets]})
     last = escape(items[-1]["label"])
     figures = "".join(
-        f'<figure><figcaption>{name}</figcaption><img src="{uri}" alt="Samples {name}, {last}" '
-        f'data-direction="{name}"></figure>'
-        for name, uri in zip(map(escape, directions), items[-1]["pictures"], strict=True)
+        f'<figure><figcaption>{name}</figcaption><img src="{uri}" width="{width}" height="{height}" '
+        f'alt="Samples {name}, {last}" data-direction="{name}"></figure>'
+        for name, (uri, (width, height)) in zip(map(escape, directions), sheets, strict=True)
     )
     payload = json.dumps(items).replace("</", "<\\/")
     return f"""<style>{CSS}</style>
