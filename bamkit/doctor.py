@@ -89,6 +89,9 @@ def _python() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     """The packages that bamkit needs, with those that are missing or too old."""
     wanted = [line for line in _requirements() if "extra ==" not in line]
+    if not wanted:
+        yield Finding("packages", "bamkit is not installed, but run from a folder", NOTE, "pip install .")
+        return
     wrong = [said for line in wanted if (said := _lacking(line))]
     if wrong:
         yield Finding("packages", "; ".join(wrong), WRONG, f"pip install {' '.join(map(_quoted, map(_plain, wrong)))}")
@@ -192,6 +195,8 @@ def _existing(folder: Path) -> Path:
 
 def _pictures() -> Iterator[Finding]:
     """Decoders and fonts."""
+    if importlib.util.find_spec("PIL") is None:
+        return  # said under packages
     from PIL import features
 
     lacking = [name for name in ("jpg", "zlib", "webp", "freetype2", "littlecms2") if not features.check(name)]

@@ -234,6 +234,30 @@ def test_calls_in_the_pages_have_their_keywords():
     assert called > 10
 
 
+@pytest.mark.slow
+def test_type_checkers_see_keywords_and_results(tmp_path):
+    """Also of what is loaded late; mypy's cache of the repository makes this short."""
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import bamkit\nfrom PIL import Image\nws = bamkit.Workspace()\n"
+        "reveal_type(ws.select(emotion='happy', top=3, with_=['people']).frame)\n"
+        "reveal_type(ws.train(width=32, steps=5000).translate(Image.new('RGB', (1, 1))))\n"
+        "ws.select(emotion='happy', tpo=3)\nws.select(sample='bottom')\nbamkit.Wokspace\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", script],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = re.findall(r":(\d+): (?:note|error): (.*)", done.stdout)
+    said = dict(reversed(lines))
+    assert 'Revealed type is "pandas.core.frame.DataFrame"' in said["4"]
+    assert 'Revealed type is "PIL.Image.Image"' in said["5"]
+    assert 'Unexpected keyword argument "tpo"' in said["6"]
+    assert "incompatible type \"Literal['bottom']\"" in said["7"]
+    assert 'no attribute "Wokspace"' in said["8"]
+
+
 class Kernel:
     """As much of IPython as a notebook's progress line sees."""
 

@@ -23,7 +23,7 @@ def named(found):
 
 
 def test_the_way_is_told_step_by_step(tmp_path, bamkit, sample_workspace):
-    assert status(Workspace(tmp_path / "nothing")).next[0].startswith("bamkit sample .")
+    assert status(Workspace(tmp_path / "nothing")).next[0].startswith(f"bamkit sample {tmp_path / 'nothing'}")
     here = Workspace.open(sample_workspace)
     first, second = (f"bamkit select --emotion {name} --top 1000" for name in ("happy", "scary"))
     assert status(here).next == (first, second)

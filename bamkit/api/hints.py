@@ -47,7 +47,7 @@ def _call(typed: str) -> str:
     """`bamkit select --emotion happy` as `ws.select(emotion='happy')`; as typed where there is no such call."""
     text = typed.rstrip()
     space = typed[len(text) :]
-    words = shlex.split(text.rstrip("."), posix=True)[1:] if text.count("'") % 2 == 0 else []
+    words = shlex.split(re.sub(r"(?<=\S)\.$", "", text))[1:] if text.count("'") % 2 == 0 else []
     if words[:1] == ["sample"] and len(words) == 2:
         return f"bamkit.Workspace.sample({words[1]!r}){space}"
     name = " ".join(words[:2]) if words[:1] == ["judge"] else words[0] if words else ""

@@ -151,7 +151,8 @@ class Workspace(common.Workspace):
             query = replace(query, reviewed=review.texts)
         with Database.open(self.database(chosen["db"])) as database:
             selection = select_into(self, database, query, chosen["name"], chosen["force"])
-        return opened(selection, self.selection(selection.name))
+        notes = tuple(in_python(note, "select") for note in selection.notes)
+        return opened(replace(selection, notes=notes), self.selection(selection.name))
 
     @verb("fetch", FetchSettings)
     def fetch(
@@ -278,8 +279,9 @@ class Workspace(common.Workspace):
         own = ("first", "second", "name", "device", "preset", "file", "resume", "allow_shared", "force")
         rest = {key: value for key, value in chosen.values.items() if key not in own}
         result = launch(
-            self, chosen["first"], chosen["second"], **{key: chosen[key] for key in own[2:]}, given=rest, say=say
-        )
+            self, chosen["first"], chosen["second"], **{key: chosen[key] for key in own[2:]}, given=rest,
+            say=lambda line: say(in_python(line, "train")),
+        )  # fmt: skip
         assert result is not None, "only torchrun has processes that write nothing"
         if result.stopped == signal.SIGINT:
             said = f"stopped after step {result.step:,} of {result.total:,}; a checkpoint is written"
@@ -304,8 +306,8 @@ class Workspace(common.Workspace):
     ) -> Result:
         """Translate the test pictures (or `split`, or `input`) with a run (the newest by default) to translations/RUN.
 
-        As `bamkit translate` does. The result has `table` (the path of translations.parquet), `directions` (each with
-        its `grid`, a PNG file), `rows()`. For single pictures in memory there is `Run.translate`.
+        As `bamkit translate` does. The result has `table` (the path of translations.parquet), `show(direction)` (the
+        sheet of befores and afters), `directions`, `rows()`. For single pictures in memory there is `Run.translate`.
 
         >>> ws.translate("happy-scary").pictures
         8
@@ -373,6 +375,9 @@ class Workspace(common.Workspace):
         from bamkit.gan.evaluate.comparison.page import compare_and_write
 
         return compare_and_write(self, runs)[0]
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"

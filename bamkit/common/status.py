@@ -6,6 +6,7 @@ Only names, provenance and row counts are read, no pictures: it takes a moment, 
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -183,10 +184,9 @@ def _next(workspace: Workspace, database: str | None, found: list[Artefact]) -> 
         by_kind.setdefault(artefact.kind, {})[artefact.name] = artefact
     selections, splits = by_kind.get("selection", {}), by_kind.get("split", {})
     if not database and not selections and not splits:
-        return [
-            "bamkit sample .   # makes a stand-in for the BAM database; or put bam.sqlite here",
-            *_selecting([]),
-        ]
+        here = shlex.quote(str(workspace.root))
+        sample = f"bamkit sample {here}   # makes a stand-in for the BAM database; or put bam.sqlite here"
+        return [sample, *_selecting([])]
     renewed = [stale.renew for artefact in found for stale in artefact.stale if not stale.harmless]
     domains = [name for name in {**selections, **splits} if not is_judges(name)]
     steps = _selecting(domains) if len(domains) < 2 and not by_kind.get("run") else []

@@ -73,6 +73,14 @@ class Result:
             for result in self.directions
         ]
 
+    def show(self, direction: str | None = None) -> Image.Image:
+        """The sheet of befores and afters of a direction (the first by default)."""
+        grid = next((one.grid for one in self.directions if direction in (None, one.direction)), None)
+        if grid is None:
+            raise BamkitError(f"there is no sheet of {direction or 'one picture'}", f"open {self.output}")
+        with Image.open(grid) as sheet:
+            return sheet.convert("RGB")
+
     def _repr_html_(self) -> str:
         return as_html(self.rows(), notes(self.notes), f"{self.pictures:,} pictures -> {self.table}")
 
