@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bamkit.gan.translate.generator import Translator
     from bamkit.gan.translate.pictures import Picture
 
+SHOWN = ["step", "epoch", "seconds", "cycle_A", "cycle_B", "images_per_second"]
+"""Columns of metrics.csv that a notebook shows of a run."""
+
 
 class Run:
     """A folder that `ws.train` or `bamkit train` has written, of any workspace. Raises BamkitError if it is none.
@@ -161,4 +164,4 @@ class Run:
             f"run {self.name}: {self.directions[0]} and back, {config['generator']} of width {config['width']}, "
             f"{self.about.get('steps') or 0:,} steps\n{self.path}"
         )
-        return as_html(head, self.metrics.tail(1) if metrics.is_file() else "")
+        return as_html(head, self.metrics[SHOWN].tail(1) if metrics.is_file() else "")

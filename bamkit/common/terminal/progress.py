@@ -15,7 +15,8 @@ from typing import Any, TextIO
 class Progress:
     """`fetch  412/1200 images  34% · 38.2 images/s · 0:21 left · 14 missing`, redrawn at most 10 times a second.
 
-    In a notebook the line is an output of its own, which is replaced, and which in the end says how long it took.
+    In a notebook the line is an output of its own, which is replaced, and which in the end says how long it took; it is
+    shown from the second second on.
 
     Use it as a context manager; call `update(done, note)` with the number finished so far. The rate is that of the last
     half minute, so that a pause or a slow start does not spoil the estimate.
@@ -83,8 +84,10 @@ class Progress:
         if note:
             parts.append(note)
         if self.notebook:
-            self._show(" · ".join(parts))
-            self._drawn = now
+            # What is done in a moment would only fill the page.
+            if now - self.started >= 1:
+                self._show(" · ".join(parts))
+                self._drawn = now
             return
         # A line that wraps could not be taken back.
         line = " · ".join(parts)[: max(20, shutil.get_terminal_size().columns - 1)]
