@@ -58,7 +58,8 @@ def write_domain(root, name, start, licences=FREE, counts=(5, 3, 2)):
     manifest = [{k: v for k, v in r.items() if k in names} for r in rows]
     manifest.append({**manifest[-1], "mid": start + 99, "rank": rank + 1, "split": "reserve"})
     table = pa.Table.from_pylist(manifest, schema=contract.selection_schema())
-    write_table(table, root / "selections" / f"{name}.parquet", {**about, "kind": "selection"})
+    chosen = {key: value for key, value in about.items() if key not in ("split_id", "build")}
+    write_table(table, root / "selections" / f"{name}.parquet", {**chosen, "kind": "selection"})
     return [r["mid"] for r in rows]
 
 

@@ -226,7 +226,7 @@ def test_one_file_is_signed_in_its_own_format_whatever_the_source_is(workspace, 
     whole = encoded(picture(40, 40), "JPEG", quality=95)
     (workspace / "odd.jpg").write_bytes(whole[:-2])  # c2pa does not take a JPEG file without its end
     for suffix, kind in ((".jpg", "image/jpeg"), (".webp", "image/webp")):
-        line = f"translate --input odd.jpg --direction a-to-b --output out{suffix} --c2pa {mine}"
+        line = f"translate --input {workspace}/odd.jpg --direction a-to-b --output out{suffix} --c2pa {mine}"
         bamkit(line, cwd=workspace)
         state, manifest = credentials((workspace / f"out{suffix}").read_bytes(), root, kind)
         assert (state, manifest["ingredients"][0]["title"]) == ("Trusted", "odd.jpg")

@@ -17,6 +17,9 @@ from bamkit.common.shards import ShardReader, read_about, read_schema, read_tabl
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.select.query import making
 
+FETCHED = ("split_id", "build")
+"""What only a fetched split knows."""
+
 
 @dataclass(frozen=True)
 class DomainTables:
@@ -30,7 +33,7 @@ class DomainTables:
     missing: pa.Table | None = None
     """contract.missing_schema(): what could not be had."""
     about: dict[str, Any] = field(default_factory=dict)
-    """Provenance of the manifest, else of the first shard."""
+    """Provenance of the manifest, with what the first shard adds to it (FETCHED); else of the first shard."""
 
     @property
     def fetched(self) -> bool:
@@ -93,7 +96,8 @@ def read_domain(workspace: Workspace, name: str) -> DomainTables:
     if manifest.is_file():
         about, requested = read_about(manifest), read_manifest(manifest)
     if shards:
-        about = about or read_about(shards[0])
+        fetched = read_about(shards[0])
+        about = {**{key: fetched[key] for key in FETCHED if key in fetched}, **about} if about else fetched
         obtained = pa.concat_tables([_read_shard(path) for path in shards])
         missing = _read_missing(lost) if lost.is_file() else missing_schema().empty_table()
     return DomainTables(name, requested, obtained, missing, about)

@@ -20,6 +20,7 @@ from bamkit.common import statistics
 from bamkit.common.contract import short
 from bamkit.common.statistics import BALANCED, Estimate
 from bamkit.curate.audit.balance import compare_labels, prevalence
+from bamkit.curate.audit.domain import of_split
 from bamkit.curate.database.crowd import CAVEAT
 from bamkit.curate.export.source import Source
 
@@ -66,7 +67,11 @@ def _rows(source: Source) -> list[dict[str, Any]]:
 
 
 def _train(source: Source) -> pa.Table:
-    return pa.Table.from_pylist(source.table_rows.get("train") or _rows(source), schema=source.domain.rows.schema)
+    """The training rows that are exported; all rows where none is for training."""
+    rows = source.domain.rows
+    rows = rows.filter(pa.array([source.kept({"license": text}) for text in rows["license"].to_pylist()], pa.bool_()))
+    train = of_split(rows, "train")
+    return train if train.num_rows else rows
 
 
 def _share(hits: Iterable[bool], projects: Iterable[Any] = ()) -> str:
@@ -87,7 +92,7 @@ def _chosen(source: Source) -> str:
     about, rows = source.domain.about, _rows(source)
     projects = len({row["project_id"] for row in rows})
     text = f"{source.name}: {len(rows):,} images of {projects:,} projects"
-    if query := about.get("query"):
+    if query := {key: value for key, value in (about.get("query") or {}).items() if value not in (None, "", [])}:
         text += f", chosen from the Behance Artistic Media database by the query {json.dumps(query, sort_keys=True)}"
     if fingerprint := (about.get("database") or {}).get("fingerprint"):
         text += f" (fingerprint of the database: {fingerprint})"

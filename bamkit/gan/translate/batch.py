@@ -80,7 +80,7 @@ class Maker:
         if self.credentials is None:
             return data
         parameters = {"run": self.run, "run_id": self.run_id, "checkpoint": self.checkpoint}
-        return self.credentials.sign(data, kind, title, source.read(), source.name, parameters)
+        return self.credentials.sign(data, kind, title, source.read(), Path(source.name).name, parameters)
 
     @property
     def choices(self) -> dict[str, Any]:
