@@ -98,6 +98,10 @@ def _checked(ctx: click.Context, parameter: click.Option, key: str, value: Any, 
         value = [value]
     if isinstance(value, dict) or (isinstance(value, list) and not parameter.multiple):
         raise BamkitError(f"{key} = {value!r}: this option takes one value")
+    if odd := [
+        each for each in (value if isinstance(value, list) else [value]) if not isinstance(each, str | int | float)
+    ]:
+        raise BamkitError(f"{key} = {odd[0]}: this option takes text or a number")  # TOML has dates, too
     try:
         taken = parameter.type_cast_value(ctx, value)
     except click.BadParameter as error:

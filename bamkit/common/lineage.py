@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError, StaleWarning
-from bamkit.common.provenance import sha256_file
+from bamkit.common.provenance import is_provenance, sha256_file
 from bamkit.common.shards import read_about
 from bamkit.common.workspace import Workspace, is_name, shard_paths
 
@@ -212,7 +212,7 @@ def _translate(about: Mapping[str, Any], name: str, run: str) -> str:
 def _trained_on(workspace: Workspace, run: str) -> dict[str, dict[str, Any]]:
     """By name, the splits that run.json names."""
     sides = [_run(workspace, run).get(side) or {} for side in ("from", "to")]
-    return {str(side["name"]): side for side in sides if side.get("split_id")}
+    return {str(side["name"]): side for side in sides if side.get("split_id") and "name" in side}
 
 
 def _run(workspace: Workspace, run: str) -> dict[str, Any]:
@@ -229,4 +229,4 @@ def _about(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return {}  # whoever uses the file says what is wrong with it
-    return content if isinstance(content, dict) else {}
+    return content if is_provenance(content) else {}

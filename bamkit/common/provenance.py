@@ -12,6 +12,24 @@ from typing import Any
 
 import bamkit
 
+PARTS = (
+    *("build", "checkpoints", "config", "database", "features", "from", "imported", "inputs", "judge", "labels"),
+    *("match", "n", "query", "split_ids", "to", "versions", "weights"),
+)
+"""What is a mapping wherever bamkit writes it."""
+
+
+def is_provenance(value: Any) -> bool:
+    """Whether a value read from a file has the form of what bamkit writes about an artefact: a mapping of its parts."""
+    if not isinstance(value, dict):
+        return False
+    sides = [value.get(side) or {} for side in ("from", "to")]
+    return all(
+        part.get(name) is None or isinstance(part[name], dict)
+        for part in (value, *(side for side in sides if isinstance(side, dict)))
+        for name in PARTS
+    )
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: the same value always gives the same text."""

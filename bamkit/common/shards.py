@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bamkit.common import contract
 from bamkit.common.errors import BamkitError
-from bamkit.common.provenance import canonical
+from bamkit.common.provenance import canonical, is_provenance
 from bamkit.common.workspace import atomic_path, flush
 
 if TYPE_CHECKING:
@@ -57,9 +59,37 @@ def open_shard(path: Path, columns: Iterable[str] = ()) -> Iterator[Any]:
             there = set(file.schema_arrow.names)  # made anew at each use
             if lacking := [name for name in columns if name not in there]:
                 raise BamkitError(f"{path} has no column {', '.join(lacking)}")
+            known = _kinds()
+            for name in columns:
+                kind = _kind(file.schema_arrow.field(name).type)
+                if kind not in ("null", known.get(name, kind)):
+                    raise BamkitError(f"{path} has a column {name!r} of another type ({kind}, not {known[name]})")
             yield file
     except (OSError, pa.ArrowException) as error:
         raise damaged_file(path, error) from error
+
+
+@cache
+def _kinds() -> dict[str, str]:
+    """The kind of every column of the contract, by name."""
+    schemas = (contract.split_schema(), contract.translation_schema(), contract.missing_schema())
+    return {field.name: _kind(field.type) for schema in schemas for field in schema}
+
+
+def _kind(of: Any) -> str:
+    """What kind of type a column has, whatever its width: other programs write an int32 back as an int64."""
+    types = pa.types
+    if types.is_struct(of):
+        return "a picture" if of.get_field_index("bytes") >= 0 else "a struct"
+    if types.is_dictionary(of):
+        return _kind(of.value_type)
+    kinds = {
+        "a whole number": types.is_integer(of),
+        "a number": types.is_floating(of),
+        "text": types.is_string(of) or types.is_large_string(of) or types.is_string_view(of),
+        "null": types.is_null(of),
+    }
+    return next((kind for kind, holds in kinds.items() if holds), str(of))
 
 
 def read_schema(path: Path) -> Any:
@@ -71,7 +101,13 @@ def read_schema(path: Path) -> Any:
 def read_about(path: Path) -> dict[str, Any]:
     """The provenance of a parquet file ({} if another program wrote it). Raises BamkitError if unreadable."""
     metadata = read_schema(path).metadata or {}
-    return json.loads(metadata[KEY]) if KEY in metadata else {}
+    try:
+        about: dict[str, Any] = json.loads(metadata.get(KEY, b"{}"))
+    except ValueError as error:
+        raise damaged_file(path, error) from error
+    if not is_provenance(about):
+        raise damaged_file(path, ValueError("what it says about its origin is not what bamkit writes"))
+    return about
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> Any:

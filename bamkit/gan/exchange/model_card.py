@@ -15,7 +15,7 @@ import bamkit
 from bamkit.common.licences import licence
 from bamkit.common.lineage import split_about, stale_evaluation
 from bamkit.common.pages.cards import render
-from bamkit.common.provenance import sha256_file
+from bamkit.common.provenance import is_provenance, sha256_file
 from bamkit.common.shards import read_tables
 from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace
@@ -68,7 +68,7 @@ def model_card(
         versions=", ".join(f"{package} {number}" for package, number in (about.get("versions") or {}).items()),
         split=evaluation.get("split", ""),
         evaluated=[_figures(workspace, name, evaluation, direction) for direction in evaluation.get("n", {})],
-        caveats=[*_caveats(workspace, name, evaluation, generators.checkpoint_name), *evaluation.get("warnings", [])],
+        caveats=[*_caveats(workspace, name, evaluation, generators.checkpoint_name), *evaluation.get("warnings", ())],
         judge=evaluation.get("judge") or {},
         features=(evaluation.get("features") or {}).get("description", "").rstrip("."),
     )
@@ -108,9 +108,14 @@ def _evaluation(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
     path = workspace.reports / f"evaluate-{name}" / "metrics.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not evaluated; a damaged file is for bamkit evaluate to write anew
+        if not is_provenance(found) or found.get("run_id") != run_id:
+            return {}
+        estimates.table(found["figures"])
+        found["n"] = {direction: int(n) for direction, n in found["n"].items()}
+        found |= {"checkpoints": dict(found["checkpoints"]), "warnings": [*map(str, found["warnings"])]}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # not there, or damaged: evaluate writes it anew
         return {}
-    return found if isinstance(found, dict) and found.get("run_id") == run_id else {}
+    return dict(found)
 
 
 def _caveats(workspace: Workspace, name: str, evaluation: Mapping[str, Any], checkpoint: str) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import is_provenance
 from bamkit.common.workspace import atomic_path
 from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.settings import CHANGEABLE, TrainConfig
@@ -27,6 +28,8 @@ from bamkit.gan.train.settings import CHANGEABLE, TrainConfig
 FORMAT = 1
 FOLDER = "checkpoints"
 BEST = "best.pt"
+DIRECTIONS = {"a_to_b", "b_to_a"}
+"""The names of a checkpoint's generators, and of their averages."""
 STEP = re.compile(r"step-(\d{8,})\.pt")
 
 
@@ -103,6 +106,35 @@ def not_finite(state: dict[str, Any]) -> str:
     return ""
 
 
+def misshapen(state: dict[str, Any]) -> str:
+    """Which part of a checkpoint's content is not what bamkit train writes there; "" where all are."""
+    for part in ("generators", "averages", "discriminators"):
+        networks = state.get(part)
+        if networks is None and part != "generators":
+            continue
+        if not isinstance(networks, dict) or not all(map(_is_weights, networks.values())):
+            return part
+        if not networks.keys() >= DIRECTIONS and (part == "generators" or (part == "averages" and networks)):
+            return part
+    optimizers = state.get("optimizers") or {}
+    if not isinstance(optimizers, dict) or not all(
+        isinstance(moments, dict) and all(isinstance(moment, dict) for moment in moments.values())
+        for moments in optimizers.values()
+    ):
+        return "optimizers"
+    kinds: dict[str, Any] = {"config": dict, "names": (list, tuple), "run_id": str, "step": int, "format": int}
+    wrong = [
+        name for name, kind in kinds.items() if not isinstance(state.get(name, 0 if name == "format" else None), kind)
+    ]
+    if not wrong and (len(state["names"]) != 2 or not all(isinstance(name, str) for name in state["names"])):
+        wrong = ["names"]
+    return wrong[0] if wrong else ""
+
+
+def _is_weights(network: Any) -> bool:
+    return isinstance(network, dict) and all(isinstance(value, torch.Tensor) for value in network.values())
+
+
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """A checkpoint's content, after checking every CRC sum in it. Raises DamagedError, or BamkitError if it is none."""
     try:
@@ -121,6 +153,9 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         raise DamagedError(f"checkpoint {path} cannot be loaded: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict) or "generators" not in state or "config" not in state:
         raise BamkitError(f"{path} is not a checkpoint of bamkit train")
+    part = misshapen(state)
+    if part:
+        raise DamagedError(f"checkpoint {path} is damaged: its {part} are not what bamkit train writes")
     if state.get("format", 0) > FORMAT:
         raise BamkitError(f"{path} was written by a newer bamkit", "pip install --upgrade bamkit")
     bad = not_finite(state)
@@ -255,6 +290,8 @@ def read_run(run: Path) -> dict[str, Any]:
         raise BamkitError(f"there is no training run at {run}", "bamkit train   # makes one") from error
     except (OSError, ValueError) as error:
         raise BamkitError(f"{run / 'run.json'} cannot be read: {error}") from error
+    if not is_provenance(about):
+        raise BamkitError(f"{run / 'run.json'} was changed: it is not what bamkit train writes", "put it back")
     return about
 
 

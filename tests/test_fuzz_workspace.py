@@ -1,0 +1,113 @@
+"""Damaged files of a workspace: one line, never a traceback; nothing else is lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from test_translate import write_run, write_split
+
+from bamkit.common.errors import BamkitError
+from bamkit.common.provenance import is_provenance
+from bamkit.common.shards import read_about, read_table
+from bamkit.gan.train import checkpoint
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    write_split(tmp_path, "happy", "test", [11])
+    write_split(tmp_path, "scary", "test", [21])
+    write_run(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '"x"', '{"build": []}', '{"from": {"build": 3}}', '{"split_ids": "x"}']
+)
+def test_a_file_whose_origin_cannot_be_read_is_named(workspace, bamkit, text):
+    path = workspace / "splits" / "happy" / "test-00000-of-00001.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"bamkit": text.encode()}), path)
+    with pytest.raises(BamkitError, match=r"test-00000-of-00001\.parquet is not a readable parquet file"):
+        read_about(path)
+    assert "is not a readable parquet file" in bamkit("translate", cwd=workspace, code=3).output
+
+
+def test_what_bamkit_writes_about_an_artefact_is_provenance():
+    assert is_provenance({})
+    assert is_provenance({"judge": None, "from": {"name": "happy", "build": {"size": 32}}, "query": {"match": ""}})
+
+
+def test_a_column_of_another_type_is_named_and_a_wider_one_is_not(workspace):
+    path = workspace / "splits" / "happy" / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    at = table.schema.names.index("rank")
+    pq.write_table(table.set_column(at, "rank", table["rank"].cast(pa.int64())), path)
+    assert read_table(path, ["image", "rank", "src"]).num_rows == 1
+    pq.write_table(table.set_column(at, "rank", pa.array(["first"])), path)
+    with pytest.raises(BamkitError, match=r"'rank' of another type \(text, not a whole number\)"):
+        read_table(path, ["rank"])
+    pq.write_table(table.set_column(0, "image", pa.array(["a picture"])), path)
+    with pytest.raises(BamkitError, match=r"'image' of another type \(text, not a picture\)"):
+        read_table(path, ["image"])
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("generators", {"a_to_b": {"weight": None}}),
+        ("generators", []),
+        ("optimizers", {"G": [1]}),
+        ("names", ["happy"]),
+        ("names", [1, 2]),
+        ("config", "x"),
+        ("run_id", None),
+        ("step", "7"),
+        ("format", []),
+    ],
+)
+def test_a_checkpoint_of_another_form_is_named(workspace, bamkit, part, value):
+    path = checkpoint.path_of(workspace / "runs" / "happy-scary", 7)
+    torch.save(torch.load(path, weights_only=True) | {part: value}, path)
+    shown = bamkit("translate --checkpoint step-00000007", cwd=workspace, code=3).output
+    assert f"step-00000007.pt is damaged: its {part} are not what bamkit train writes" in shown
+    assert "are damaged" in bamkit("translate", cwd=workspace, code=3).output
+
+
+def test_an_evaluation_that_was_changed_is_no_evaluation(workspace, bamkit):
+    path = workspace / "reports" / "evaluate-happy-scary" / "metrics.json"
+    path.parent.mkdir(parents=True)
+    whole = {"run_id": "r0", "n": {}, "checkpoints": {}, "warnings": [], "figures": []}
+    for part, value in (
+        ("n", []),
+        ("n", {"x": "y"}),
+        ("figures", 3),
+        ("figures", ["x"]),
+        ("warnings", 1),
+        ("judge", []),
+    ):
+        path.write_text(json.dumps(whole | {part: value}))
+        bamkit("export happy-scary --to cyclegan --output out --force", cwd=workspace)
+        assert "This training was not evaluated" in (workspace / "out" / "README.md").read_text(encoding="utf-8"), part
+
+
+def test_a_date_in_the_settings_is_named(workspace, bamkit):
+    (workspace / "bamkit.toml").write_text("[translate]\nlimit = 1979-05-27\n")
+    assert "1979-05-27: this option takes text or a number" in bamkit("translate", cwd=workspace, code=3).output
+
+
+@pytest.mark.slow
+def test_damaged_files_of_every_kind_end_in_a_line(tmp_path):
+    """Some hundred cases of tests/fuzz_workspace.py, in a process of its own: one that dies would be seen, too."""
+    script = Path(__file__).with_name("fuzz_workspace.py")
+    environment = {key: value for key, value in os.environ.items() if key != "BAMKIT_DEBUG"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(script.parents[1]), str(script.parent)])
+    words = [sys.executable, script, tmp_path, "--seconds", "25"]
+    done = subprocess.run(words, env=environment, cwd=script.parent, capture_output=True, text=True, check=False)
+    last = done.stdout.strip().splitlines()[-3:]
+    assert done.returncode == 0, f"{last}\n{done.stderr[-2000:]}"
+    assert json.loads(last[-1])["cases"] > 10
