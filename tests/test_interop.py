@@ -415,8 +415,9 @@ def test_the_model_card_says_what_the_run_learned_from_how_well_it_does_and_wher
     figures = json.loads((tmp_path / "reports" / "evaluate-happy-scary" / "metrics.json").read_text())["figures"]
     (ssim,) = (f for f in figures if (f["metric"], f["direction"], f["method"]) == SSIM)
     assert f"| SSIM | {ssim['value']:.3f} [{ssim['low']:.3f}, {ssim['high']:.3f}] |" in card
-    assert re.search(r"\| light became dark and dark light \| 1\.00 \[0\.\d\d, 1\.00\] \| 0\.00 \[", card)
+    assert re.search(r"\| inverted \| 1(\.00)? \[0\.\d\d, 1\.00\] \| 0(\.00)? \[", card)
     assert "Light and dark were exchanged most in mid 3" in card
+    assert "- scary-to-happy: 100 % of the outputs have light and dark exchanged." in card
     assert "The figures are of checkpoint best, not of step-00000003." in card
     assert "private" not in card
     assert "{{" not in card

@@ -20,20 +20,13 @@ from bamkit.common.shards import read_tables
 from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
-from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION
 from bamkit.gan.train.checkpoint import Generators
 from bamkit.gan.train.settings import TrainConfig
 
-FAILURES = {
-    "inverted": "light became dark and dark light",
-    "near a training picture": "nearer to a training picture of the target than 95 % of real test pictures are",
-    "far from both domains": "source unlike the training pictures of either domain",
-}
-"""The failure modes of bamkit evaluate, for people."""
+FAILURES = ("far from both domains", "copies", "inverted", "alike", "re-lit")
+"""The metrics of bamkit evaluate that count failures; the rest says how well it went."""
 WORST = 5
 """Pictures named of each direction."""
-INVERTED = -0.2
-"""Below this correlation of luma with the source a picture is named among the worst."""
 IDS = ("selection_id", "split_id", "files_id")
 """What names the pictures of a domain in run.json."""
 LIBRARIES = {"onnx": "onnx", "safetensors": "safetensors"}
@@ -130,18 +123,13 @@ def _figures(workspace: Workspace, name: str, evaluation: Mapping[str, Any], dir
     """The tables of one direction."""
     figures = estimates.table(evaluation["figures"])
     summary = estimates.summary(figures, direction)
-    failures = []
-    for metric, told in FAILURES.items():
-        methods = (TRANSLATION, TRANSFER, IDENTITY)
-        found = [estimates.find(figures, metric, direction, method) for method in methods]
-        if any(found):
-            failures.append([told, *(str(estimate or estimates.NOT_MEASURED) for estimate in found)])
+    failing = summary[""].isin([estimates.METRIC_NAMES[metric] for metric in FAILURES])
     return {
         "direction": direction,
-        "n": evaluation["n"][direction],
+        "cases": estimates.cases(figures, direction) or f"{evaluation['n'][direction]:,} pictures",
         "columns": list(summary.columns),
-        "rows": summary.to_dict("split")["data"],
-        "failures": failures,
+        "rows": summary[~failing].to_dict("split")["data"],
+        "failures": summary[failing].to_dict("split")["data"],
         "worst": _worst(workspace, name, direction, estimates.find(figures, "inverted", direction)),
     }
 
