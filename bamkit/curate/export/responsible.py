@@ -69,7 +69,8 @@ def _rows(source: Source) -> list[dict[str, Any]]:
 def _train(source: Source) -> pa.Table:
     """The training rows that are exported; all rows where none is for training."""
     rows = source.domain.rows
-    rows = rows.filter(pa.array([source.kept({"license": text}) for text in rows["license"].to_pylist()], pa.bool_()))
+    kept = [source.kept(row) for row in rows.select(["mid", "src", "license"]).to_pylist()]
+    rows = rows.filter(pa.array(kept, pa.bool_()))
     train = of_split(rows, "train")
     return train if train.num_rows else rows
 
