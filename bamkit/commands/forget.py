@@ -60,7 +60,7 @@ def command(
         if targets or given or dry_run:
             raise BamkitError("--export writes the list of removals and does nothing else", "give it alone")
         count = give(workspace, give_to, force)
-        click.echo(f"{count:,} tombstones -> {give_to}")
+        click.echo(f"{_tombstones(count)} -> {give_to}")
         return
     try:
         location = workspace.database(db)
@@ -77,16 +77,19 @@ def command(
 
 def _print(result: Forgotten) -> None:
     if not result.tombstones and not result.removals:
-        click.echo(f"nothing to remove; {result.total:,} tombstones in all")
+        click.echo(f"nothing to remove; {_tombstones(result.total)} in all")
         return
     print_table(result.rows())
     for sentence in result.models:
         click.echo(f"{sentence}: it is left as it is")
     if result.selections:
         click.echo(f"named in {', '.join(result.selections)}: fetch leaves it out from now on")
-    count = len(result.tombstones)
-    click.echo(f"{count:,} new {'tombstone' if count == 1 else 'tombstones'}, {result.total:,} in all")
+    click.echo(f"{_tombstones(len(result.tombstones), 'new ')}, {result.total:,} in all")
     if result.dry_run:
         click.echo("nothing was changed (--dry-run)")
     else:
         print_next(*result.renewals)
+
+
+def _tombstones(count: int, new: str = "") -> str:
+    return f"{count:,} {new}{'tombstone' if count == 1 else 'tombstones'}"

@@ -281,5 +281,6 @@ def locked(folder: Path) -> Iterator[None]:
         owner.write_text(str(os.getpid()), encoding="ascii")
         yield
     finally:
-        owner.unlink(missing_ok=True)
-        db.close()
+        # In this order the name of the owner is never that of somebody else, and the lock ends whatever happens.
+        with contextlib.closing(db):
+            owner.unlink(missing_ok=True)

@@ -126,7 +126,8 @@ def in_export(folder: Path, forgotten: Tombstones) -> Iterator[Removal]:
     """What an export holds: picture files, members of tars, rows of parquet files, lines of tables; then its card."""
     mark = json.loads((folder / EXPORT_MARK).read_text(encoding="utf-8"))
     names = [domain["name"] for domain in mark.get("domains", [])]
-    renew = f"bamkit export {' '.join(names)} --to {mark.get('format')} --output {shlex.quote(str(folder))} --force"
+    again = f"bamkit export {' '.join(names)} --to {mark.get('format')} --output {shlex.quote(str(folder))} --force"
+    renew = f"{again}   # counts its card anew"
     removals: list[Removal] = []
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".parquet" and (rows := matching_rows(path, forgotten)):
@@ -144,7 +145,7 @@ def in_export(folder: Path, forgotten: Tombstones) -> Iterator[Removal]:
         yield Removal(path, "export", None, unlink(path), renew)
     yield from removals[:-1]
     last = removals[-1]
-    yield Removal(last.path, last.what, last.pictures, last.act, f"{renew}   # counts its card anew")
+    yield Removal(last.path, last.what, last.pictures, last.act, renew)
 
 
 def in_translations(folder: Path, forgotten: Tombstones, renew: str) -> Iterator[Removal]:
