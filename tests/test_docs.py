@@ -37,6 +37,20 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+def anchors(page):
+    """What the headings of a page are called in links, as Python-Markdown and forges have it."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        plain = re.sub(r"[^\w\s-]", "", re.sub(r"\]\([^)]*\)", "", title)).strip().lower()
+        yield re.sub(r"[-\s]+", "-", plain)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_headings_that_are_there(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in set(anchors(page.parent / target if target else page)), f"{target}#{anchor}"
+
+
 def test_every_page_is_reached_from_the_readme():
     reached = {Path(target).name for target in links(HERE / "README.md") if target.endswith(".md")}
     assert {page.name for page in HERE.glob("docs/*.md")} <= reached
