@@ -8,6 +8,7 @@ from typing import Any
 
 from bamkit.api.options import keywords_of
 from bamkit.common.settings import Setting
+from bamkit.curate.export.settings import ExportSettings
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.select.query import Query
 from bamkit.gan.evaluate.settings import EvaluateOptions
@@ -16,8 +17,8 @@ from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate.settings import TranslateConfig
 
 TARGET = Path(__file__).parents[1] / "bamkit" / "api" / "keywords.py"
-CLASSES = (Query, FetchSettings, TrainConfig, TranslateConfig, JudgeConfig, EvaluateOptions)
-ELSEWHERE = {FetchSettings: ("retry",), TranslateConfig: ("size",)}
+CLASSES = (Query, FetchSettings, TrainConfig, TranslateConfig, JudgeConfig, EvaluateOptions, ExportSettings)
+ELSEWHERE = {FetchSettings: ("retry",), TranslateConfig: ("size",), ExportSettings: ("to",)}
 """Fields that the methods take by themselves."""
 TYPES = {os.PathLike: "str | PathLike[str]", int: "int", float: "float", str: "str", bool: "bool"}
 HEAD = '''"""The keywords of the Python API, for type checkers and editors. Made by docs/make_keywords.py."""

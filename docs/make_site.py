@@ -25,6 +25,8 @@ PYTHON = """# Python reference
 What `bamkit.__all__` names. [From Python](python.md) says how the parts fit together.
 
 ::: bamkit.api.workspace.Workspace
+    options:
+      inherited_members: [sample, status, info, sql, select, verify, diff, fetch, check, balance, report, export]
 
 ::: bamkit.api.selection.Selection
 

@@ -33,7 +33,9 @@ def public():
         if name in CLASSES:
             cls = getattr(package, name)
             yield name, cls
-            yield from ((f"{name}.{each}", value) for each, value in vars(cls).items() if is_member(each, value))
+            own = [base for base in reversed(cls.__mro__) if base.__module__.startswith("bamkit.api")]
+            members = {each: value for base in own for each, value in vars(base).items() if is_member(each, value)}
+            yield from ((f"{name}.{each}", value) for each, value in members.items())
         elif name in ("select", "sql"):
             yield name, getattr(package, name)
 
@@ -125,6 +127,7 @@ def test_every_option_of_a_command_is_a_keyword_of_its_method():
     study = {setting.parameter for setting in settings_of(StudyOptions)}
     other = {
         "select": {"explain"}, "report": {"show"}, "balance": {"every"}, "translate": {"weights", "inputs"},
+        "export": {"direction", "checkpoint", "old", "dropout", "name", "domains", "db"},
         "evaluate": {"user_study", "answers", "force"} | study,
     }  # fmt: skip
     spelt = {"first": "from_", "second": "to", "file": "config", "with": "with_", "with_database": "database"}

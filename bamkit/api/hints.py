@@ -13,7 +13,7 @@ from bamkit.cli import MODULES, root
 
 SAME = (
     "status", "info", "sql", "select", "fetch", "check", "balance", "report", "train", "translate", "evaluate",
-    "compare",
+    "compare", "verify", "diff", "export",
 )  # fmt: skip
 METHODS = {name: name for name in SAME} | {"judge train": "train_judge"}
 """By command, the method of Workspace that does the same."""

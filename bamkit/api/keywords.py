@@ -152,3 +152,9 @@ class EvaluateOptionsKeywords(TypedDict, total=False):
     device: str | None
     seed: int | None
     pictures: int | None
+
+
+class ExportSettingsKeywords(TypedDict, total=False):
+    licensed_only: bool | None
+    license_ok: bool | None
+    shard: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.pages.notebook import as_html
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
+    from bamkit.gan.exchange.export import Exported
     from bamkit.gan.train.checkpoint import Generators
     from bamkit.gan.train.networks.cyclegan import Generator
     from bamkit.gan.translate.generator import Translator
@@ -139,6 +140,31 @@ class Run:
         if wanted is None:
             return self.directions[0]
         return next(iter(chosen_directions(dict.fromkeys(self.directions), wanted)))
+
+    def export(
+        self,
+        to: Literal["cyclegan", "onnx", "safetensors", "torchscript"],
+        output: Path | str,
+        direction: str | None = None,
+        *,
+        checkpoint: str = "best-or-last",
+        old: bool = False,
+        dropout: bool = False,
+        force: bool = False,
+    ) -> Exported:
+        """Write the generators (or that of one direction) in another program's format, as `bamkit export` does.
+
+        The result has `files` and `notes`; a model card lies beside them.
+
+        >>> [path.name for path in run.export("torchscript", folder / "out", "happy-to-scary").files][0]
+        'happy-to-scary.pt'
+        """
+        from bamkit.gan.exchange.export import export_run
+
+        return export_run(
+            self.path, to, Path(output), which=checkpoint, direction=self._direction(direction) if direction else None,
+            old=old, dropout=dropout, force=force,
+        )  # fmt: skip
 
     def show(self, direction: str | None = None) -> Image.Image:
         """The newest sample sheet of a direction: fixed test pictures before, after, and back again.

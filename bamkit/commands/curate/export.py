@@ -91,7 +91,9 @@ def command(
         _tables(workspace, names, db, output, force, as_json)
         return
     kind = _kind(workspace, names, to)
-    target = output or workspace.root / "exports" / f"{'+'.join(Path(n).stem for n in names) or 'all'}-{to}"
+    from bamkit.curate.export.run import folder_for
+
+    target = output or folder_for(workspace, names, to)
     if kind == "dataset":
         _dataset(workspace, names, target, build(ExportSettings, given, to=to), force, as_json)
         return

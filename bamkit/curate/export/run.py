@@ -14,6 +14,8 @@ from typing import Any
 import bamkit
 from bamkit.common.errors import BamkitError
 from bamkit.common.licences import ATTRIBUTION, attribution_csv
+from bamkit.common.pages.notebook import as_html
+from bamkit.common.pages.notebook import notes as notes_of
 from bamkit.common.provenance import canonical
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace, flush
@@ -42,8 +44,16 @@ class Exported:
     def images(self) -> int:
         return sum(row["images"] for row in self.rows)
 
+    def _repr_html_(self) -> str:
+        return as_html(self.rows, notes_of(self.notes), f"{self.images:,} images -> {self.output}")
+
     def as_dict(self) -> dict[str, Any]:
         return {"output": str(self.output), "images": self.images, "splits": self.rows, "notes": self.notes}
+
+
+def folder_for(workspace: Workspace, names: Sequence[str], to: str) -> Path:
+    """Where an export goes by default: exports/NAME-FORMAT."""
+    return workspace.root / "exports" / f"{'+'.join(Path(name).stem for name in names) or 'all'}-{to}"
 
 
 def export(
