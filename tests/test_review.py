@@ -193,6 +193,21 @@ def test_many_at_once_lose_no_row(tmp_path):
     assert sorted(row.mid for row in rows) == list(range(60))
 
 
+def test_a_writer_waits_for_another_process(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    log = DecisionLog(tmp_path / "decisions.csv", "happy", "id")
+    log.add("ann", 1, "keep")
+    with open(log.path, "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer = threading.Thread(target=log.add, args=("ann", 2, "keep"))
+        writer.start()
+        writer.join(0.1)
+        assert writer.is_alive()
+        assert [row.mid for row in read_log(log.path)[0]] == [1]
+    writer.join(10)
+    assert [row.mid for row in log.rows()] == [1, 2]
+
+
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path):
     code = (
         "import sys; from pathlib import Path; from bamkit.curate.review.log import DecisionLog\n"

@@ -59,7 +59,7 @@ def small_multiples(
 
     Their places are given, since working out a layout for twenty of them takes as long as drawing them.
     """
-    left, right, top, bottom, across, down = 0.55, 0.08, 0.24, 0.46, 0.18, 0.33
+    left, right, top, bottom, across, down = 0.55, 0.08, 0.3, 0.46, 0.18, 0.33
     rows = math.ceil(len(draw) / columns)
     width = left + columns * size[0] + (columns - 1) * across + right
     height = top + rows * size[1] + (rows - 1) * down + bottom
