@@ -59,11 +59,11 @@ def evaluated(tmp_path_factory):
         run("select --emotion scary --top 110 --test 30 --validation 8 --group-by project --disjoint-from happy")
         for one in ("happy", "scary"):
             run(f"select --emotion {one} --name judge-{one} --sample stratified --top 350 {APART}")
-        run("fetch --size 72 --allow-private")
+        run("fetch --size 112 --allow-private")
     finally:
         server.terminate()
         server.wait(20)
-    run("judge train")
+    run("judge train --epochs 10")
     run("train --from happy --to scary --preset quick --steps 900 --keep 1 --name late")
     first = min((root / "runs" / "late" / "checkpoints").glob("step-*.pt")).stem
     run(f"translate late --checkpoint {first} --output translations/early")
@@ -91,35 +91,37 @@ def mean(about, metric, method="translation"):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_emotion_is_reached_by_transfer_and_model_and_not_by_the_identity(evaluated):
+def test_emotion_reached_orders_identity_transfer_and_model(evaluated):
     about = evaluated[0]["late"]
     shares = [mean(about, "reached", method) for method in ("identity", "colour transfer", "translation")]
+    # The share is 1 at most, and by this judge the colours alone can reach it; the probabilities tell more.
     assert shares[0] < 0.15
-    # On the sample a mood is colour for the most part, so that the colours alone may do as well as 900 steps do.
-    assert shares[0] < min(shares[1:])
-    changes = [mean(about, "probability change", method) for method in ("colour transfer", "translation")]
-    assert min(changes) > 0.5
+    assert min(shares[1:]) > 0.9
+    assert 0.5 < mean(about, "probability change", "colour transfer") < mean(about, "probability change")
+    for direction in DIRECTIONS:
+        methods = ("real", "translation", "colour transfer", "identity")
+        distances = [value(about, "kid", direction, method) for method in methods]
+        assert distances == sorted(distances), direction
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_content_is_kept_best_by_the_identity(evaluated):
     for about in evaluated[0].values():
-        for metric in ("ssim", "edges"):
-            for direction in DIRECTIONS:
-                identity, transfer, model = (
-                    value(about, metric, direction, m) for m in ("identity", "colour transfer", "translation")
-                )
-                assert identity == 1 > transfer > model
+        for direction in DIRECTIONS:
+            for metric in ("ssim", "edges"):
+                others = [value(about, metric, direction, method) for method in ("colour transfer", "translation")]
+                assert value(about, metric, direction, "identity") == 1 > max(others)
+            assert value(about, "edges", direction, "colour transfer") > value(about, "edges", direction)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_an_early_checkpoint_is_worse_than_a_late_one(evaluated):
+def test_an_early_checkpoint_is_nearer_to_the_source_and_a_late_one_to_the_target(evaluated):
     early, late = evaluated[0]["early"], evaluated[0]["late"]
     for direction in DIRECTIONS:
         assert value(late, "kid", direction) < value(early, "kid", direction)
-        assert value(late, "ssim", direction) > value(early, "ssim", direction)
+        assert value(late, "ssim", direction) < value(early, "ssim", direction)
         assert value(late, "kid", direction, "real") < value(late, "kid", direction)
     assert mean(late, "probability change") > mean(early, "probability change")
     assert any("not chosen on the validation split" in text for text in early["warnings"])
