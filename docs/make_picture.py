@@ -12,9 +12,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from bamkit.common.pictures.generated import xmp_packet
 from bamkit.common.workspace import Workspace
 from bamkit.experiment.page import before_after
 from bamkit.experiment.settings import DemoConfig
+from bamkit.gan.train.checkpoint import read_run
 from bamkit.gan.translate.grid import evenly
 
 COLUMNS, GAP, BETWEEN = 8, 4, 12
@@ -41,5 +43,8 @@ def sheet(workspace: Workspace) -> Image.Image:
 
 if __name__ == "__main__":
     target = Path(__file__).parent / "demo.webp"
-    sheet(Workspace.open(Path(sys.argv[1]))).save(target, quality=88, method=6)
+    workspace = Workspace.open(Path(sys.argv[1]))
+    made_by = read_run(workspace.run(DemoConfig.run))["run_id"]
+    xmp = xmp_packet(DemoConfig.run, made_by).encode()
+    sheet(workspace).save(target, quality=88, method=6, xmp=xmp)
     print(f"{target}: {target.stat().st_size:,} bytes")
