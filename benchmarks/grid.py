@@ -1,4 +1,4 @@
-"""Do translations show the grid of their network's strides, and are the source's edges kept?
+r"""Do translations show the grid of their network's strides, and are the source's edges kept?
 
     bamkit fetch happy scary --size 112
     bamkit train --preset quick --name now
