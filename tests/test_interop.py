@@ -290,6 +290,9 @@ def test_safetensors_both_ways(tmp_path, config):
         assert json.loads(file.metadata()["bamkit"])["checkpoint"] == "step-00000003"
     read = export.load_public(path)
     assert public_layout.config_of(read) == config
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert ("names of the public CycleGAN implementation" in card) == (config == RESNET)
+    assert ("AffineGenerator" in card) == (config == AFFINE)
     assert weights_id(read) == weights_id(nets["a_to_b"])
 
 

@@ -57,6 +57,7 @@ def model_card(
         domains=[_domain(workspace, about.get(side) or {}) for side in ("from", "to")],
         settings=_settings(generators.config),
         steps=about.get("steps") or 0,
+        generator=generators.config.generator,
         device=about.get("device", ""),
         versions=", ".join(f"{package} {number}" for package, number in (about.get("versions") or {}).items()),
         split=evaluation.get("split", ""),
