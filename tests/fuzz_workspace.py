@@ -30,6 +30,8 @@ from test_export import write_domain
 from test_translate import write_run
 
 from bamkit.cli import root
+from bamkit.common.contract import missing_schema
+from bamkit.common.shards import write_table
 from bamkit.sample import make_sample
 
 LONGEST, GROWTH = 60, 400_000_000
@@ -61,9 +63,17 @@ COMMANDS = {
         "export --to parquet --output out",
         "verify happy",
     ],
-    "selections/happy.parquet": ["diff happy scary", "verify happy", "balance happy scary", *EXPORTS],
+    "selections/happy.parquet": [
+        "diff happy scary",
+        "verify happy",
+        "balance happy scary",
+        "forget 101 --dry-run",
+        *EXPORTS,
+    ],
     "splits/happy/test-00000-of-00001.parquet": ["check", "balance happy scary", TRANSLATE, EXPORTS[1]],
-    "splits/happy/train-00000-of-00001.parquet": ["check", "balance happy scary", EXPORTS[1]],
+    "splits/happy/train-00000-of-00001.parquet": ["check", "forget 101 --dry-run", EXPORTS[1]],
+    "missing/happy.parquet": ["balance happy scary", *EXPORTS],
+    "forgotten.csv": ["forget --export out.csv", "forget 102 --dry-run", SELECT, *EXPORTS],
     "translations/happy-scary/translations.parquet": ["translate --device cpu", "compare", "evaluate"],
     "runs/happy-scary/checkpoints/step-00000007.pt": [TRANSLATE, "export happy-scary --to safetensors --output out"],
     "runs/happy-scary/run.json": [TRANSLATE, "export happy-scary --to cyclegan --output out", "compare"],
@@ -79,7 +89,10 @@ def build(folder):
     write_domain(folder, "scary", 200)
     run = write_run(folder) / "run.json"
     run.write_text(run.read_text().replace("id-happy", "s-happy").replace("id-scary", "s-scary"))
-    for line in ("translate --device cpu", "evaluate"):
+    missing = {"mid": 190, "src": "http://127.0.0.1/190.PNG", "rank": 11, "split": "train", "reason": "gone"}
+    table = pa.Table.from_pylist([missing], schema=missing_schema())
+    write_table(table, folder / "missing" / "happy.parquet", {"kind": "missing", "name": "happy"})
+    for line in ("translate --device cpu", "evaluate", "forget 110"):
         result = CliRunner().invoke(root, ["-w", str(folder), *line.split()])
         assert result.exit_code == 0, result.output
     return folder
@@ -228,6 +241,11 @@ def damaged(path, data, draw, scratch):
             return damaged_checkpoint(data, draw)
         case ".toml":
             return damaged_toml(data, draw)
+        case ".csv":
+            cells = [line.split(",") for line in data.decode().splitlines()]
+            row = draw.choice(cells)
+            row[draw.randrange(len(row))] = draw.choice(["", "x", "-1", "9" * 30, '"', "\0", "mid,mid"])
+            return "\n".join(map(",".join, cells)).encode()
         case _:
             return json.dumps(damaged_json(json.loads(data), draw)).encode()
 
@@ -245,7 +263,7 @@ def check(pristine, scratch, number):
 
     draw = random.Random(number)
     name = draw.choice(sorted(COMMANDS))
-    line = draw.choice(COMMANDS[name])
+    line = draw.choice([*COMMANDS[name], "status"])
     shutil.rmtree(scratch, ignore_errors=True)
     workspace = scratch / "workspace"
     shutil.copytree(pristine, workspace, copy_function=os.link)

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from evaluation_world import world
 from test_translate import write_run, write_split
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import is_provenance
-from bamkit.common.shards import read_about, read_table
+from bamkit.common.shards import read_about, read_table, write_table
+from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.train import checkpoint
 
 
@@ -95,7 +97,25 @@ def test_an_evaluation_that_was_changed_is_no_evaluation(workspace, bamkit):
         assert "This training was not evaluated" in (workspace / "out" / "README.md").read_text(encoding="utf-8"), part
 
 
+def test_a_selection_without_its_query_is_named(workspace, bamkit):
+    (workspace / "selections").mkdir()
+    table = pq.read_table(workspace / "splits" / "happy" / "test-00000-of-00001.parquet").replace_schema_metadata(None)
+    write_table(table, workspace / "selections" / "happy.parquet", {"kind": "selection", "name": "happy"})
+    assert "is not a selection manifest" in bamkit("diff happy happy", cwd=workspace, code=3).output
+
+
+def test_translations_without_their_sizes_are_evaluated(tmp_path):
+    workspace, _ = world(tmp_path)
+    path = tmp_path / "translations" / "happy-scary" / "translations.parquet"
+    table = pq.read_table(path)
+    at = table.schema.names.index("width")
+    write_table(table.set_column(at, "width", pa.nulls(table.num_rows, pa.int32())), path, read_about(path))
+    assert open_run(workspace, "happy-scary").size is None
+
+
 def test_a_date_in_the_settings_is_named(workspace, bamkit):
+    (workspace / "bamkit.toml").write_text("[translate]\nforce = 1e999\n")
+    assert "force = inf: this option takes true or false" in bamkit("translate", cwd=workspace, code=3).output
     (workspace / "bamkit.toml").write_text("[translate]\nlimit = 1979-05-27\n")
     assert "1979-05-27: this option takes text or a number" in bamkit("translate", cwd=workspace, code=3).output
 

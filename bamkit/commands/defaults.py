@@ -98,12 +98,13 @@ def _checked(ctx: click.Context, parameter: click.Option, key: str, value: Any, 
         value = [value]
     if isinstance(value, dict) or (isinstance(value, list) and not parameter.multiple):
         raise BamkitError(f"{key} = {value!r}: this option takes one value")
-    if odd := [
-        each for each in (value if isinstance(value, list) else [value]) if not isinstance(each, str | int | float)
-    ]:
-        raise BamkitError(f"{key} = {odd[0]}: this option takes text or a number")  # TOML has dates, too
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str | int | float):  # TOML has dates, too
+            raise BamkitError(f"{key} = {item}: this option takes text or a number")
     try:
         taken = parameter.type_cast_value(ctx, value)
     except click.BadParameter as error:
         raise BamkitError(f"{key} = {value!r}: {error.message}") from error
+    except AttributeError as error:  # click's yes-or-no takes text, true and false
+        raise BamkitError(f"{key} = {value!r}: this option takes true or false") from error
     return not taken if negated else value

@@ -18,16 +18,21 @@ PARTS = (
 )
 """What is a mapping wherever bamkit writes it."""
 
+TEXTS = ("checkpoint", "kind", "name", "run", "run_id", "selection_id", "split", "split_id", "translation_id")
+"""What is text wherever bamkit writes it."""
+
 
 def is_provenance(value: Any) -> bool:
-    """Whether a value read from a file has the form of what bamkit writes about an artefact: a mapping of its parts."""
+    """Whether a value read from a file has the form of what bamkit writes about an artefact: a mapping, and so are its
+    PARTS; its TEXTS are text."""
     if not isinstance(value, dict):
         return False
     sides = [value.get(side) or {} for side in ("from", "to")]
+    kinds = [*((name, dict) for name in PARTS), *((name, str) for name in TEXTS)]
     return all(
-        part.get(name) is None or isinstance(part[name], dict)
+        part.get(name) is None or isinstance(part[name], kind)
         for part in (value, *(side for side in sides if isinstance(side, dict)))
-        for name in PARTS
+        for name, kind in kinds
     )
 
 

@@ -80,7 +80,8 @@ def _domain(source: Source) -> dict[str, Any]:
 
 def _ranks(rows: list[dict[str, Any]]) -> str:
     """`1 to 1,000`."""
-    return f"{min(row['rank'] for row in rows):,} to {max(row['rank'] for row in rows):,}"
+    ranks = [row["rank"] for row in rows if row["rank"] is not None]
+    return f"{min(ranks):,} to {max(ranks):,}" if ranks else ""
 
 
 def _labels(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -72,7 +72,7 @@ class Source:
     def pictures(self, split: str) -> Iterator[dict[str, Any]]:
         """The rows of a split with their pictures, a few at a time. Raises BamkitError for a row without a picture."""
         for path in self.shards.get(split, []):
-            for row in stream_rows([path]):
+            for row in stream_rows([path], split_schema().names):
                 if not self.kept(row):
                     continue
                 if not (row["image"] or {}).get("bytes"):
@@ -81,9 +81,9 @@ class Source:
 
     def tables(self, split: str) -> Iterator[pa.Table]:
         """The same as tables of contract.split_schema()."""
-        for table in stream_tables(self.shards.get(split, [])):
+        for table in stream_tables(self.shards.get(split, []), split_schema().names):
             keep = [self.kept(row) for row in table.select(["mid", "src", "license"]).to_pylist()]
-            yield table.filter(pa.array(keep)).select(split_schema().names)
+            yield table.filter(pa.array(keep, pa.bool_()))
 
 
 def read_sources(workspace: Workspace, names: list[str], licensed_only: bool, pictures: bool) -> list[Source]:

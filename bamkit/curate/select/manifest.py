@@ -80,7 +80,7 @@ class Selection:
     def read(cls, path: Path) -> Selection:
         """A manifest. Raises BamkitError if it is none."""
         about = read_about(path)
-        if about.get("kind") != "selection":
+        if about.get("kind") != "selection" or not about.get("name") or not about.get("query"):
             raise BamkitError(f"{path} is not a selection manifest", "bamkit select --help   # writes one")
         return cls(about["name"], Query.from_dict(about["query"]), read_table(path), about)
 

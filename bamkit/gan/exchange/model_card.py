@@ -64,7 +64,7 @@ def model_card(
         evaluated=[_figures(workspace, name, evaluation, direction) for direction in evaluation.get("n", {})],
         caveats=[*_caveats(workspace, name, evaluation, generators.checkpoint_name), *evaluation.get("warnings", ())],
         judge=evaluation.get("judge") or {},
-        features=(evaluation.get("features") or {}).get("description", "").rstrip("."),
+        features=str((evaluation.get("features") or {}).get("description", "")).rstrip("."),
     )
 
 

@@ -73,7 +73,10 @@ class Run:
         """(width, height) of the translations; None where they differ."""
         used = np.concatenate([direction.pairs[:, 1] for direction in self.directions])
         after = self.directions[0].after
-        sizes = np.unique(np.array([after.column("width"), after.column("height")])[:, used], axis=1)
+        sides = np.array([after.column("width"), after.column("height")], dtype=float)[:, used]  # null becomes NaN
+        if np.isnan(sides).any():
+            return None
+        sizes = np.unique(sides, axis=1)
         return (int(sizes[0, 0]), int(sizes[1, 0])) if sizes.shape[1] == 1 else None
 
     @property
