@@ -179,8 +179,11 @@ def test_logs_are_read_as_people_and_power_cuts_leave_them(tmp_path):
         path.write_text(text)
         with pytest.raises(BamkitError, match=match):
             read_review(path)
-    with pytest.raises(BamkitError, match="not a readable CSV"):
+    with pytest.raises(BamkitError, match="there are no decisions at"):
         read_review(tmp_path / "none.csv")
+    path.write_bytes(b"mid,decision\n\xff\xfe")
+    with pytest.raises(BamkitError, match="not a readable CSV"):
+        read_review(path)
     with pytest.raises(BamkitError, match="no decision"):
         Query(emotion="happy", reviewed=["reviews/happy/decisions.csv"])
     with pytest.raises(BamkitError, match="two decisions on image 3"):

@@ -95,6 +95,8 @@ def read_log(path: Path) -> tuple[list[Decision], bool]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise BamkitError(f"there are no decisions at {path}", "bamkit review   # writes them") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BamkitError(f"{path} is not a readable CSV file: {error}", "bamkit review   # writes one") from error
     lines = text.split("\n")
