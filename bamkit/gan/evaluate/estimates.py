@@ -96,20 +96,17 @@ def records(frame: pd.DataFrame) -> list[Row]:
 
 def find(figures: pd.DataFrame, metric: str, direction: str, method: str = TRANSLATION) -> Estimate | None:
     """The estimate of that metric, pooled over contents; None if it was not measured."""
-    chosen = figures[
-        (figures["metric"] == metric)
-        & (figures["direction"] == direction)
-        & (figures["method"] == method)
-        & ~figures["attribute"].str.startswith("content_")
-    ]
-    return None if chosen.empty else estimate_of(records(chosen)[0])
+    wanted = (metric, direction, method)
+    keys = zip(*(figures[name].tolist() for name in ("metric", "direction", "method", "attribute")), strict=True)
+    place = next((i for i, (*key, about) in enumerate(keys) if (*key,) == wanted and about[:8] != "content_"), None)
+    return None if place is None else estimate_of({name: figures[name].iat[place] for name in COLUMNS[3:9]})
 
 
 def estimate_of(record: Mapping[str, Any]) -> Estimate:
     """The estimate in one record of a table of estimates."""
-    value, low, high = (math.nan if record[name] is None else record[name] for name in ("value", "low", "high"))
+    value, low, high = (math.nan if record[name] is None else float(record[name]) for name in ("value", "low", "high"))
     projects = record.get("projects")
-    clusters = None if projects is None else int(projects)
+    clusters = None if projects is None or projects is pd.NA else int(projects)
     return Estimate(value, low, high, int(record["n"]), record["interval"], clusters=clusters)
 
 
