@@ -6,20 +6,28 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c co
 # On all cores, and also where PYTHONDONTWRITEBYTECODE is set: importing torch takes 1.3 s in place of 2.9.
 COMPILE = $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 WORKERS ?= auto
+PASSED = $(VENV)/.passed
 
-.PHONY: docs demo test test-all lint reference gpu clean
+.PHONY: docs demo test test-all test-rest lint reference gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bamkit demo
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --record-passed $(PASSED)
 
 # Everything: also the slow tests, and those that read bamkit's files with the libraries of others.
-test-all: $(VENV)/.installed
+test-all: $(VENV)/.peers
+	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900
+
+# Of everything what `make test` has not passed: the slow tests, and those that it skipped for want of a library.
+test-rest: $(VENV)/.peers
+	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900 --without-passed $(PASSED)
+
+$(VENV)/.peers: $(VENV)/.installed
 	$(PIP) -e '.[dev,peers]'
 	@$(COMPILE)
-	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900
+	@touch $@
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

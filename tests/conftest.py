@@ -24,6 +24,33 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--record-passed", metavar="FILE", help="write the ids of the tests that passed into FILE")
+    parser.addoption("--without-passed", metavar="FILE", help="leave out the tests that FILE says have passed")
+
+
+PASSED = []
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and report.passed:
+        PASSED.append(report.nodeid)
+
+
+def pytest_sessionfinish(session):
+    path = session.config.getoption("record_passed")
+    if path and not hasattr(session.config, "workerinput"):
+        Path(path).write_text("\n".join(PASSED), encoding="utf-8")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what an earlier call has passed; with no such record everything runs."""
+    path = Path(config.getoption("without_passed") or "no record")
+    passed = set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+    items[:] = [item for item in items if item.nodeid not in passed]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def unflushed():
     """Nobody cuts the power during the tests: to wait for the disk takes longer than most of them."""
