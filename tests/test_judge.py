@@ -17,11 +17,12 @@ from bamkit.common.near_duplicates import DISTANCE
 from bamkit.common.workspace import Workspace
 from bamkit.gan.domains import FetchedDomain
 from bamkit.gan.evaluate.inputs.translations import open_run
-from bamkit.gan.evaluate.measures import JUDGE, ImageSet, Measured
+from bamkit.gan.evaluate.measures import FORM, IDENTITY, JUDGE, ImageSet, Measured
 from bamkit.gan.evaluate.run import evaluate, evaluate_and_write
+from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.evaluate.verdicts import content_survives, emotion_reached, verdicts
 from bamkit.gan.judge import fit
-from bamkit.gan.judge.backbones import BACKBONES, IMAGENET, PLAIN, Backbone, pretrained
+from bamkit.gan.judge.backbones import BACKBONES, HOG, IMAGENET, PLAIN, Backbone, pretrained
 from bamkit.gan.judge.identity import parts, shared
 from bamkit.gan.judge.model import Network, Shape, load_judge
 from bamkit.gan.judge.settings import JudgeConfig
@@ -297,6 +298,32 @@ def test_evaluation_with_a_judge(judged):
     assert about["features"]["name"] == "judge"
     assert about["features"]["sha256"] == about["judge"]["sha256"] == judge.sha256
     assert "By content" in (folder / "index.html").read_text()
+    # What was only darkened: the judge of colour and form takes dark discs for scary, the one of form sees discs.
+    name = "happy-to-scary"
+    by_form = found.find("reached by form", name)
+    assert found.find("reached", name).value > 0.8
+    assert by_form.value < 0.35 > found.find("reached by form", name, IDENTITY).value
+    assert found.find("reached by form", name, "real").value > 0.7
+    assert any("most were re-lit or recoloured, not repainted" in text for text in found.warnings)
+    assert f"{100 * by_form.value:.0f} % by form alone" in (folder / "index.html").read_text()
+    assert FORM in about["further_judges"]
+    assert "translation probability by form" in (folder / "pictures.csv").read_text().splitlines()[0]
+
+
+def test_a_judge_of_form_is_trained_beside_the_judge(judged):
+    workspace, _, judge = judged
+    form = load_judge(workspace.root / "judge" / "form")
+    assert form.network.shape.backbone == HOG
+    assert form.attributes == judge.attributes
+    assert form.known.equals(judge.known)
+    assert form.card["held_out"]["emotion_scary"]["auc"]["value"] > 0.8  # bars are not discs
+    assert "The judge of form alone" in (workspace.root / "judge" / "index.html").read_text()
+
+
+def test_a_second_judge_of_the_same_projects_is_refused(judged):
+    workspace, _, _ = judged
+    with pytest.raises(BamkitError, match="it would repeat it"):
+        evaluate(workspace, options=EvaluateOptions(second=workspace.root / "judge"))
 
 
 def test_content_figures_count_pictures_and_attributes(judged):

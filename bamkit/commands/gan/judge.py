@@ -68,6 +68,7 @@ def train(
         return
     print_table(held_out(judge.card))
     click.echo(judge.summary()["sentence"])
+    _tell_form((output or workspace.root / "judge") / "form")
     click.echo(f"-> {(output or workspace.root / 'judge') / 'card.json'}")
 
 
@@ -86,3 +87,12 @@ def card(workspace: Workspace, judge: Path | None, as_json: bool) -> None:
         return
     print_table(held_out(shown.card))
     click.echo(shown.summary()["sentence"])
+    _tell_form((judge or workspace.root / "judge") / "form")
+
+
+def _tell_form(folder: Path) -> None:
+    """A sentence about the judge of form alone, where there is one."""
+    from bamkit.gan.judge.model import CARD, load_judge
+
+    if (folder / CARD).is_file():
+        click.echo(load_judge(folder).summary()["sentence"].replace("The judge:", "The judge of form alone:"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bamkit.common.contract import short
 from bamkit.common.pictures.folders import count_of
+from bamkit.common.terminal.console import percent
 from bamkit.gan.evaluate.estimates import REAL
-from bamkit.gan.evaluate.measures import TRANSLATION
+from bamkit.gan.evaluate.measures import FORM, IDENTITY, TRANSLATION
 from bamkit.gan.evaluate.result import DirectionResult, Evaluation
 
 SMALL = 50
@@ -58,6 +59,12 @@ def _direction_warnings(evaluation: Evaluation, result: DirectionResult) -> list
         texts.append(f"the judge does not know {target or direction.target.name}: emotion is not judged.")
     elif judge is not None and not judge.is_reliable(str(target)):
         texts.append(f"the judge hardly tells {target}: do not believe what it says of the emotion.")
+    form = evaluation.networks.further.get(FORM)
+    if form is not None and target in form.attributes:
+        if not form.is_reliable(target):
+            texts.append(f"the judge of form hardly tells {target}: what is reached by form alone says little.")
+        else:
+            texts += _only_light(evaluation, direction.name)
     reached = evaluation.find("reached", direction.name, REAL)
     if reached is not None and reached.value < 0.5:
         texts.append(
@@ -65,3 +72,17 @@ def _direction_warnings(evaluation: Evaluation, result: DirectionResult) -> list
             "100 %."
         )
     return texts + result.failures.warnings
+
+
+def _only_light(evaluation: Evaluation, direction: str) -> list[str]:
+    """Whether the emotion was reached by colour and light, while form shows no more of it than before."""
+    after, before = (evaluation.find("reached", direction, method) for method in (TRANSLATION, IDENTITY))
+    form, source = (evaluation.find("reached by form", direction, method) for method in (TRANSLATION, IDENTITY))
+    if after is None or before is None or form is None or source is None or after.value - before.value < 0.2:
+        return []
+    if form.value - source.value >= (after.value - before.value) / 2:
+        return []
+    return [
+        f"{percent(after.value, 0)} reach the target, by form alone {percent(form.value, 0)} (before "
+        f"{percent(source.value, 0)}): most were re-lit or recoloured, not repainted."
+    ]

