@@ -14,7 +14,7 @@ from bamkit.common.statistics import DEVIATION, Estimate, bootstrap_mean, cases_
 from bamkit.gan.evaluate.features import EvenRows, ScaledFeatures, unit_scale
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION, ImageSet, Measured
 from bamkit.gan.evaluate.metrics.distribution import Moments, frechet_distance, kid
-from bamkit.gan.evaluate.metrics.manifold import manifold
+from bamkit.gan.evaluate.metrics.manifold import manifold, reach
 from bamkit.gan.evaluate.metrics.neighbours import mean_pairwise_distance
 from bamkit.gan.evaluate.metrics.vectors import Vectors
 
@@ -248,10 +248,11 @@ def neighbourhoods(space: FeatureSpace, direction: str, k: int = 5) -> list[Row]
     train, known = EvenRows(space.target_train, len(space.methods[TRANSLATION])), space.projects[TRAIN]
     own = {**space.projects, REAL: subset(known, train.rows)}
     sets: dict[str, Vectors] = {REAL: train, **space.methods}
+    real_reach = reach(real, k) if len(real) > k else None
     for method, vectors in sets.items():
         if min(len(vectors), len(real)) <= k:
             continue
-        found = manifold(real, vectors, k)
+        found = manifold(real, vectors, k, real_reach)
         note = f"neighbourhoods of {k}"
         rows += [
             share_row(found.precision, own[method], "precision", direction, method, note=note),

@@ -28,7 +28,10 @@ def other_sources(n: int, projects: Clusters = None) -> np.ndarray:
     """
     rows = []
     for own in range(n):
-        following = (own + 1 + np.arange(n - 1)) % n
+        # A few more than are wanted, as some may be of the same project; all, where that does not do.
+        following = (own + 1 + np.arange(min(n - 1, 4 * OTHERS))) % n
+        if projects is not None and (projects[following] != projects[own]).sum() < OTHERS:
+            following = (own + 1 + np.arange(n - 1)) % n
         if projects is not None and (projects[following] != projects[own]).any():
             following = following[projects[following] != projects[own]]
         rows.append(following[:OTHERS])
