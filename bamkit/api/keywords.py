@@ -146,6 +146,7 @@ class JudgeConfigKeywords(TypedDict, total=False):
 class EvaluateOptionsKeywords(TypedDict, total=False):
     split: Literal["train", "test", "validation"] | None
     judge: str | PathLike[str] | None
+    second: str | PathLike[str] | None
     features: Literal["auto", "inception", "judge", "colours"] | None
     inception: str | PathLike[str] | None
     alexnet: str | PathLike[str] | None
