@@ -182,6 +182,19 @@ def test_every_way_to_name_it(workspace, bamkit, server, tmp_path, target):
     assert [row["mid"] for row in read(workspace, "happy", "train")] == [1000, 1001, 1003, 1004]
 
 
+def test_near_duplicates_go_with_it_unless_it_is_exact(server, tmp_path, bamkit):
+    urls = [server.url(f"/{index}.jpg") for index in range(5)] + [server.url("/copy.jpg")]
+    for name, option in (("near", ""), ("exact", "--exact")):
+        write_selection(tmp_path / name, "happy", urls, 6)
+        fetch(Workspace(tmp_path / name), config=settings())
+        shown = bamkit(f"forget {MID} {option}", cwd=tmp_path / name).output
+        assert ("near-duplicates, too: 1005 (1; --exact keeps such)" in shown) is (name == "near")
+    assert [row["mid"] for row in read(tmp_path / "near", "happy", "train")] == [1000, 1001, 1003, 1004]
+    assert [row["mid"] for row in read(tmp_path / "exact", "happy", "train")] == [1000, 1001, 1003, 1004, 1005]
+    fetch(Workspace(tmp_path / "exact"), config=settings())
+    assert [row["mid"] for row in read(tmp_path / "exact", "happy", "train")] == [1000, 1001, 1003, 1004, 1005]
+
+
 def test_what_is_none_of_them_is_refused(workspace, bamkit, tmp_path):
     (tmp_path / "text.txt").write_text("no picture")
     assert "is no mid, no address, no project and no file" in bamkit("forget nonsense", cwd=workspace, code=3).output

@@ -30,9 +30,8 @@ PATH = click.Path(path_type=Path)
 @pass_workspace
 @database_option
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; change nothing.")
-@click.option(
-    "--export", "give_to", type=click.Path(path_type=Path), metavar="FILE", help="Write the list of removals."
-)
+@click.option("--exact", is_flag=True, help="Keep near-duplicates: forget the same image, address or file alone.")
+@click.option("--export", "give_to", type=PATH, metavar="FILE", help="Write the list of removals, for others.")
 @click.option("--import", "given", type=PATH, metavar="FILE", help="Forget what a list of others names.")
 @force_option
 @json_option
@@ -41,6 +40,7 @@ def command(
     targets: tuple[str, ...],
     db: str | None,
     dry_run: bool,
+    exact: bool,
     give_to: Path | None,
     given: Path | None,
     force: bool,
@@ -57,7 +57,7 @@ def command(
     from bamkit.curate.forget.run import forget, give
 
     if give_to is not None:
-        if targets or given or dry_run:
+        if targets or given or dry_run or exact:
             raise BamkitError("--export writes the list of removals and does nothing else", "give it alone")
         count = give(workspace, give_to, force)
         click.echo(f"{_tombstones(count)} -> {give_to}")
@@ -68,7 +68,7 @@ def command(
         if db:
             raise
         location = None  # the workspace alone says what is meant
-    result = forget(workspace, targets, given, location, dry_run)
+    result = forget(workspace, targets, given, location, dry_run, exact)
     if as_json:
         print_json(result.as_dict())
     else:
@@ -80,6 +80,9 @@ def _print(result: Forgotten) -> None:
         click.echo(f"nothing to remove; {_tombstones(result.total)} in all")
         return
     print_table(result.rows())
+    if result.near:
+        shown = ", ".join(result.near[:5]) + (", …" if len(result.near) > 5 else "")
+        click.echo(f"near-duplicates, too: {shown} ({len(result.near):,}; --exact keeps such)")
     for sentence in result.models:
         click.echo(f"{sentence}: it is left as it is")
     if result.selections:

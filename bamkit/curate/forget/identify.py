@@ -67,17 +67,18 @@ def parse(targets: Sequence[str]) -> Named:
     return found
 
 
-def tombstones_of(named: Named, rows: pd.DataFrame) -> list[Tombstone]:
+def tombstones_of(named: Named, rows: pd.DataFrame, exact: bool = False) -> list[Tombstone]:
     """A tombstone for everything that stands for the pictures that were named.
 
     Rows of one mid, one address or one file are the same picture. Near-duplicates of those (by the perceptual hash)
-    are forgotten with them; they get tombstones without a perceptual hash, so that theirs are not forgotten in turn.
+    are forgotten with them, unless `exact` files alone are meant; they get tombstones without a perceptual hash, so
+    that theirs are not forgotten in turn.
     """
     mids, addresses, files = set(named.mids), set(named.addresses), set(named.sha256)
     wanted = rows["project_id"].isin(named.projects)
     wanted = _same(rows, wanted, mids, addresses, files)
-    hashes = {*named.phash, *rows.loc[wanted, "phash"].dropna()}
-    stones = _stones(rows[wanted], with_phash=True)
+    hashes = set() if exact else {*named.phash, *rows.loc[wanted, "phash"].dropna()}
+    stones = _stones(rows[wanted], with_phash=not exact)
     near = Tombstones([Tombstone(phash=each) for each in hashes]).near(rows["phash"].tolist())
     copies = _same(rows, wanted | near, set(), set(), set()) & ~wanted
     stones += _stones(rows[copies], with_phash=False)
@@ -85,7 +86,8 @@ def tombstones_of(named: Named, rows: pd.DataFrame) -> list[Tombstone]:
     stones += [Tombstone(mid=str(mid)) for mid in sorted(named.mids - set(rows.loc[wanted, "mid"].dropna()))]
     stones += [Tombstone(address=each) for each in sorted(named.addresses - set(rows.loc[wanted, "address"].dropna()))]
     stones += [Tombstone(sha256=each) for each in sorted(named.sha256 - set(rows.loc[wanted, "original_sha256"]))]
-    stones += [Tombstone(phash=each) for each in sorted(named.phash - set(rows.loc[wanted, "phash"].dropna()))]
+    if not exact:
+        stones += [Tombstone(phash=each) for each in sorted(named.phash - set(rows.loc[wanted, "phash"].dropna()))]
     moment = now()
     return [Tombstone(*stone.identity, moment) for stone in dict.fromkeys(stones)]
 

@@ -32,7 +32,8 @@ class Forgotten:
     dry_run: bool
     total: int
     """Tombstones of the workspace."""
-    notes: list[str] = field(default_factory=list)
+    near: list[str] = field(default_factory=list)
+    """The mids of near-duplicates that go with the pictures that were named."""
 
     @property
     def renewals(self) -> list[str]:
@@ -66,6 +67,7 @@ class Forgotten:
             "models": self.models,
             "selections": self.selections,
             "renew": self.renewals,
+            "near_duplicates": self.near,
             "total": self.total,
         }
 
@@ -76,8 +78,10 @@ def forget(
     given: Path | None = None,
     database: str | None = None,
     dry_run: bool = False,
+    exact: bool = False,
 ) -> Forgotten:
-    """Forget the pictures that `targets` name (see `identify.parse`), and those of the list `given`.
+    """Forget the pictures that `targets` name (see `identify.parse`), and those of the list `given`. Near-duplicates of
+    targets go with them unless they are `exact`.
 
     Removes them from everything in the workspace and keeps tombstones. Without either it finishes what was interrupted.
     Each step may be repeated: the tombstones, written first, say what is still to be done. Raises BamkitError for a
@@ -87,7 +91,7 @@ def forget(
     new: list[Tombstone] = list(read_tombstones(given).stones) if given else []
     if targets:
         named = parse(targets)
-        new += tombstones_of(named, known_rows(workspace, database, named))
+        new += tombstones_of(named, known_rows(workspace, database, named), exact)
     every = known.with_new(Tombstone(*stone.identity, stone.time) for stone in new)
     pending = every.pending
     with contextlib.nullcontext() if dry_run else locked(workspace.originals):
@@ -102,7 +106,8 @@ def forget(
                 _refuse_training(workspace, run)
             _carry_out(workspace, every, removals, "; ".join(models))
     added = every.stones[len(known) :]
-    return Forgotten(added, removals, models, selections, dry_run, len(every))
+    near = [] if exact else [stone.mid for stone in added if stone.mid and stone.sha256 and not stone.phash]
+    return Forgotten(added, removals, models, selections, dry_run, len(every), near)
 
 
 def _carry_out(workspace: Workspace, every: Tombstones, removals: list[Removal], models: str) -> None:
