@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from types import SimpleNamespace
 
 import evaluation_world as w
@@ -253,8 +254,6 @@ def test_mistakes_are_named(tmp_path, judged, bamkit):
 
 
 def test_damaged_judges_are_refused(judged, tmp_path):
-    import shutil
-
     workspace, _, _ = judged
     for name in ("judge.pt", "known.parquet", "card.json"):
         folder = tmp_path / name
@@ -263,6 +262,15 @@ def test_damaged_judges_are_refused(judged, tmp_path):
         (folder / name).write_bytes(data[: len(data) // 2])
         with pytest.raises(BamkitError):
             load_judge(folder)
+
+
+def test_a_card_of_an_earlier_version_is_read(judged, tmp_path):
+    workspace, _, judge = judged
+    folder = shutil.copytree(workspace.root / "judge", tmp_path / "judge")
+    card = json.loads((folder / "card.json").read_text())
+    card["weights"]["told"] = card["weights"].pop("training")
+    (folder / "card.json").write_text(json.dumps(card))
+    assert load_judge(folder).card["weights"]["training"] == judge.card["weights"]["training"] == "from scratch"
 
 
 def test_command_prints_the_card(judged, bamkit):
@@ -402,7 +410,7 @@ def test_pretrained_weights_get_a_linear_head(tmp_path, judged):
     torch.save(Backbone("resnet10").network.state_dict(), tmp_path / "weights.pth")
     config = JudgeConfig(weights=tmp_path / "weights.pth", size=48, device="cpu")
     judge = train_judge(workspace, config=config, folder=tmp_path / "judge")
-    assert judge.card["weights"]["told"] == "pretrained weights, linear head"
+    assert judge.card["weights"]["training"] == "pretrained weights, linear head"
     assert len(judge.card["weights"]["sha256"]) == 64
     assert judge.card["held_out"]["emotion_scary"]["average_precision"]["value"] > 0.9  # random features see colours
     frozen = torch.load(tmp_path / "weights.pth", weights_only=True)
@@ -448,7 +456,7 @@ def test_finetuning_trains_the_whole_network(tmp_path, judged, kind):
         first, last = "features.0.0.convolution.weight", "features.18.0.weight"
     config = JudgeConfig(weights=path, finetune=True, size=32, epochs=4, learning_rate=0.02, device="cpu")
     judge = train_judge(workspace, config=config, folder=tmp_path / "judge")
-    assert judge.card["weights"]["told"] == "pretrained weights, fine-tuned"
+    assert judge.card["weights"]["training"] == "pretrained weights, fine-tuned"
     assert judge.card["epoch"] in range(5)
     assert judge.card["config"]["finetune"]
     given = one.network.state_dict()

@@ -145,7 +145,9 @@ def write_card_page(judge: Judge, folder: Path, form: Judge | None = None) -> No
         return
     card = judge.card
     images = ", ".join(f"{count:,} {part}" for part, count in card["images"].items())
-    page = Page("The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['told']}. Images: {images}.")
+    page = Page(
+        "The judge", f"{card['backbone']} at {card['size']} px, {card['weights']['training']}. Images: {images}."
+    )
     page.section("How good it is", "On the held-out part, which no weight, epoch or calibration was chosen on.")
     page.table(
         held_out(card).assign(**{name: lambda rows, n=name: rows[n].map("{:.3f}".format) for name in FRACTIONS}),

@@ -113,7 +113,7 @@ class Judge:
         self.dimensions = network.backbone.dimensions
         self.description = (
             f"{self.dimensions} features of the judge's own {network.shape.backbone} at {network.shape.size} px "
-            f"({card['weights']['told']})."
+            f"({card['weights']['training']})."
         )
         self._device = torch.device(device)
 
@@ -165,8 +165,8 @@ class Judge:
             "emotions": emotions,
             "sentence": (
                 f"The judge: {self.network.shape.backbone} at {self.network.shape.size} px, "
-                f"{self.card['weights']['told']}, on {self.card['images']['fit']:,} images it shares with nothing it "
-                f"judges. Average precision on {self.card['images']['held out']:,} held-out images: "
+                f"{self.card['weights']['training']}, on {self.card['images']['fit']:,} images it shares with nothing "
+                f"it judges. Average precision on {self.card['images']['held out']:,} held-out images: "
                 f"{precisions or 'none'}."
             ),
         }
@@ -192,6 +192,7 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
         raise BamkitError(f"the judge at {folder} lacks {', '.join(absent)}", again)
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card["weights"].setdefault("training", card["weights"].get("told", "of an unknown training"))  # earlier cards
         state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
         shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()}
         network = Network(Shape(**shape))

@@ -118,14 +118,14 @@ def _fitted(material: _Material, splits: dict[str, str | None], config: JudgeCon
     (folder / CARD).unlink(missing_ok=True)  # from here to the end the old judge's files do not belong together
     write_table(known, folder / KNOWN, {"kind": "judge", "splits": splits})
     about["known_sha256"] = sha256_file(folder / KNOWN)
-    told, sha256 = "from scratch", None
+    training, sha256 = "from scratch", None
     if config.backbone == HOG:
-        told = "directions of edges alone, linear head"
+        training = "directions of edges alone, linear head"
     elif config.weights is not None:
-        told = "pretrained weights, fine-tuned" if config.finetune else "pretrained weights, linear head"
+        training = "pretrained weights, fine-tuned" if config.finetune else "pretrained weights, linear head"
         sha256 = sha256_file(config.weights)
     projects = clusters_of(material.rows["project_id"].to_pylist())
-    about["weights"] = {"told": told, "sha256": sha256}
+    about["weights"] = {"training": training, "sha256": sha256}
     save_judge(network, card_of(network, logits, labels, part, projects, about), folder)
     return load_judge(folder, device)
 
