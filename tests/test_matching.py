@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from bamfile import make_bam
+from bamfile import ranked as by_score
 from domains import labels_of, manifest, scores
 
 from bamkit.common.contract import ATTRIBUTES, NOT_EMOTION, selection_schema
@@ -119,7 +120,7 @@ def test_the_targets_own_images_are_never_chosen(pool, target):
 def test_too_small_a_pool_is_told_not_hidden(pool, target):
     short = match(pool.slice(0, 230), target, COUNTS)
     assert not worked(short.report)
-    assert "give a larger --pool" in explain(short.report, "happy")[-1]
+    assert "too few like the target; ask for fewer images" in explain(short.report, "happy")[-1]
     # 210 candidates: the splits are filled, the reserve as far as they reach.
     assert match(pool.slice(0, 210), target, COUNTS).chosen["split"].to_pylist().count("reserve") == 20
     with pytest.raises(BamkitError, match="100 candidates cannot fill 190 places"):
@@ -173,7 +174,7 @@ def test_a_match_keeps_what_the_domain_stands_for(fading, target):
     assert negative == 0
     assert positive >= 94
     assert positive + unsure == 120
-    assert kept.report["positive"] == {"attribute": "emotion_scary", "before": 100, "after": positive}
+    assert kept.report["positive"] == {"attribute": "emotion_scary", "before": 100, "after": positive, "others": 2400}
     assert "emotion_scary:positive 100 before" in explain(kept.report, "happy")[0]
     assert "--match-any" in explain(kept.report, "happy")[-1]
     assert kept.chosen["split"].to_pylist().count("reserve") == 20
@@ -216,7 +217,9 @@ def test_without_balance_the_closest_pool_is_taken(pool, target):
     assert not worked(grown.report)
     lines = explain(grown.report, "happy")
     assert len(lines) == 3
-    assert "ask for fewer images, or relax a filter" in lines[-1]
+    assert lines[-1].endswith("too few like the target; ask for fewer images")
+    more = explain(grown.report, "happy", "leave --pool out", filtered=True)[-1]
+    assert more.endswith("; leave --pool out, ask for fewer images or relax a filter")
     with pytest.raises(BamkitError, match="no candidates"):
         match_widening([], target, COUNTS)
 
@@ -310,6 +313,18 @@ def confounded(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def fading_file(tmp_path_factory):
+    """A file of 500 images: by their score for scary 60 are positive, then 170 unsure, the rest negative."""
+    path = tmp_path_factory.mktemp("fading") / "bam.sqlite"
+    made = make_bam(path, rows=500, labels="table", without_scores=0)
+    best = [(row["mid"],) for row in by_score(made, "emotion_scary")]
+    with sqlite3.connect(path) as base:
+        for label, mids in (("positive", best[:60]), ("unsure", best[60:230]), ("negative", best[230:])):
+            base.executemany(f"update automatic_labels set emotion_scary = '{label}' where mid = ?", mids)
+    return path
+
+
 def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded):
     workspace = Workspace.open(tmp_path)
     sizes = {"top": 60, "test": 15, "validation": 5, "reserve": 10}
@@ -327,8 +342,54 @@ def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded):
     assert len(fixed.about["match"]["tries"]) == 1
     assert fixed.about["match"]["candidates"] == 450 == shown.assigned["pool"]
     assert any("so the pool was widened to" in note for note in matched.notes)
-    assert any("give a larger --pool" in note for note in fixed.notes)
+    assert any("too few like the target" in note and "leave --pool out" in note for note in fixed.notes)
     assert matched.table["rank"].to_pylist() == list(range(1, 91))
     mids = set(matched.table["mid"].to_pylist())
     assert len(mids) == 90
     assert not mids & set(read_selection(workspace, "happy").table["mid"].to_pylist())
+
+
+ADVICE = [
+    # what is typed, the hint or note, and the lines that it advises
+    ("--match happy --top 260", "ask for --top 200, or add --match-any to take negative ones",
+     ["--match happy --top 200", "--match happy --top 260 --match-any"]),
+    ("--match happy --top 260 --match-any", "only 210 images are not: leave --match-any out and ask for --top 200",
+     ["--match happy --top 200"]),
+    ("--match happy --top 180 --pool 300 --match-any", "leave --match-any and --pool out", ["--match happy --top 180"]),
+    ("--match happy --top 60 --with scary:negative", "add --match-any to take negative ones",
+     ["--match happy --top 60 --with scary:negative --match-any"]),
+    ("--match happy --top 100 --reserve 90 --pool 130", "give --pool 200 or more, or ask for --top 30",
+     ["--match happy --top 100 --reserve 90 --pool 200", "--match happy --top 30 --reserve 90 --pool 130"]),
+    ("--match happy --top 200 --group-by project", "relax --group-by project, or ask for --top 96",
+     ["--match happy --top 200", "--match happy --top 96 --group-by project"]),
+    ("--top 400", "ask for fewer (--top 220 would do)", ["--top 220"]),
+    ("--top 400 --rank-by cat",
+     "relax --rank-by content_cat (of the emotion_scary:positive images), or ask for --top 50",
+     ["--top 400", "--top 50 --rank-by cat"]),
+    ("--top 9 --rank-by cat --without scary", "leave one of the two out",
+     ["--top 9 --rank-by cat", "--top 9 --without scary"]),
+    ("--top 300 --labels crowd --with happy",
+     "relax --with emotion_happy:positive (crowd), or ask for fewer (--top, --test)",
+     ["--top 300 --labels crowd", "--top 5 --test 2 --labels crowd --with happy"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "hint", "advised"),
+    [pytest.param(*one, id=one[0], marks=[pytest.mark.slow] if "--match" in one[0] else []) for one in ADVICE],
+)
+def test_advice_that_is_followed_gives_a_selection(tmp_path, fading_file, bamkit, line, hint, advised):
+    (tmp_path / "bam.sqlite").hardlink_to(fading_file)
+    base = "select --emotion scary --test 10 --validation 0 --json --force"
+    if "--match" in line:
+        bamkit("select --emotion happy --top 40 --test 10 --validation 0 --reserve 0", cwd=tmp_path)
+    said = bamkit(f"{base} {line}", cwd=tmp_path, code=None)
+    if said.exit_code:
+        assert said.stderr.partition("hint: ")[2].strip() == hint
+    else:
+        notes = [note for note in json.loads(said.stdout)["notes"] if ":negative" in note]
+        assert [note.partition("emotion_scary:negative: ")[2] for note in notes] == [hint]
+    for new in advised:
+        notes = json.loads(bamkit(f"{base} {new}").stdout)["notes"]
+        if not said.exit_code:
+            assert not [note for note in notes if ":negative" in note], new

@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,7 +19,7 @@ from domains import bam, two_domains
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES
-from bamkit.common.shards import read_about
+from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import prevalence
 from bamkit.curate.audit.domain import read_domain
@@ -30,12 +31,29 @@ from bamkit.curate.report import report
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A workspace with a database and two fetched domains, and its report."""
+def reported(tmp_path_factory):
+    """A workspace with a database and two fetched domains, its report, and what was warned of meanwhile."""
     made = two_domains(tmp_path_factory.mktemp("report"))
     bam(made.root / "bam.sqlite")
-    report(made, progress=False)
-    return made
+    for name in ("happy", "scary"):
+        path = made.selection(name)
+        write_table(read_table(path), path, {**read_about(path), "database": {"fingerprint": "of another file"}})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        report(made, progress=False)
+    return made, [str(warning.message) for warning in caught]
+
+
+@pytest.fixture(scope="module")
+def workspace(reported):
+    return reported[0]
+
+
+def test_a_database_that_has_changed_since_the_selections_is_said_once(reported):
+    said = (
+        "bam.sqlite has changed since happy and scary were selected from it, or is another file: `bamkit verify` says"
+    )
+    assert [said in text for text in reported[1]] == [True]
 
 
 class Tags(HTMLParser):

@@ -45,6 +45,28 @@ def test_nothing_changed(world, bamkit):
     assert "same" in bamkit("verify", cwd=workspace.root).output
 
 
+NOTE = "note: bam.sqlite has changed since {} selected from it, or is another file: `bamkit verify` says"
+
+
+def test_commands_that_read_selections_and_the_database_say_that_it_has_changed(world, bamkit):
+    path, made, workspace = world
+    lines = {
+        "balance happy scary": "happy and scary were",
+        "select --emotion gloomy --top 9 --disjoint-from happy --name g --force": "happy was",
+    }
+    for line in lines:
+        assert "has changed since" not in bamkit(line, cwd=workspace.root).output
+    with sqlite3.connect(path) as base:
+        base.execute("update modules set license = 'gone' where mid = ?", (made[0]["mid"],))
+    for line, which in lines.items():
+        output = bamkit(line, cwd=workspace.root).output
+        assert output.count("has changed since") == 1
+        assert NOTE.format(which) in output
+    # Nothing of the database is used.
+    assert "has changed since" not in bamkit("balance happy scary --no-database", cwd=workspace.root).output
+    assert "has changed since" not in bamkit("verify", cwd=workspace.root).output
+
+
 def test_a_changed_database_is_noticed_and_harmless_changes_are_told_apart(world, bamkit):
     path, made, workspace = world
     worst = ranked(made, "emotion_happy")[-1]["mid"]

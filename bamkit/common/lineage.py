@@ -27,7 +27,7 @@ class Stale:
 
     message: str
     renew: str
-    """The command that renews it; a remark stands behind `   # `."""
+    """The command that renews it; a remark stands behind `   # `. "" where the message says what to do."""
     harmless: bool = False
     """Whether going on is right all the same: what follows is consistent in itself."""
 
@@ -42,7 +42,8 @@ def require_current(workspace: Workspace, artefacts: Iterable[Stale]) -> None:
             remark = "or --stale to go on all the same"
             hint = f"{stale.renew}; {remark}" if "   # " in stale.renew else f"{stale.renew}   # {remark}"
             raise BamkitError(stale.message, hint)
-        warnings.warn(f"{stale.message} (renew it: {stale.renew})", StaleWarning, stacklevel=2)
+        renew = f" (renew it: {stale.renew})" if stale.renew else ""
+        warnings.warn(f"{stale.message}{renew}", StaleWarning, stacklevel=2)
 
 
 def split_about(workspace: Workspace, name: str) -> dict[str, Any]:
@@ -61,6 +62,24 @@ def dependent_runs(workspace: Workspace, name: str) -> list[str]:
 def stale_domains(workspace: Workspace, names: Iterable[str]) -> list[Stale]:
     """Selections among `names` made with the help of other ones than lie there now, and splits of other selections."""
     return [stale for name in names for stale in (*_stale_selection(workspace, name), *_stale_split(workspace, name))]
+
+
+def stale_database(abouts: Mapping[str, Mapping[str, Any]], fingerprint: str, database: str) -> list[Stale]:
+    """Selections that were made from another database than the one with this fingerprint, in one note.
+
+    abouts: name of a selection -> its provenance, `database` the file's name. It may give the same rows all the same
+    (a licence was corrected, an index was added): only the query can say.
+    """
+    others = [
+        name
+        for name, about in abouts.items()
+        if _differ(about.get("database") or {}, {"fingerprint": fingerprint}, "fingerprint")
+    ]
+    if not others:
+        return []
+    was = "was" if len(others) == 1 else "were"
+    said = f"{database} has changed since {' and '.join(others)} {was} selected from it, or is another file"
+    return [Stale(f"{said}: `bamkit verify` says what would be selected otherwise now", "", harmless=True)]
 
 
 def stale_run(workspace: Workspace, run: str) -> list[Stale]:

@@ -11,12 +11,13 @@ import pandas as pd
 
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_database
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.statistics import BALANCED, cases_text, clusters_of
 from bamkit.common.terminal.console import interval, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import Balance, LabelCounts, balance
-from bamkit.curate.audit.domain import DomainTables, domains_of, read_domain
+from bamkit.curate.audit.domain import DomainTables, abouts, domains_of, read_domain
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.counts import count
 from bamkit.curate.select.matching.confounders import features, separability
@@ -186,7 +187,7 @@ def compare(
     for domain, rows in zip(domains, (left, right), strict=True):
         if not rows.num_rows:
             raise BamkitError(f"{domain.name} has no {split} images")
-    labels = _database_labels(workspace, database, progress) if with_database else None
+    labels = _database_labels(workspace, domains, database, progress) if with_database else None
     return Comparison(
         (a, b),
         split,
@@ -209,7 +210,9 @@ def matched_with(domain: DomainTables, target: DomainTables) -> bool:
     return bool(domain.about.get("match")) and domain.about.get("query", {}).get("match") == target.name
 
 
-def _database_labels(workspace: Workspace, given: str | None, progress: bool) -> LabelCounts | None:
+def _database_labels(
+    workspace: Workspace, domains: Sequence[DomainTables], given: str | None, progress: bool
+) -> LabelCounts | None:
     try:
         location = workspace.database(given)
     except BamkitError:
@@ -217,4 +220,5 @@ def _database_labels(workspace: Workspace, given: str | None, progress: bool) ->
             raise
         return None
     with Database.open(location) as database:
+        require_current(workspace, stale_database(abouts(domains), database.fingerprint, database.name))
         return count(database, workspace, progress).labels

@@ -145,6 +145,11 @@ def read_domains(workspace: Workspace, names: list[str] | None = None) -> list[D
     return [read_domain(workspace, name) for name in wanted]
 
 
+def abouts(domains: Sequence[DomainTables]) -> dict[str, dict[str, Any]]:
+    """Name -> provenance."""
+    return {domain.name: domain.about for domain in domains}
+
+
 def read_pictures(workspace: Workspace, name: str, split: str, positions: Sequence[int]) -> list[dict[str, Any]]:
     """The rows (image, mid, rank, score) at `positions` (increasing) of a split, reading only their row groups."""
     shards = ShardReader(workspace.shards(name, split), ("mid", "rank", "score"))

@@ -12,6 +12,7 @@ import pandas as pd
 import bamkit
 from bamkit.common.contract import NOT_EMOTION
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_database
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.pages.page import Page
 from bamkit.common.settings import settings_of
@@ -19,7 +20,7 @@ from bamkit.common.terminal.console import percent, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance
 from bamkit.curate.audit.comparison import largest_first
-from bamkit.curate.audit.domain import DomainTables, domains_of, read_domains
+from bamkit.curate.audit.domain import DomainTables, abouts, domains_of, read_domains
 from bamkit.curate.audit.leaks import check
 from bamkit.curate.audit.link_rot import outcomes
 from bamkit.curate.database.accumulator import Counts
@@ -67,6 +68,7 @@ def report(
     location = _location(workspace, database, required=not domains) if with_database else None
     if location:
         with Database.open(location) as opened:
+            require_current(workspace, stale_database(abouts(domains), opened.fingerprint, opened.name))
             counts, fingerprint = count(opened, workspace, progress), opened.fingerprint
             crowd = crowd_of(opened, workspace)
     if not domains and counts is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bamkit.common.errors import BamkitError
@@ -56,7 +56,10 @@ def conditions(database: Database, query: Query) -> list[Condition]:
             sql = f"{score} {sign.format(key, score)}"
             conditions_.append(Condition(f"{flag} {bound}", sql, {key: bound.value, "huge": HUGE}))
     for i, label_filter in enumerate(query.having_filters):
-        conditions_.append(_labelled(database, query, label_filter, f"with{i}", False))
+        condition = _labelled(database, query, label_filter, f"with{i}", False)
+        if i == 0 and query.rank_by != query.attribute:
+            condition = replace(condition, shown=f"--rank-by {query.rank_by} (of the {label_filter} images)")
+        conditions_.append(condition)
     for i, label_filter in enumerate(query.without_filters):
         conditions_.append(_labelled(database, query, label_filter, f"without{i}", True))
     return conditions_ + _module_conditions(database, query)

@@ -41,9 +41,17 @@ def _counts(database: Database, conditions: Sequence[Condition], passed: Sequenc
 
 
 def shortage(
-    database: Database, query: Query, conditions: Sequence[Condition], passing: int, dropped: Mapping[str, int]
+    database: Database,
+    query: Query,
+    conditions: Sequence[Condition],
+    passing: int,
+    dropped: Mapping[str, int],
+    usable: int,
 ) -> BamkitError:
-    """The error for a query that finds `found` images where more are wanted: what is to blame, what to relax."""
+    """The error for a query that finds `found` images where more are wanted: what is to blame, what to relax.
+
+    usable: how many of them may be taken (a match leaves some out).
+    """
     wrong = wrong_types(database)
     if wrong:
         return BamkitError(
@@ -55,17 +63,21 @@ def shortage(
     fatal = next((i for i, step in enumerate(steps) if step.left == 0), None)
     if fatal is not None:
         return _nothing(database, query, conditions, steps, fatal)
-    asked = query.wanted + (query.reserve or 0)
+    asked = query.required
     parts = " + ".join(f"{n:,} {split}" for split, n in _asked(query).items())
     without = _without_each(database, conditions)
     gains = {text: n - steps[-1].left for text, n in without.items()} | dict(dropped)
     culprit = max(gains, key=lambda text: gains[text], default="")
-    blame = f"; without {culprit} {passing + gains[culprit]:,} would" if gains.get(culprit) else ""
-    if query.match and passing:
-        blame += f"; --match {query.match} looks at the best {query.pool:,} candidates" if query.pool else ""
-    for_train = passing - (asked - query.top)
-    relax = f"relax {culprit}" if blame and culprit.startswith("--") else ""
-    fewer = f"ask for --top {for_train}" if for_train >= 1 else "ask for fewer with --top, --test and --validation"
+    blame = relax = ""
+    if gains.get(culprit) and culprit.startswith("--"):
+        blame, relax = f"; without {culprit} {passing + gains[culprit]:,} would", f"relax {culprit}"
+    elif gains.get(culprit):
+        blame = f"; {gains[culprit]:,} are left out: {culprit}"
+    if query.pool is not None and passing == query.pool:
+        blame, relax = "; --pool lets no more be looked at", f"give --pool {asked} or more"
+    for_train = usable - (asked - query.top)
+    options = ", ".join(f"--{'top' if split == 'train' else split}" for split in _asked(query))
+    fewer = f"ask for --top {for_train}" if for_train >= 1 else f"ask for fewer ({options})"
     return BamkitError(
         f"only {passing:,} of the {asked:,} images asked for ({parts}) pass{blame}",
         ", or ".join(filter(None, [relax, fewer])),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import bamkit
 from bamkit.common.contract import LABELS, SPLITS, selection_schema
 from bamkit.common.errors import BamkitError
+from bamkit.common.lineage import require_current, stale_database
 from bamkit.common.provenance import canonical
 from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.tombstones import Tombstones
@@ -24,7 +25,7 @@ from bamkit.curate.select.decisions import replay
 from bamkit.curate.select.filters import Condition, conditions, label_source
 from bamkit.curate.select.funnel import Step, funnel, shortage
 from bamkit.curate.select.manifest_rows import CHUNK, build_table, mids_that_fail
-from bamkit.curate.select.notes import selection_notes, source_notes
+from bamkit.curate.select.notes import match_notes, selection_notes, source_notes
 from bamkit.curate.select.query import Query, making
 from bamkit.curate.select.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
 from bamkit.curate.select.split_assignment import Excluded, SplitAssignment
@@ -97,6 +98,8 @@ def select_into(
     _refuse_itself(query, name)
     refuse_overwrite(path, force)
     selection = select(database, query, workspace, name)
+    referred = {other: read_selection(workspace, other).about for other in query.references}
+    require_current(workspace, stale_database(referred, database.fingerprint, database.name))
     selection.write(path, force)
     return selection
 
@@ -117,7 +120,8 @@ def select(
     name = name or query.name
     if forgotten is None:
         forgotten = Tombstones.of(workspace) if workspace else Tombstones()
-    choice, table, match = _answer(database, query, workspace, name, forgotten)
+    reach = partial(_reach, database, query, workspace, name, forgotten)
+    choice, table, match = _answer(database, query, workspace, name, forgotten, reach)
     reviewed: list[str] = []
     if query.reviewed:
         table, reviewed = replay(table, query.outcomes, query.counts_wanted, grouped=bool(query.group_by))
@@ -134,14 +138,19 @@ def select(
         "bamkit": bamkit.__version__,
         "selection_id": selection_id(query, choice.inputs, table),
     }
-    notes = reviewed + (_match_notes(match, query) if match else [])
-    notes += selection_notes(table, query, choice.dropped, workspace, name)
+    notes = reviewed + (match_notes(match, query) if match else [])
+    notes += selection_notes(table, query, choice.dropped, workspace, name, reach)
     notes += source_notes(database, query, choice.source)
     return Selection(name, query, table, about, tuple(notes), dict(choice.dropped))
 
 
 def _answer(
-    database: Database, query: Query, workspace: Workspace | None, name: str, forgotten: Tombstones
+    database: Database,
+    query: Query,
+    workspace: Workspace | None,
+    name: str,
+    forgotten: Tombstones,
+    reach: Callable[..., int],
 ) -> tuple[_Choice, pa.Table, dict[str, Any]]:
     """The choice, the manifest's table, and the report of the match if there is one.
 
@@ -152,11 +161,12 @@ def _answer(
     disagreeing: frozenset[int] = frozenset()
     while True:
         choice = _choose(database, query, workspace, name, disagreeing, forgotten)
-        if len(choice.assigned) < query.wanted + (query.reserve or 0):
-            raise shortage(database, query, choice.filters, len(choice.assigned), choice.dropped)
+        if len(choice.assigned) < query.required:
+            usable = _not_negative(query, reach) if query.match else len(choice.assigned)
+            raise shortage(database, query, choice.filters, len(choice.assigned), choice.dropped, usable)
         if query.match:
             assert workspace is not None, "_excluded has refused a match without a workspace"
-            table, match = _matched(_pools(database, query, choice), workspace, query)
+            table, match = _matched(database, query, choice, workspace, reach)
         else:
             table, match = build_table(database, query, choice.assigned, choice.source), {}
         failing = mids_that_fail(table, query)
@@ -196,14 +206,32 @@ def _choose(
     excluded, inputs = _excluded(workspace, query, name)
     first = (query.pool or POOL * query.asked) if query.match else query.asked
     assignment = SplitAssignment(
-        {"pool": query.pool or max(first, WIDEST)} if query.match else query.counts,
+        {"pool": max(first + 1, WIDEST)} if query.match else query.counts,
         replace(excluded, disagreeing=disagreeing, forgotten=forgotten or Tombstones()),
         group_by_project=bool(query.group_by) and not query.match,
-        # A pool with one image a project can be split in any way without sharing one.
-        project_limit=1 if query.match and query.group_by else query.limit_per_project,
+        one_a_project=bool(query.group_by and query.match),
+        project_limit=query.limit_per_project,
     )
     stream = assignment.assign(candidates(database, query, filters, first))
     return _Choice(filters, source, inputs, list(islice(stream, first)), stream, assignment.dropped)
+
+
+def _reach(
+    database: Database, query: Query, workspace: Workspace | None, name: str, forgotten: Tombstones, **changes: Any
+) -> int:
+    """How many images the query would find with other values of these fields; 0 where they contradict the rest."""
+    try:
+        changed = replace(query, **changes)
+    except BamkitError:
+        return 0
+    return len(_choose(database, changed, workspace, name, forgotten=forgotten).assigned)
+
+
+def _not_negative(query: Query, reach: Callable[..., int], **changes: Any) -> int:
+    """How many images a match may choose from, up to those asked for."""
+    if query.match_any:
+        return reach(**changes)
+    return reach(without=(*query.without, f"{query.attribute}:negative"), **changes)
 
 
 @dataclass(frozen=True)
@@ -330,28 +358,30 @@ def _pools(database: Database, query: Query, choice: _Choice) -> Iterator[pa.Tab
         yield table
 
 
-def _matched(pools: Iterator[pa.Table], workspace: Workspace, query: Query) -> tuple[pa.Table, dict[str, Any]]:
+def _matched(
+    database: Database, query: Query, choice: _Choice, workspace: Workspace, reach: Callable[..., int]
+) -> tuple[pa.Table, dict[str, Any]]:
     """The images of the pool that match the target, ranked anew within the order of the splits."""
     import pyarrow as pa
 
-    from bamkit.curate.select.matching.match import match_widening
+    from bamkit.curate.select.matching.match import TooFewError, match_widening
 
     target = read_selection(workspace, query.match).table
-    result = match_widening(pools, target, query.counts, query.seed, "" if query.match_any else query.attribute)
+    attribute = "" if query.match_any else query.attribute
+    # With --pool there may be more behind; without it all are looked at that may bring balance.
+    behind = query.pool is not None and next(choice.more, None) is not None
+    try:
+        result = match_widening(_pools(database, query, choice), target, query.counts, query.seed, attribute)
+    except TooFewError as error:
+        enough = behind and _not_negative(query, reach, pool=None) >= query.required
+        raise BamkitError(error.message, f"leave --pool out, {error.hint}" if enough else error.hint) from error
+    result.report["more_behind_pool"] = behind
     order = {split: i for i, split in enumerate(SPLITS)}
     splits = result.chosen.column("split").to_pylist()
     by_split = sorted(range(len(splits)), key=lambda i: order[splits[i]])
     table = result.chosen.take(by_split)
     ranks = pa.array(range(1, len(table) + 1), pa.int32())
     return table.set_column(table.schema.get_field_index("rank"), "rank", ranks).cast(selection_schema()), result.report
-
-
-def _match_notes(match: dict[str, Any], query: Query) -> list[str]:
-    from bamkit.curate.select.matching.match import explain as explain_match
-
-    lines = explain_match(match, query.match)
-    # A warning, which is the last, matters more than how the pool grew.
-    return [lines[0], *lines[:0:-1]]
 
 
 def _labels_about(query: Query, source: str) -> dict[str, Any]:

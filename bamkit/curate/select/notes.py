@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,10 +32,18 @@ def source_notes(database: Database, query: Query, source: str) -> list[str]:
 
 
 def selection_notes(
-    table: pa.Table, query: Query, dropped: Counter[str], workspace: Workspace | None, name: str
+    table: pa.Table,
+    query: Query,
+    dropped: Counter[str],
+    workspace: Workspace | None,
+    name: str,
+    reach: Callable[..., int],
 ) -> list[str]:
-    """What matters most first: what spoils a training, then what leaks, then what was left out."""
-    notes = label_notes(table, query)
+    """What matters most first: what spoils a training, then what leaks, then what was left out.
+
+    `reach(**changes)` is how many images the query would find with these fields changed.
+    """
+    notes = label_notes(table, query, reach)
     if workspace:
         notes += overlaps(table, workspace, name, query.attribute)
     notes += project_notes(table)
@@ -64,8 +72,22 @@ def project_notes(table: pa.Table) -> list[str]:
     ]
 
 
-def label_notes(table: pa.Table, query: Query) -> list[str]:
-    """A warning where the ranks reach so far down that the images of a split no longer show the attribute."""
+def match_notes(report: Mapping[str, Any], query: Query) -> list[str]:
+    """What a match has brought and cost; a warning that it did not work comes before how the pool grew."""
+    from bamkit.curate.select.matching.match import explain
+
+    filters = (query.having, query.without, query.min_score, query.max_score, query.license, not query.mature)
+    others = (query.limit_per_project, query.group_by, query.disjoint_from)
+    more = "leave --pool out" if report["more_behind_pool"] else ""
+    lines = explain(report, query.match, more, any((*filters, *others)))
+    return [lines[0], *lines[:0:-1]]
+
+
+def label_notes(table: pa.Table, query: Query, reach: Callable[..., int]) -> list[str]:
+    """A warning where the ranks reach so far down that the images of a split no longer show the attribute.
+
+    It advises only what leads to a selection without this warning.
+    """
     if query.sample != "top":
         return []
     by_split: dict[str, list[str | None]] = {split: [] for split in SPLITS}
@@ -76,12 +98,31 @@ def label_notes(table: pa.Table, query: Query) -> list[str]:
         negative = labels.count("negative")
         if negative > sum(label is not None for label in labels) // TOLERATED:
             finding = f"{negative:,} of the {len(labels):,} {split} images are {query.attribute}:negative"
-            if query.match:
-                return [f"{finding}: leave --match-any out, or add --with {query.attribute}"]
-            enough = _without_negatives(by_split)
-            fewer = f"ask for fewer (--top {enough} would do), or " if enough else ""
-            return [f"{finding}: {fewer}add --with {query.attribute}"]
+            advice = _advice_on_match_any(query, reach) if query.match else _advice_on_ranks(query, by_split, reach)
+            return [f"{finding}: {advice}"]
     return []
+
+
+def _advice_on_ranks(query: Query, by_split: dict[str, list[str | None]], reach: Callable[..., int]) -> str:
+    enough = _without_negatives(by_split)
+    advice = [f"ask for fewer (--top {enough} would do)"] if enough else []
+    positive = reach(having=(*query.having, query.attribute))
+    top = positive - (query.required - query.top)
+    if positive >= query.required:
+        advice.append(f"add --with {query.attribute}")
+    elif top > enough:
+        advice.append(f"add --with {query.attribute} and ask for --top {top}")
+    return ", or ".join(advice) or f"only {positive:,} of the {query.required:,} images asked for would be positive"
+
+
+def _advice_on_match_any(query: Query, reach: Callable[..., int]) -> str:
+    negative = f"{query.attribute}:negative"
+    others = reach(without=(*query.without, negative), pool=None)
+    out = "leave --match-any and --pool out" if query.pool else "leave --match-any out"
+    if others >= query.wanted:
+        return out
+    top = others - (query.wanted - query.top)
+    return f"only {others:,} images are not" + (f": {out} and ask for --top {top}" if top >= 1 else "")
 
 
 def _without_negatives(by_split: dict[str, list[str | None]]) -> int:

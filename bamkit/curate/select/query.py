@@ -148,6 +148,7 @@ class Query:
             before = wanted.get(label_filter.attribute, set(LABELS))
             wanted[label_filter.attribute] = before & set(label_filter.labels)
             if not wanted[label_filter.attribute]:
+                self._refuse_with_rank_by(f"--with {label_filter}", label_filter.attribute)
                 raise BamkitError(
                     f"the --with filters on {label_filter.attribute} contradict each other: no image has two labels of "
                     "one attribute",
@@ -155,6 +156,7 @@ class Query:
                 )
         for label_filter in self.without_filters:
             if label_filter.attribute in wanted and wanted[label_filter.attribute] <= set(label_filter.labels):
+                self._refuse_with_rank_by(f"--without {label_filter}", label_filter.attribute)
                 raise BamkitError(f"--with and --without {label_filter} contradict each other")
         lows = {bound.attribute: bound.value for bound in self.min_bounds}
         for bound in self.max_bounds:
@@ -163,6 +165,12 @@ class Query:
                 raise BamkitError(
                     f"--min-score {bound.attribute}={low:g} lies above --max-score {bound.attribute}={bound.value:g}"
                 )
+
+    def _refuse_with_rank_by(self, typed: str, attribute: str) -> None:
+        """Raises BamkitError where a filter contradicts not another filter, but what --rank-by implies."""
+        if attribute == self.attribute != self.rank_by:
+            said = f"--rank-by {self.rank_by} ranks the {attribute}:positive images, and {typed} leaves them out"
+            raise BamkitError(said, "leave one of the two out")
 
     @property
     def having_filters(self) -> list[LabelFilter]:
@@ -186,6 +194,11 @@ class Query:
     def wanted(self) -> int:
         """Images that must be found: train, test and validation."""
         return self.top + self.test + self.validation
+
+    @property
+    def required(self) -> int:
+        """Images without which there is no selection: a reserve that was asked for is among them."""
+        return self.wanted + (self.reserve or 0)
 
     @property
     def reserve_wanted(self) -> int:

@@ -34,6 +34,8 @@ class SplitAssignment:
     """Images a split, in the order they are filled."""
     excluded: Excluded = field(default_factory=Excluded)
     group_by_project: bool = False
+    one_a_project: bool = False
+    """Of each project one image at most: then it is in one split however they are divided later."""
     project_limit: int | None = None
     dropped: Counter[str] = field(default_factory=Counter)
     _mids: set[int] = field(default_factory=set)
@@ -83,6 +85,8 @@ class SplitAssignment:
             return ""
         if project in self.excluded.projects:
             return "project also in a selection of --disjoint-from or --match, with --group-by project"
+        if self.one_a_project and self._images_of[project]:
+            return "--group-by project"
         if self.project_limit is not None and self._images_of[project] >= self.project_limit:
             return f"--limit-per-project {self.project_limit}"
         # A reserve image may end up in any split, so it may share its project with none of them, nor with another

@@ -39,6 +39,10 @@ NEAR = 0.05
 what tells them apart in four folds by chance points the other way in the fifth."""
 
 
+class TooFewError(BamkitError):
+    """Fewer candidates than places: more of them may help."""
+
+
 @dataclass(frozen=True)
 class MatchResult:
     """A matched domain."""
@@ -60,22 +64,23 @@ def match(
 
     attribute: the domain's own, to keep what it stands for: no image that is negative for it is chosen, and outside the
     reserve the share of positives is at most MARGIN below that of the top ranks; "" for balance at any price.
-    Raises BamkitError where there are too few candidates, the target is empty, or all content and media scores lack.
+    Raises TooFewError where there are too few candidates, and BamkitError where the target is empty, or all content and
+    media scores lack.
     """
     ranked = _without(candidates, target)
     needed = sum(n for split, n in counts.items() if split != "reserve")
     if ranked.num_rows < needed:
-        raise BamkitError(
+        raise TooFewError(
             f"{ranked.num_rows:,} candidates cannot fill {needed:,} places (without the matched images)",
-            "give a larger --pool, ask for fewer images, or relax a filter",
+            _fewer(counts, ranked.num_rows),
         )
     plain = ranked.slice(0, needed)
     pool = ranked.filter(~_labelled(ranked, attribute, "negative")) if attribute else ranked
     if pool.num_rows < needed:
-        raise BamkitError(
+        raise TooFewError(
             f"only {pool.num_rows:,} of {ranked.num_rows:,} candidates are not {attribute}:negative, and {needed:,} "
             "places are to be filled",
-            f"ask for at most {pool.num_rows:,} images in all, or add --match-any to take negative ones",
+            ", or ".join(filter(None, [_fewer(counts, pool.num_rows), "add --match-any to take negative ones"])),
         )
     positive, others = None, None
     if attribute:
@@ -99,6 +104,7 @@ def match(
             "attribute": attribute,
             "before": int(_labelled(plain, attribute, "positive").sum()),
             "after": int(_labelled(kept, attribute, "positive").sum()),
+            "others": int((~_labelled(ranked, attribute, "positive")).sum()),
         }
     return MatchResult(chosen, report)
 
@@ -106,6 +112,14 @@ def match(
 def _labelled(rows: pa.Table, attribute: str, label: str) -> NDArray[np.bool_]:
     """bool (n,): which rows carry a label of an attribute."""
     return np.array([value == label for value in rows[attribute].to_pylist()], dtype=bool)
+
+
+def _fewer(counts: Mapping[str, int], there: int) -> str:
+    """What to ask for where only so many candidates are there; "" where there is none."""
+    if not there:
+        return ""
+    top = there - sum(n for split, n in counts.items() if split not in ("train", "reserve"))
+    return f"ask for --top {top}" if top >= 1 else "ask for fewer with --top, --test and --validation"
 
 
 def match_widening(
@@ -120,13 +134,12 @@ def match_widening(
     """
     tries: list[dict[str, Any]] = []
     best, least, since = None, (math.inf, math.inf), 0
-    failure = BamkitError("there are no candidates to match")
+    failure: BamkitError = TooFewError("there are no candidates to match")
     for pool in pools:
         try:
             result = match(pool, target, counts, seed, attribute)
-        except BamkitError as error:
-            # Too few candidates, perhaps not in a larger pool.
-            failure = error
+        except TooFewError as error:
+            failure = error  # perhaps not in a larger pool
             continue
         report, lack = result.report, _lack(result.report)
         tries.append(
@@ -247,8 +260,11 @@ def _round(value: float) -> float | None:
     return round(float(value), 6) if math.isfinite(value) else None
 
 
-def explain(report: Mapping[str, Any], name: str) -> list[str]:
-    """The report of a match with the selection `name` in sentences, the last one a warning where it did not work."""
+def explain(report: Mapping[str, Any], name: str, more: str = "", filtered: bool = False) -> list[str]:
+    """The report of a match with the selection `name` in sentences, the last one a warning where it did not work.
+
+    more: how to look at more candidates than these, "" where there are none; filtered: whether a filter left any out.
+    """
     auc, smd, score = report["auc"], report["largest_smd"], report["score"]
     line = (
         f"matched {report['matched']:,} images on {name}: told apart by content and media with AUC "
@@ -274,14 +290,14 @@ def explain(report: Mapping[str, Any], name: str) -> list[str]:
             line += f"; more, up to {last['candidates']:,}, came no closer"
         lines.append(line)
     if not worked(report):
-        bound = (
-            f" that keep {positive['attribute']} (--match-any chooses for balance alone, and gives up positives)"
-            if positive
-            else ""
-        )
+        bound = f" that keep {positive['attribute']}" if positive else ""
+        if positive and positive["others"]:
+            bound += " (--match-any chooses for balance alone, and gives up positives)"
+        helps = [*([more] if more else []), "ask for fewer images", *(["relax a filter"] if filtered else [])]
+        advice = ", ".join(helps[:-1]) + (" or " if helps[:-1] else "") + helps[-1]
         lines.append(
             f"the two domains can still be told apart by content and media: among {report['candidates']:,} candidates "
-            f"there are too few like the target{bound}; give a larger --pool, ask for fewer images, or relax a filter"
+            f"there are too few like the target{bound}; {advice}"
         )
     return lines
 
