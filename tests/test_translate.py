@@ -30,7 +30,7 @@ from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate import tiled_networks, tiling
 from bamkit.gan.translate.generator import Translator
 from bamkit.gan.translate.grid import before_after, evenly
-from bamkit.gan.translate.origin import png_bytes, read_about
+from bamkit.gan.translate.origin import in_format, names_a_picture, png_bytes, read_about, writable_suffixes
 from bamkit.gan.translate.sources import Targets, from_list, from_paths
 
 RNG = np.random.default_rng(7)
@@ -702,6 +702,25 @@ def test_one_picture_goes_to_the_file_that_output_names(workspace, bamkit, name)
     assert not [path for path in (workspace / name).parent.iterdir() if path.suffix == ".tmp"]
     assert "is already there" in bamkit(line, cwd=workspace, code=3).output
     bamkit(f"{line} --force", cwd=workspace)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".gif", ".svg", ".PSD", ".pdf", ".jxl", ".ico", ".pgm"])
+def test_a_format_that_cannot_be_written_is_said_with_those_that_can(workspace, bamkit, suffix):
+    Image.fromarray(picture(16, 16)).save(workspace / "cat.png")
+    line = f"translate --input cat.png --direction a-to-b --output new/dark{suffix}"
+    shown = bamkit(line, cwd=workspace, code=3).output
+    assert f"dark{suffix}: a translation cannot be written as {suffix}" in shown
+    assert "hint: --output with .png, .jpg, " in shown
+    assert not (workspace / "new").exists()
+
+
+@pytest.mark.parametrize("suffix", writable_suffixes())
+def test_every_format_that_can_be_written_holds_the_colours(suffix):
+    rgb = np.repeat(np.repeat(picture(4, 4), 16, axis=0), 16, axis=1)
+    written = Image.open(io.BytesIO(in_format(png_bytes(rgb, None, {}), suffix)))
+    assert np.abs(np.asarray(written.convert("RGB")).astype(int) - rgb).mean() < 12
+    assert names_a_picture(suffix.upper())
+    assert not names_a_picture(".v2")
 
 
 def test_a_file_cannot_hold_several_pictures(workspace, bamkit):

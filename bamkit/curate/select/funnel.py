@@ -48,7 +48,7 @@ def shortage(
     dropped: Mapping[str, int],
     usable: int,
 ) -> BamkitError:
-    """The error for a query that finds `found` images where more are wanted: what is to blame, what to relax.
+    """The error for a query that finds `passing` images where more are wanted: what is to blame, what to relax.
 
     usable: how many of them may be taken (a match leaves some out).
     """

@@ -10,14 +10,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 import bamkit
+from bamkit.common.pictures.folders import TO_EXPORT
 from bamkit.common.pictures.generated import png_information, save_options
+from bamkit.common.pictures.reader import PLUGINS
 from bamkit.common.provenance import canonical
 
 KEY = "bamkit"
 """The PNG text chunk that holds a translation's origin as JSON."""
+FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **{".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".ppm": "PPM", ".jp2": "JPEG2000"},
+}
+"""By suffix, the formats that hold a translation in all its colours."""
 
 
 def png_bytes(
@@ -44,13 +52,28 @@ def read_about(path: Path) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
+def names_a_picture(suffix: str) -> bool:
+    """Whether a file with this suffix would be taken for a picture, writable or not."""
+    known = (FORMATS, PLUGINS, TO_EXPORT, Image.registered_extensions())
+    return any(suffix.lower() in suffixes for suffixes in known)
+
+
+def writable_suffixes() -> list[str]:
+    """The suffixes of files that translations can be written to, with Pillow as it is installed here."""
+    Image.init()
+    written = {kind for kind in FORMATS.values() if kind in Image.SAVE}
+    if not features.check("jpg_2000"):
+        written.discard("JPEG2000")
+    return [suffix for suffix, kind in FORMATS.items() if kind in written]
+
+
 def format_of(suffix: str) -> str:
-    """Pillow's name of the format that a suffix such as `.jpg` stands for."""
-    return Image.registered_extensions()[suffix.lower()]
+    """Pillow's name of the format that a writable suffix such as `.jpg` stands for."""
+    return FORMATS[suffix.lower()]
 
 
 def in_format(png: bytes, suffix: str, mark: str = "") -> bytes:
-    """A PNG file in the format that a suffix such as `.jpg` stands for; PNG itself unchanged. JPEG at quality 95.
+    """A PNG file in the format of a writable suffix such as `.jpg`; PNG itself unchanged. JPEG at quality 95.
 
     Other formats get the XMP packet `mark` where they can hold one; of the PNG's text nothing else is carried over.
     """

@@ -11,7 +11,6 @@ from typing import Any
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_run
-from bamkit.common.pictures.reader import SUFFIXES
 from bamkit.common.provenance import digest
 from bamkit.common.shards import count_rows, read_about
 from bamkit.common.workspace import Workspace, checked_name
@@ -23,6 +22,7 @@ from bamkit.gan.translate import sources
 from bamkit.gan.translate.batch import Job, Maker, translate, translate_to_file
 from bamkit.gan.translate.credentials import Credentials
 from bamkit.gan.translate.generator import Translator
+from bamkit.gan.translate.origin import names_a_picture, writable_suffixes
 from bamkit.gan.translate.results import Result
 from bamkit.gan.translate.settings import TranslateConfig
 from bamkit.gan.translate.sources import Source
@@ -99,9 +99,15 @@ def _translate(
     jobs: list[Job], maker: Maker, output: Path, config: TranslateConfig, force: bool, own_folder: bool = False
 ) -> Result:
     """To a folder, or to a file where `output` is called like a picture."""
-    if output.suffix.lower() in SUFFIXES and not output.is_dir():
-        return translate_to_file(jobs, maker, output, force=force)
-    return translate(jobs, maker, output, batch=_batch(config), force=force, own_folder=own_folder)
+    if output.is_dir() or not names_a_picture(output.suffix):
+        return translate(jobs, maker, output, batch=_batch(config), force=force, own_folder=own_folder)
+    writable = writable_suffixes()
+    if output.suffix.lower() not in writable:
+        raise BamkitError(
+            f"{output}: a translation cannot be written as {output.suffix}",
+            f"--output with {', '.join(writable[:-1])} or {writable[-1]}, or --output DIR for a folder",
+        )
+    return translate_to_file(jobs, maker, output, force=force)
 
 
 def _given(inputs: Sequence[Path], listed: Iterable[str] | None, limit: int = 0) -> tuple[list[Source], list[str]]:
