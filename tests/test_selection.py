@@ -359,6 +359,52 @@ def test_columns_of_another_type_are_named(tmp_path, change, words):
         assert re.search(words, " | ".join(describe(database, progress=False).problems))
 
 
+@pytest.mark.parametrize(
+    ("change", "said", "shown_by_info"),
+    [
+        (
+            "modules set src = cast(src as blob)",
+            "left out: their `modules.src` is a BLOB, where BAM has text",
+            "src` holds",
+        ),
+        ("modules set project_id = 'p' || project_id", "`modules.project_id` is text for", "project_id` holds text in"),
+        ("modules set project_id = project_id + 0.5", "`modules.project_id` is a real number for", "holds real in"),
+        (
+            "automatic_labels set emotion_happy = 'Positive'",
+            "none of positive, unsure, negative but 'Positive'",
+            "labels are",
+        ),
+        (
+            "automatic_labels set content_cat = ' negative '",
+            "none of positive, unsure, negative but ' negative '",
+            "labels are",
+        ),
+    ],
+)
+def test_columns_of_another_kind_in_part_of_the_rows_are_noted(tmp_path, change, said, shown_by_info):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path, labels="table")
+    assert not any("where BAM has" in note or "none of" in note for note in answer(path).notes)
+    with sqlite3.connect(path) as base:
+        base.execute(f"update {change} where mid % 3 = 0")
+    notes = answer(path).notes
+    assert [said in note for note in notes].count(True) == 1, notes
+    with Database.open(path) as database:
+        assert shown_by_info in " | ".join(describe(database, progress=False).problems)
+
+
+def test_labels_of_the_crowd_that_are_not_bams_are_counted(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path)
+    with sqlite3.connect(path) as base:
+        base.execute("update crowd_labels set label = 'Positive' where rowid in (1, 2, 3)")
+        base.execute("update crowd_labels set attribute = 'happy' where rowid in (7, 8)")
+    with Database.open(path) as database:
+        problems = describe(database, progress=False).problems
+    assert "3 labels of the crowd are none of positive, unsure, negative" in problems
+    assert "2 labels of the crowd are of attributes that BAM does not have" in problems
+
+
 def test_licences_that_are_blobs_hold_by_the_manifests_own_values(tmp_path):
     path = tmp_path / "bam.sqlite"
     make_bam(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from bamkit.common.contract import ATTRIBUTES, LABELS
 from bamkit.curate.database.accumulator import Counts
 from bamkit.curate.database.connection import KNOWN, Database
 
@@ -40,6 +41,9 @@ def content_problems(counts: Counts) -> list[str]:
     missing = sum(summary.missing for summary in counts.scores.values())
     above = [name for name, summary in counts.scores.items() if summary.maximum is not None and summary.maximum > 0]
     other = sum(counts.unlabelled.values()) if counts.label_source == "automatic_labels" else 0
+    known = {name: labels for name, labels in counts.crowd.items() if name in ATTRIBUTES}
+    crowd = sum(n for labels in known.values() for label, n in labels.items() if label not in LABELS)
+    unknown = sum(sum(labels.values()) for name, labels in counts.crowd.items() if name not in known)
     for n, problem in (
         (counts.without_scores, "images have no row in `scores`: they cannot be ranked"),
         (counts.without_src, "images have no src: they cannot be fetched"),
@@ -47,6 +51,8 @@ def content_problems(counts: Counts) -> list[str]:
         (text, "scores are text instead of numbers: they are not used"),
         (missing, "scores are NULL or NaN: they are not used"),
         (other, "automatic labels are none of positive, unsure, negative"),
+        (crowd, "labels of the crowd are none of positive, unsure, negative"),
+        (unknown, "labels of the crowd are of attributes that BAM does not have"),
     ):
         if n:
             problems.append(f"{n:,} {problem}")
@@ -59,8 +65,8 @@ def content_problems(counts: Counts) -> list[str]:
     return problems
 
 
-def wrong_types(database: Database) -> list[str]:
-    """The columns of a SQLite file that hold values of another type than BAM's in more than half of the rows."""
+def wrong_types(database: Database, tolerated: float = 0.0) -> list[str]:
+    """The columns of a SQLite file that hold values of another type than BAM's in more than this share of the rows."""
     if not database.sqlite:
         return []
     wrong = []
@@ -68,6 +74,7 @@ def wrong_types(database: Database) -> list[str]:
         ("modules", "mid", "integer"),
         ("scores", "mid", "integer"),
         ("modules", "src", "text"),
+        ("modules", "project_id", "integer"),
     ):
         if column not in database.columns(table):
             continue
@@ -75,7 +82,7 @@ def wrong_types(database: Database) -> list[str]:
         types = dict(database.rows(f"SELECT type, count(*) FROM ({head}) GROUP BY type"))
         total = sum(types.values())
         others = {kind: n for kind, n in types.items() if kind not in (right, "null")}
-        if sum(others.values()) * 2 > total:
+        if sum(others.values()) > tolerated * total:
             held = " and ".join(f"{kind} in {n:,}" for kind, n in others.items())
             wrong.append(f"`{table}.{column}` holds {held} of {total:,} rows, where BAM has {right}")
     return wrong

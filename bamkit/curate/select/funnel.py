@@ -52,7 +52,7 @@ def shortage(
 
     usable: how many of them may be taken (a match leaves some out).
     """
-    wrong = wrong_types(database)
+    wrong = wrong_types(database, tolerated=0.5)
     if wrong:
         return BamkitError(
             f"{database.name}: only {passing:,} images can be used: {'; '.join(wrong)}",

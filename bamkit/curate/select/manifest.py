@@ -25,7 +25,7 @@ from bamkit.curate.select.decisions import replay
 from bamkit.curate.select.filters import Condition, conditions, label_source
 from bamkit.curate.select.funnel import Step, funnel, shortage
 from bamkit.curate.select.manifest_rows import CHUNK, build_table, mids_that_fail
-from bamkit.curate.select.notes import match_notes, selection_notes, source_notes
+from bamkit.curate.select.notes import match_notes, project_id_notes, selection_notes, source_notes
 from bamkit.curate.select.query import Query, making
 from bamkit.curate.select.ranking import Candidate, candidates, modules_sql, rank_sql, survivors_sql
 from bamkit.curate.select.split_assignment import Excluded, SplitAssignment
@@ -140,6 +140,7 @@ def select(
     }
     notes = reviewed + (match_notes(match, query) if match else [])
     notes += selection_notes(table, query, choice.dropped, workspace, name, reach)
+    notes += project_id_notes(candidate.project_id for candidate, _ in choice.assigned)
     notes += source_notes(database, query, choice.source)
     return Selection(name, query, table, about, tuple(notes), dict(choice.dropped))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bamkit.common.contract import SPLITS
+from bamkit.common.contract import ATTRIBUTES, LABELS, SPLITS
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import read_about, read_table
 from bamkit.common.workspace import Workspace, is_judges
@@ -43,7 +43,7 @@ def selection_notes(
 
     `reach(**changes)` is how many images the query would find with these fields changed.
     """
-    notes = label_notes(table, query, reach)
+    notes = label_notes(table, query, reach) + unknown_labels(table)
     if workspace:
         notes += overlaps(table, workspace, name, query.attribute)
     notes += project_notes(table)
@@ -52,6 +52,33 @@ def selection_notes(
         notes.append(f"the reserve holds {reserve:,} images instead of {query.reserve_wanted:,}: no more pass")
     return notes + [
         f"{n:,} {'image' if n == 1 else 'images'} left out: {reason}" for reason, n in sorted(dropped.items())
+    ]
+
+
+def unknown_labels(table: pa.Table) -> list[str]:
+    """Labels of the chosen images that are none of BAM's words, such as `Positive`."""
+    found: Counter[str] = Counter()
+    for name in ATTRIBUTES:
+        counted = ((one["values"], one["counts"]) for one in table[name].value_counts().to_pylist())
+        found.update({label: n for label, n in counted if label is not None and label not in LABELS})
+    if not found:
+        return []
+    words = ", ".join(repr(label) for label, _ in found.most_common(4)) + (" ..." if len(found) > 4 else "")
+    return [
+        f"{found.total():,} labels of these images are none of {', '.join(LABELS)} but {words}: they count as no "
+        "label, and no filter finds them"
+    ]
+
+
+def project_id_notes(project_ids: Iterable[Any]) -> list[str]:
+    """project_ids that the manifest, which has integers, cannot hold."""
+    kinds = Counter(type(value).__name__ for value in project_ids if value is not None and not isinstance(value, int))
+    if not kinds:
+        return []
+    held = " or ".join({"str": "text", "bytes": "a BLOB", "float": "a real number"}.get(kind, kind) for kind in kinds)
+    return [
+        f"`modules.project_id` is {held} for {kinds.total():,} of these images, where BAM has integers: the selection "
+        "has no project for them, so `bamkit check` and other selections cannot keep their projects apart"
     ]
 
 

@@ -69,7 +69,9 @@ class SplitAssignment:
     def _refusal(self, candidate: Candidate, split: str) -> str:
         """Why a candidate is left out, "" if it is not."""
         src, project = candidate.src, candidate.project_id
-        if not isinstance(src, str) or not src:
+        if not isinstance(src, str):
+            return f"their `modules.src` is a {'BLOB' if isinstance(src, bytes) else 'number'}, where BAM has text"
+        if not src:
             return "no src"
         if candidate.mid in self.excluded.disagreeing:
             return "several rows of scores or labels that disagree about a filter"
