@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import gan_parts
@@ -19,6 +20,7 @@ from bamkit.gan.train.data import decoding, domains
 from bamkit.gan.train.data.loader import UnpairedLoader, cut, gather, unit
 from bamkit.gan.train.monitor.validation import Validator, describe, mmd2
 from bamkit.gan.train.random_draws import Sampler
+from bamkit.gan.translate.sources import Targets, from_paths
 
 
 def test_split_pictures_come_back_as_they_were_written(tmp_path):
@@ -58,7 +60,7 @@ def test_large_arrays_are_mapped_and_found_again(tmp_path, monkeypatch):
 def test_folders_with_parts_and_every_kind_of_picture(tmp_path):
     root = tmp_path / "my photos!"
     for part in ("train", "val", "test"):
-        gan_parts.make_folder(root / part, "happy", 2, side=40)
+        gan_parts.make_folder(root / part, "happy" if part == "train" else "scary", 2, side=40)
     Image.new("RGBA", (50, 30), (0, 0, 0, 0)).save(root / "train" / "clear.png")
     Image.new("L", (30, 50), 7).save(root / "train" / "grey.JPG")
     Image.new("P", (30, 50)).save(root / "train" / "palette.gif")
@@ -180,6 +182,33 @@ def test_linked_folders_are_followed_and_loops_are_not(photos, tmp_path):
     )
 
 
+def test_a_file_with_several_names_is_taken_once(photos, tmp_path):
+    first, second, third, _ = sorted(photos.iterdir())
+    (photos / "a-link.png").symlink_to(first.name)
+    (photos / "sub").mkdir()
+    (photos / "sub" / "up.png").symlink_to(second)
+    (photos / "sub" / "hard.png").hardlink_to(third)
+    (tmp_path / "outside.png").write_bytes(first.read_bytes()[:-1] + b"x")
+    (photos / "one.png").symlink_to(tmp_path / "outside.png")
+    (photos / "two.png").symlink_to(tmp_path / "outside.png")
+    listing = list_pictures(photos)
+    assert listing.left_out == {"linked to pictures taken already": 4}
+    names = [str(path.relative_to(photos)) for path in listing.pictures]
+    assert names == [first.name, second.name, third.name, "3.png", "one.png"]
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_picture_kept_for_testing_is_not_trained_on_under_another_name(photos, part):
+    first, second, *_ = sorted(photos.iterdir())
+    (photos / part).mkdir()
+    (photos / part / "copy.png").write_bytes(first.read_bytes())
+    (photos / part / "link.png").symlink_to(second)
+    domain = domains.from_folder(photos)
+    assert [entry.key for entry in domain.train] == ["2.png", "3.png"]
+    assert [entry.key for entry in domain.entries[part]] == [f"{part}/copy.png", f"{part}/link.png"]
+    assert domain.notes[0].endswith("4 pictures taken, 2 left out (2 in validation/ or test/ as well)")
+
+
 @pytest.mark.parametrize("name", ["round", "round.jpg", "sub/round.PNG"])
 def test_a_link_to_itself_is_a_link_that_leads_nowhere(photos, name):
     (photos / "sub").mkdir()
@@ -249,6 +278,25 @@ def test_folders_of_any_name_are_domains(tmp_path, folder, name):
     domain = domains.from_folder(tmp_path / folder)
     assert domain.name == name
     assert Workspace(tmp_path).run(f"{domain.name}-{domain.name}").name == f"{name}-{name}"
+
+
+@pytest.mark.parametrize(
+    ("here", "typed"), [("\xe9te\u0301", "e\u0301t\xe9"), ("e\u0301t\xe9", "\xe9t\xe9"), ("が", "か\u3099")]
+)
+def test_accents_may_be_characters_of_their_own(tmp_path, bamkit, here, typed):
+    """An archive from a Mac holds e and an accent where a keyboard types one character."""
+    gan_parts.make_folder(tmp_path / "ws" / here, "happy", 2, side=40)
+    workspace = Workspace(tmp_path / "ws")
+    assert domains.find(workspace, str(tmp_path / "ws" / typed)).name == unicodedata.normalize("NFC", here)
+    assert [source.target for source in from_paths([tmp_path / "ws" / typed])[0]] == ["0.png", "1.png"]
+    (tmp_path / "ws" / "runs" / here).mkdir(parents=True)
+    (tmp_path / "ws" / "runs" / here / "run.json").write_text("{}")
+    assert workspace.run_names() == [unicodedata.normalize("NFC", here)]
+    assert (workspace.run(typed) / "run.json").is_file()
+    (tmp_path / "ws").rename(tmp_path / here)
+    assert "there is no folder" not in bamkit(["train", "--resume", "-w", typed], cwd=tmp_path, code=3).output
+    targets = Targets()
+    assert [targets.name(f"{here}.jpg"), targets.name(f"{typed}.jpg")] == [f"{here}.png", f"{typed}-2.png"]
 
 
 def test_names_follow_the_systems_encoding(tmp_path):

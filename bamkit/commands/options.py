@@ -16,7 +16,7 @@ from bamkit.commands.defaults import defaults
 from bamkit.common.contract import ATTRIBUTES, EMOTION, short
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import Setting, docstrings, settings_of
-from bamkit.common.workspace import Workspace
+from bamkit.common.workspace import Workspace, as_on_disk
 
 Command = Callable[..., Any]
 
@@ -41,6 +41,7 @@ def _open(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     chosen = value or ctx.find_root().params.get("workspace") or "."
     if ctx.resilient_parsing:  # a shell completes: nothing is run, so bamkit.toml says nothing
         return Workspace(Path(chosen))
+    chosen = str(as_on_disk(Path(chosen)))
     if not Path(chosen).exists():
         raise BamkitError(f"there is no folder {chosen}", f"mkdir {shlex.quote(chosen)}   # or another -w DIR")
     workspace = Workspace.open(chosen)

@@ -99,10 +99,10 @@ class Workspace:
         return self.root / "reports"
 
     def selection(self, name: str) -> Path:
-        return self.selections / f"{checked_name(name)}.parquet"
+        return as_on_disk(self.selections / f"{checked_name(name)}.parquet")
 
     def split(self, name: str) -> Path:
-        return self.splits / checked_name(name)
+        return as_on_disk(self.splits / checked_name(name))
 
     def missing(self, name: str) -> Path:
         """The table of a split's pictures that could not be had: missing/NAME.parquet.
@@ -114,21 +114,21 @@ class Workspace:
         return former if former.is_file() else self.root / "missing" / f"{checked_name(name)}.parquet"
 
     def run(self, name: str) -> Path:
-        return self.runs / checked_name(name)
+        return as_on_disk(self.runs / checked_name(name))
 
     def selection_names(self) -> list[str]:
-        return sorted(path.stem for path in self.selections.glob("*.parquet") if is_name(path.stem))
+        return sorted(composed(path.stem) for path in self.selections.glob("*.parquet") if is_name(path.stem))
 
     def split_names(self) -> list[str]:
         """Names under splits/ that hold at least one shard."""
-        return sorted({path.parent.name for path in self.splits.glob("*/*-*-of-*.parquet")})
+        return sorted({composed(path.parent.name) for path in self.splits.glob("*/*-*-of-*.parquet")})
 
     def domain_names(self) -> list[str]:
         """The splits to translate between: all but those set apart for a judge, `judge` and `judge-...`."""
         return [name for name in self.split_names() if not is_judges(name)]
 
     def run_names(self) -> list[str]:
-        return sorted(path.parent.name for path in self.runs.glob("*/run.json"))
+        return sorted(composed(path.parent.name) for path in self.runs.glob("*/run.json"))
 
     def shards(self, name: str, split: str) -> list[Path]:
         """The parquet shards of one split, in order; empty if it was not fetched."""
@@ -146,14 +146,36 @@ def is_name(text: str) -> bool:
 
 
 def checked_name(name: str) -> str:
-    """`name` itself if `is_name`. Raises BamkitError otherwise, with a name that would do."""
+    """`name` with its letters composed (NFC) if `is_name`. Raises BamkitError otherwise, with a name that would do."""
     if not is_name(name):
         rule = f"letters and digits of any script, '.', '_' and '-', at most {LONGEST_NAME}; a letter or digit first"
         hint = f"a name is {rule}: such as {safe_name(name)}"
         if name != readable(name):
             hint = "export PYTHONUTF8=1, then the same command: without it this system hands over no letters but ASCII"
         raise BamkitError(f"{readable(name)!r} cannot be a name here", hint)
-    return name
+    return composed(name)
+
+
+def composed(text: str) -> str:
+    """Unicode's normal form C: é as one character, however it was typed or however a file system spells it."""
+    return unicodedata.normalize("NFC", text)
+
+
+def as_on_disk(path: Path) -> Path:
+    """The path as it is spelled on the disk: é may be one character or two there (an archive from a Mac), and look the
+    same. Where there is no such path in either spelling, `path` itself."""
+    if str(path).isascii() or path.exists():
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[bool(path.anchor) :]:
+        if not (found / part).exists():
+            try:
+                names = sorted(path.name for path in found.iterdir())
+                part = next(name for name in names if composed(name) == composed(part))
+            except (OSError, StopIteration):
+                return path
+        found /= part
+    return found
 
 
 def safe_name(text: str, longest: int = 60) -> str:
@@ -161,7 +183,7 @@ def safe_name(text: str, longest: int = 60) -> str:
 
     Where the system's file names hold ASCII only (LC_ALL=C without UTF-8 mode), other letters are hyphens too.
     """
-    text = unicodedata.normalize("NFC", readable(text))
+    text = composed(readable(text))
     ascii_only = not sys.getfilesystemencoding().startswith("utf")
     kept = "".join(c if is_name(f"a{c}") and (c.isascii() or not ascii_only) else "-" for c in text)
     name = kept.strip("-._")[:longest]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ TO_EXPORT = frozenset(
 """Raw files of cameras and files of drawing programs, which no plugin of Pillow turns into what their program shows."""
 HIDDEN = "in hidden or tool folders"
 BROKEN_LINK = "links that lead nowhere"
+TWICE = "linked to pictures taken already"
 CLOSED_FOLDER = "folders that this user may not read"
 
 
@@ -51,14 +52,15 @@ def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def list_pictures(folder: Path) -> PictureFolder:
-    """All pictures below `folder`, those in linked sub-folders too, each folder once.
+def list_pictures(folder: Path, without: Collection[Path] = ()) -> PictureFolder:
+    """All pictures below `folder` but not below `without`, those in linked sub-folders too, each folder and file once.
 
-    Hidden files, and the folders of tools, are left out and counted; so are links that lead nowhere and pictures that
-    Pillow does not read. The folder itself may be called anything.
+    Hidden files, and the folders of tools, are left out and counted; so are links (hard ones too) to a file that is
+    taken already, links that lead nowhere, and pictures that Pillow does not read. The folder itself may be called
+    anything.
     """
     listing = PictureFolder(folder)
-    for path, hidden in _walk(listing):
+    for path, hidden in _walk(listing, without):
         suffix = path.suffix.lower()
         plugin = PLUGINS.get(suffix)
         if suffix not in SUFFIXES and suffix not in TO_EXPORT and plugin is None:
@@ -75,18 +77,27 @@ def list_pictures(folder: Path) -> PictureFolder:
             listing.left_out[f"{suffix}: pip install {plugin.package}"] += 1
         else:
             listing.pictures.append(path)
-    listing.pictures.sort()
+    listing.pictures = _each_once(listing)
     return listing
 
 
-def _walk(listing: PictureFolder) -> Iterator[tuple[Path, bool]]:
+def _each_once(listing: PictureFolder) -> list[Path]:
+    """The pictures, sorted, of several names for one file the first that is no link."""
+    taken: dict[tuple[int, int], Path] = {}
+    for path in sorted(listing.pictures, key=lambda path: (path.is_symlink(), path)):
+        if taken.setdefault(_identity(path), path) is not path:
+            listing.left_out[TWICE] += 1
+    return sorted(taken.values())
+
+
+def _walk(listing: PictureFolder, without: Collection[Path]) -> Iterator[tuple[Path, bool]]:
     """All files below, and whether they are hidden or in the folder of a tool. Sorted; a folder is entered once.
 
     A folder that may not be read is counted as left out, unless nothing would be taken from it anyway.
     A link back to the folder, or to a folder around it, leads to what is not meant, or into a loop.
     """
     folder = listing.folder
-    seen = {_identity(above) for above in (folder.resolve(), *folder.resolve().parents)}
+    seen = {_identity(other) for other in (folder.resolve(), *folder.resolve().parents, *without)}
     waiting = [(folder, False)]
     while waiting:
         current, hidden = waiting.pop()

@@ -15,7 +15,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.folders import PictureFolder, list_pictures
 from bamkit.common.pictures.reader import SUFFIXES, BadPictureError
 from bamkit.common.shards import stream_rows
-from bamkit.common.workspace import readable
+from bamkit.common.workspace import as_on_disk, composed, readable
 
 LARGEST_FILE = 2_000_000_000
 
@@ -55,7 +55,8 @@ class Source:
 
 
 class Targets:
-    """File names for results: safe everywhere, and never the same name twice, whatever the case of the letters."""
+    """File names for results: safe everywhere, and never the same name twice, whatever the case of the letters or
+    whether accents are characters of their own."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -65,10 +66,10 @@ class Targets:
         parts = [_safe(part) for part in Path(relative).with_suffix("").parts if part not in ("", ".", "..", os.sep)]
         base = "/".join(parts) or "picture"
         name, number = base, 1
-        while name.lower() in self._taken:
+        while composed(name.lower()) in self._taken:
             number += 1
             name = f"{base}-{number}"
-        self._taken.add(name.lower())
+        self._taken.add(composed(name.lower()))
         return f"{name}.png"
 
 
@@ -99,7 +100,7 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
     Raises BamkitError for a path not there, and for a folder without pictures.
     """
     targets, sources, lines = Targets(), [], []
-    for path in paths:
+    for path in map(as_on_disk, paths):
         if path.is_dir():
             listing = list_pictures(path)
             if not listing.pictures:
@@ -136,7 +137,7 @@ def from_list(lines: Iterable[str]) -> list[Source]:
         elif "\0" in text:
             sources.append(Source(name, target, "a name with a zero byte"))
         else:
-            sources.append(Source(name, target, Path(text)))
+            sources.append(Source(name, target, as_on_disk(Path(text))))
     if not sources:
         raise BamkitError("the list of pictures on standard input is empty")
     return sources

@@ -15,7 +15,7 @@ from bamkit.common.lineage import restoration, split_about
 from bamkit.common.pictures.folders import PictureFolder, count_of, list_pictures
 from bamkit.common.pictures.reader import BadPictureError, open_picture
 from bamkit.common.shards import read_about, read_table
-from bamkit.common.workspace import Workspace, is_name, readable, safe_name, shard_paths
+from bamkit.common.workspace import Workspace, as_on_disk, is_name, readable, safe_name, shard_paths
 
 PARTS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 """Sub-folders that a plain folder may have, by the split they hold."""
@@ -98,7 +98,7 @@ def find(workspace: Workspace, text: str) -> TrainingDomain:
     """A fetched split by name, a split folder, or a plain folder of pictures. Raises BamkitError."""
     if is_name(text) and workspace.shards(text, "train"):
         return from_split(workspace.split(text), text)
-    folder = Path(text).expanduser()
+    folder = as_on_disk(Path(text).expanduser())
     if folder.is_dir():
         if shard_paths(folder, "train"):
             return from_split(folder, folder.name)
@@ -187,6 +187,11 @@ def from_folder(folder: Path) -> TrainingDomain:
             whole.pictures.append(path)
             key = readable(path.relative_to(folder))
             entries[split].append(Entry(key, path, -1, hashlib.sha256(data).hexdigest()))
+    held = {entry.sha256 for split in ("validation", "test") for entry in entries[split]}
+    if shared := sum(entry.sha256 in held for entry in entries["train"]):
+        entries["train"] = [entry for entry in entries["train"] if entry.sha256 not in held]
+        whole.pictures = [entry.path for listed in entries.values() for entry in listed]
+        whole.left_out["in validation/ or test/ as well"] = shared
     if bad:
         whole.left_out["unreadable"] = len(bad)
     notes = [str(whole)]
@@ -213,11 +218,7 @@ def list_split(folder: Path, split: str) -> PictureFolder:
     part = parts[split] or (folder if split == "train" else None)
     if part is None:
         return PictureFolder(folder)
-    listing = list_pictures(part)
-    if part == folder:
-        others = [other for other in parts.values() if other is not None]
-        listing.pictures = [p for p in listing.pictures if not any(p.is_relative_to(other) for other in others)]
-    return listing
+    return list_pictures(part, [other for other in parts.values() if other is not None] if part == folder else [])
 
 
 def refuse_shared(first: TrainingDomain, second: TrainingDomain) -> None:
