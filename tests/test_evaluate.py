@@ -105,11 +105,12 @@ def test_the_model_comes_first_and_no_cell_is_empty(found):
     evaluation, folder, _ = found
     for result in evaluation.results:
         table = evaluation.summary(result.direction.name)
-        assert list(table.columns) == ["", "the model", "colour transfer", "no translation", "real pictures"]
+        assert list(table.columns) == ["metric", "the model", "colour transfer", "no translation", "real pictures"]
         assert (table != "").all(axis=None)
     html = (folder / "index.html").read_text()
     assert html.index('scope="col">the model') < html.index('scope="col">colour transfer')
     assert "<td></td>" not in html
+    assert not re.search(r"<th[^>]*></th>", html)
 
 
 def test_warnings_are_set_one_a_line(found):

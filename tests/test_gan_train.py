@@ -387,6 +387,10 @@ def test_a_run_json_that_was_edited_is_noticed(workspace, name, value):
     (run / "run.json").write_text(json.dumps(about))
     with pytest.raises(BamkitError, match=f"run.json says {name} {value}.*was trained with {before}"):
         direct(workspace, resume=True, config=read_config(run))
+    del about["config"][name]
+    (run / "run.json").write_text(json.dumps(about))
+    with pytest.raises(BamkitError, match=f"run.json holds no {name}, and .* was trained with {name} {before}"):
+        direct(workspace, resume=True, config=read_config(run))
     about["config"] |= {name: before, "steps": 3, "samples": 1}
     (run / "run.json").write_text(json.dumps(about))
     assert direct(workspace, resume=True, config=read_config(run)).step == 3, "how long and how watched may change"
@@ -424,6 +428,15 @@ def test_a_run_json_that_does_not_name_its_pictures_is_said(workspace):
             for wrong in (part, part | {key: None}, part | {key: 3}):
                 with pytest.raises(BamkitError, match=f"which pictures `{side}` names"):
                     domains.find_again(workspace, about | {side: wrong})
+
+
+def test_a_run_json_that_names_its_pictures_otherwise_is_noted(workspace, tmp_path):
+    about = json.loads((direct(workspace, steps=1).run / "run.json").read_text())
+    assert not [note for domain in domains.find_again(workspace, about) for note in domain.notes if "run.json" in note]
+    for other in ({"kind": "folder"}, {"where": str(tmp_path / "elsewhere")}):
+        notes = [domain.notes[-1] for domain in domains.find_again(workspace, about | {"to": about["to"] | other})]
+        assert notes[1].startswith(f"run.json says that scary is the {other.get('kind', 'split')} ")
+        assert notes[1].endswith(f"the same pictures, by their ids, are in the split {workspace.split('scary')}")
 
 
 def test_best_is_taken_where_all_numbered_checkpoints_are_damaged(workspace):

@@ -320,6 +320,16 @@ def test_a_real_browser_opens_the_page(workspace, tmp_path, width):
     assert int(body["data-wide"]) <= 0
 
 
+def test_the_share_of_addresses_alive_has_its_interval(workspace):
+    """50 of the 52 that were tried for happy: Wilson's interval by its formula."""
+    share, n, z = 50 / 52, 52, 1.959964
+    middle, half = share + z**2 / (2 * n), z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    low, high = (100 * (middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    facts = page_of(workspace).partition("happy, addresses alive")[2][:300]
+    assert "96.2 %" in facts
+    assert f"[{low:.1f}, {high:.1f}] of 52 tried" in facts
+
+
 @pytest.mark.parametrize("outcome", ["private-address", "opted-out", "too-small"])
 def test_refusals_are_no_dead_links(tmp_path, outcome):
     happy = read_domain(two_domains(tmp_path), "happy")

@@ -16,7 +16,7 @@ from bamkit.common.lineage import require_current, stale_database
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.pages.page import Page
 from bamkit.common.settings import settings_of
-from bamkit.common.terminal.console import percent, signed
+from bamkit.common.terminal.console import percent_interval, signed
 from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import balance
 from bamkit.curate.audit.comparison import largest_first
@@ -155,7 +155,9 @@ def _at_a_glance(report: ReportBuilder, domains: Sequence[DomainTables], counts:
     for domain in domains:
         if domain.fetched:
             had = outcomes(domain).iloc[0]
-            facts.append((f"{domain.name}, addresses alive", percent(had["share"]) or "–", f"of {had['n']:,} tried"))
+            value, _, bounds = (percent_interval(had["share"], had["low"], had["high"]) or "–").partition(" [")
+            remark = f"[{bounds} of {had['n']:,} tried" if bounds else f"of {had['n']:,} tried"
+            facts.append((f"{domain.name}, addresses alive", value, remark))
     if len(domains) == 2 and all(domain.split("train").num_rows for domain in domains):
         scores = balance(domains[0].split("train"), domains[1].split("train")).scores
         worst = largest_first(scores[scores["attribute"].isin(NOT_EMOTION)].dropna(subset="smd"))[:1]

@@ -117,8 +117,8 @@ def summary(figures: pd.DataFrame, direction: str) -> pd.DataFrame:
         estimates = {name: find(figures, metric, direction, method) for method, name in METHOD_NAMES.items()}
         if any(estimates.values()):
             texts = {name: str(estimate or "") or NOT_MEASURED for name, estimate in estimates.items()}
-            rows.append({"": label, **texts})
-    return pd.DataFrame(rows, columns=["", *METHOD_NAMES.values()])
+            rows.append({"metric": label, **texts})
+    return pd.DataFrame(rows, columns=["metric", *METHOD_NAMES.values()])
 
 
 def cases(figures: pd.DataFrame, direction: str) -> str:

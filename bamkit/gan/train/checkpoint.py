@@ -184,13 +184,22 @@ def newest(run: Path, device: torch.device | str = "cpu") -> tuple[Path, dict[st
 def refuse_mismatch(
     path: Path, state: dict[str, Any], config: TrainConfig, run_id: str, names: tuple[str, str], processes: int
 ) -> None:
-    """Raises BamkitError if a checkpoint was not made by the run that shall go on from it."""
+    """Raises BamkitError if a checkpoint was not made by the run that shall go on from it.
+
+    run.json beside it must hold every setting that was trained with: a missing one would become the default.
+    """
     if state["processes"] != processes:
         raise BamkitError(
             f"{path} was trained by {state['processes']} processes, not {processes}",
             f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
         )
     trained_with = state["config"]
+    written = read_run(path.parent.parent)["config"]
+    for name in sorted({*trained_with} - {*written} - CHANGEABLE):
+        raise BamkitError(
+            f"run.json holds no {name}, and {path} was trained with {name} {trained_with[name]}: run.json was changed",
+            f"write {name} {trained_with[name]} back into its config, or train with another --name",
+        )
     for name, value in config.as_dict().items():
         if name not in CHANGEABLE and trained_with.get(name, value) != value:
             raise BamkitError(
