@@ -36,6 +36,24 @@ def raw_deflate(data):
     return packer.compress(data) + packer.flush()
 
 
+ZIPPED = gzip.compress(GOOD)
+
+
+def gzip_with_everything(data):
+    """A gzip file whose header has an extra field, a name, a comment and a checksum of its own (RFC 1952)."""
+    plain = gzip.compress(data)
+    return plain[:3] + b"\x1e" + plain[4:10] + b"\5\0extra" + b"name\0" + b"\0" + b"\0\0" + plain[10:]
+
+
+def chunks(data, *headers, end=b"\r\n", behind=None, last=None, size=700):
+    """An answer in chunks; `end` stands behind their sizes, `behind` (the same by default) behind them."""
+    behind = end if behind is None else behind
+    head = "\r\n".join(["HTTP/1.1 200 OK", *(headers or ["Transfer-Encoding: chunked"]), "", ""]).encode()
+    parts = (data[at : at + size] for at in range(0, len(data), size))
+    body = b"".join(b"%x" % len(part) + end + part + behind for part in parts)
+    return raw(head + body + (b"0" + end + behind if last is None else last))
+
+
 ACCEPTED = {
     # Content-Encoding: names that are none, plain bytes under a wrong one, every form of deflate, layers.
     "utf-8": file(GOOD, Content_Encoding="UTF-8"),
@@ -55,6 +73,23 @@ ACCEPTED = {
     "a parameter": file(gzip.compress(GOOD), Content_Encoding="gzip;q=1"),
     "in quotes": file(gzip.compress(GOOD), Content_Encoding='"gzip"'),
     "gzip in two members": file(gzip.compress(GOOD[:99]) + gzip.compress(GOOD[99:]), Content_Encoding="x-gzip"),
+    "gzip without its checksum": file(gzip.compress(GOOD)[:-8], Content_Encoding="gzip"),
+    "gzip with half a checksum": file(gzip.compress(GOOD)[:-5], Content_Encoding="gzip"),
+    "gzip with a wrong checksum": file(gzip.compress(GOOD)[:-8] + bytes(8), Content_Encoding="gzip"),
+    "gzip with bytes behind": file(gzip.compress(GOOD) + b"<!-- -->", Content_Encoding="gzip"),
+    "gzip with a name": file(gzip_with_everything(GOOD), Content_Encoding="gzip"),
+    "zlib with a wrong checksum": file(zlib.compress(GOOD)[:-4] + bytes(4), Content_Encoding="deflate"),
+    # Transfer-Encoding beside chunks, and the ends of lines in them.
+    "gzip in chunks": chunks(gzip.compress(GOOD), "Transfer-Encoding: gzip, chunked"),
+    "gzip and chunked apart": chunks(gzip.compress(GOOD), "Transfer-Encoding: gzip", "Transfer-Encoding: chunked"),
+    "gzip as transfer": answered("Transfer-Encoding: gzip", body=ZIPPED),
+    "gzip until the end": garbage(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n" + ZIPPED),
+    "gzip in gzip": chunks(gzip.compress(ZIPPED), "Transfer-Encoding: x-gzip, chunked", "Content-Encoding: gzip"),
+    "identity as transfer": answered("Transfer-Encoding: identity"),
+    "chunks with bare line feeds": chunks(GOOD, end=b"\n"),
+    "chunks with two carriage returns": chunks(GOOD, end=b"\r\r\n"),
+    "chunks with extensions": chunks(GOOD, end=b' ; name="a;b"\r\n', behind=b"\r\n"),
+    "chunks with a trailer": chunks(GOOD, last=b"000\r\nX-Checksum: 1\r\n\r\n"),
     "gzip said twice": answered(
         "Content-Encoding: gzip", "Content-Encoding: gzip", f"Content-Length: {len(gzip.compress(GOOD, mtime=0))}",
         body=gzip.compress(GOOD, mtime=0), length=False,
@@ -70,6 +105,7 @@ ACCEPTED = {
     "206 whole": answered(f"Content-Range: bytes 0-{len(GOOD) - 1}/{len(GOOD)}", first="HTTP/1.1 206 Partial"),
     "206 open": answered(f"Content-Range: bytes 0-{len(GOOD) - 1}/*", first="HTTP/1.1 206 Partial"),
     "206 with spaces": answered(f"Content-Range: bytes 0 - {len(GOOD) - 1} / {len(GOOD)}", first="HTTP/1.1 206 x"),
+    "206 of any range": answered(f"Content-Range: bytes */{len(GOOD)}", first="HTTP/1.1 206 x"),
     "206 bare": answered(first="HTTP/1.1 206 Partial"),
     # Heads: many lines, long lines, lines that are no headers, odd status lines and lengths.
     "300 lines": answered(*(f"X-Debug-{number}: x" for number in range(300))),
@@ -130,10 +166,24 @@ def test_what_browsers_accept(server, tmp_path, name):
             "incomplete: .* of bytes 0-9998",
             False,
         ),
+        (
+            answered(f"Content-Range: bytes */{len(GOOD) + 9}", first="HTTP/1.1 206 Some"),
+            r"incomplete: [\d,]+ bytes of bytes \*/",
+            False,
+        ),
         (answered("Content-Type: text/html", first="HTTP/1.1 202 Later"), "bad-answer: HTTP 202", False),
+        (garbage(GOOD), "bad-answer: a file without status line", False),
+        (garbage(b"\n <html>Not found</html>"), "bad-answer: a file without status line", False),
+        (chunks(GOOD, behind=b"more\r\n"), "bad-answer: a chunk that is longer", False),
+        (chunks(GOOD, last=b"-5\r\n"), "bad-answer: a chunk of the size b'-5", False),
+        (garbage(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"), "incomplete", False),
+        (garbage(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabcde"), "incomplete", False),
+        (file(ZIPPED[:40], Content_Encoding="gzip"), "incomplete: the gzip encoding ends too", False),
+        (file(ZIPPED[:7], Content_Encoding="gzip"), "incomplete: the gzip encoding ends too", False),
+        (file(ZIPPED[:30] + bytes(90), Content_Encoding="gzip"), "bad-answer: the gzip encoding is broken", False),
         (answered("Content-Length: 3"), "bad-answer: several lengths", False),
         (raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), "bad-answer: HTTP 204", False),
-        (file(b"\x28\xb5\x2f\xfd" + bytes(40), Content_Encoding="zstd"), "bad-answer: Content-Encoding: zstd", False),
+        (file(b"\x28\xb5\x2f\xfd" + bytes(40), Content_Encoding="zstd"), "bad-answer: encoding zstd", False),
         (file(gzip.compress(GOOD)[:-9], Content_Encoding="gzip"), "incomplete: the gzip encoding ends too", False),
         (garbage(b"+OK POP3 ready\r\n"), "bad-answer: .*POP3", True),
     ],

@@ -19,12 +19,32 @@ from bamkit.curate.fetch.faults import Fault
 LONGEST_HEAD = 1 << 18
 STATUS_LINE = re.compile(rb"(?is).{0,4}?HTTP(?:/([0-9]+)(?:\.([0-9]+))?)?(?:[ \t]+([1-9][0-9]{2}))?(?![0-9])(.*)")
 """As in Chromium: up to four bytes may come before it, and a status that is missing is 200."""
-CONTENT_RANGE = re.compile(r"(?ia)\s*(?:bytes)?[\s=:]*(\d+)\s*-\s*(\d+)\s*/\s*(\d+|\*)")
+CONTENT_RANGE = re.compile(r"(?ia)\s*(?:bytes)?[\s=:]*(?:(\d+)\s*-\s*(\d+)|\*)\s*/\s*(\d+|\*)")
+CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?\r*\n", re.DOTALL)
 RETRY_AFTER = re.compile(r"(?ia)([0-9]+(?:\.[0-9]*)?)\s*(?:s|secs?|seconds?)?\s*(?:[,;].*)?")
 OPT_OUT = re.compile(r"(?ia)(?<![\w-])(?:noai|noimageai)(?![\w-])")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_BODY = (204, 205, 304)
 REDIRECTS = (301, 302, 303, 307, 308)
+
+
+SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"GIF8",
+    b"RIFF",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\xff\n",
+    b"\0\0\0\x0cJXL ",
+)
+"""How files of the formats that may be decoded begin."""
+
+
+def is_picture(start: bytes) -> bool:
+    """Whether a file that begins with `start` is of a format that may be decoded (AVIF and HEIC: `ftyp`)."""
+    return start.startswith(SIGNATURES) or start[4:8] == b"ftyp"
 
 
 class LenientResponse(http.client.HTTPResponse):
@@ -51,6 +71,27 @@ class LenientResponse(http.client.HTTPResponse):
             self.length = None
         self.will_close = self._check_close() or (not self.chunked and self.length is None)
 
+    def _get_chunk_left(self) -> int | None:
+        """The bytes that are left of a chunk, None behind the last one; lines may end with a bare line feed.
+
+        http.client takes the two bytes behind a chunk for its end, and `-5` for a size.
+        """
+        if self.chunk_left:
+            return self.chunk_left
+        if self.chunk_left is not None and self.fp.readline(4).strip(b"\r\n"):
+            raise Fault("bad-answer", "a chunk that is longer than its size says", self.status)
+        line = self.fp.readline(LONGEST_HEAD)
+        if not line.endswith(b"\n"):
+            raise http.client.IncompleteRead(b"")
+        if not (size := CHUNK_SIZE.fullmatch(line)):
+            raise Fault("bad-answer", f"a chunk of the size {line[:20]!r}", self.status)
+        self.chunk_left = int(size[1], 16) or None
+        if self.chunk_left is None:
+            while self.fp.readline(LONGEST_HEAD).strip(b"\r\n"):  # the trailer
+                pass
+            self._close_conn()  # type: ignore[attr-defined]
+        return self.chunk_left
+
 
 class _Head:
     """Reads status lines and headers from `stream`, together no more than LONGEST_HEAD bytes."""
@@ -69,6 +110,8 @@ class _Head:
             raise http.client.RemoteDisconnected("Remote end closed connection without response")
         line, _, self.after_status = line.strip(b"\r\n").partition(b"\r")
         match = STATUS_LINE.match(line)
+        if not match and (is_picture(line) or line.lstrip().startswith(b"<")):
+            raise Fault("bad-answer", "a file without status line and headers, as HTTP/0.9 has it", 200)
         if not match:
             raise http.client.BadStatusLine(repr(line[:60]))
         major, minor, status, reason = match.groups()
@@ -150,8 +193,8 @@ def partial(headers: Mapping[str, str], size: int | None = None) -> bool:
     if not match:
         return False
     first, last, total = match.groups()
-    length = int(last) + 1
-    return int(first) > 0 or (total != "*" and length < int(total)) or (size is not None and size < length)
+    length = int(total if total != "*" else 0) if last is None else int(last) + 1
+    return int(first or 0) > 0 or (total != "*" and length < int(total)) or (size is not None and size < length)
 
 
 def reservation(headers: Mapping[str, str]) -> str | None:
