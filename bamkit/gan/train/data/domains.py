@@ -137,10 +137,11 @@ def find_again(workspace: Workspace, run: dict[str, Any]) -> tuple[TrainingDomai
                     f"{back}   # brings them back" if back else "--force to start afresh, or another --name",
                 )
         domain.name = name
-        if (found := (domain.about["kind"], domain.where.resolve())) != (known["kind"], where):
+        kind, folder = domain.about["kind"], domain.where.resolve()
+        if (kind, folder) != (recorded["kind"], where):
             domain.notes.append(
-                f"run.json says that {name} is the {known['kind']} {where}: the same pictures, by their ids, are in "
-                f"the {found[0]} {found[1]}"
+                f"run.json says that {name} is the {recorded['kind']} {where}: the same pictures, by their ids, are in "
+                f"the {kind} {folder}"
             )
         pair.append(domain)
     return pair[0], pair[1]
