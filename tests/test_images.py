@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 from test_fetch_pictures import profile
 
+from bamkit.common.pictures.metadata import ALPHA, ANIMATED
 from bamkit.common.pictures.reader import BadPictureError, PictureFile, open_picture
 from bamkit.curate.fetch.settings import Limits, PictureSettings
 from bamkit.curate.fetch.splits.picture import build
@@ -69,6 +70,13 @@ def jpeg(*segments):
     return JPEG[:2] + b"".join(segments) + JPEG[2:]
 
 
+def webp(flags, chunks, size=(48, 32)):
+    """A WebP file of these chunks behind a header (VP8X) with these flags and this canvas."""
+    canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + canvas + chunks
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 BESIDE = {
     "pHYs-checksum": png(chunk(b"pHYs", struct.pack(">IIB", 2834, 2834, 1), 1)),
     "iCCP-checksum": png(chunk(b"iCCP", b"p\0\0" + zlib.compress(SRGB), 1)),
@@ -84,6 +92,7 @@ BESIDE = {
     "tRNS-too-short": png(chunk(b"tRNS", b"\0\1")),
     "palette-of-no-use": png(chunk(b"PLTE", b"abc", 1)),
     "stream-checksum": PNG[:33] + chunk(b"IDAT", PNG[41:-20] + bytes(4)) + PNG[-12:],
+    "header-checksum": PNG[:29] + b"abcd" + PNG[33:],
     "no-end": PNG[:-12],
     "junk-behind": PNG + bytes(14),
     "jfif-short": jpeg(segment(0xE0, b"JFIF\0")),
@@ -106,6 +115,11 @@ BESIDE = {
     "jpeg-junk-behind": JPEG + b"<!-- tracking -->" * 40,
     "webp-profile-length": WEBP_PROFILE.replace(b"ICCP" + struct.pack("<I", len(SRGB)), b"ICCP\7\0\0\0"),
     "webp-unknown-chunk-first": WEBP[:12] + b"JUNK\3\0\0\0abc\0" + WEBP[12:],
+    "webp-animation-that-is-none": webp(ALPHA | ANIMATED, WEBP[12:]),
+    "webp-animation-without-frames": webp(ANIMATED, b"ANIM\6\0\0\0" + bytes(6) + WEBP[12:]),
+    "webp-animation-not-announced": WEBP_ANIMATED[:20] + b"\0" + WEBP_ANIMATED[21:],
+    "webp-other-canvas": webp(0, WEBP[12:], (5, 900)),
+    "webp-announces-what-is-not-there": webp(0x3C, WEBP[12:]),
     "webp-junk-behind": WEBP + b"junkjunkjunk",
     "webp-second-frame-cut": WEBP_ANIMATED[:-20],
     "webp-exif-length": WEBP[:12] + WEBP[12:] + b"EXIF" + struct.pack("<I", 2**27) + b"abc",
@@ -118,6 +132,27 @@ def test_sound_pixels_are_never_lost_to_what_lies_beside_them(name):
     whole = np.asarray(art()) if "jpeg" not in name and BESIDE[name][:2] != b"\xff\xd8" else open_picture(JPEG).rgb
     assert np.array_equal(opened.rgb, whole)
     assert opened.alpha is None
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_palette_is_taken_whatever_its_checksum(wrong):
+    palette = art().quantize(32)
+    whole = encoded(palette, "PNG")
+    at = whole.index(b"PLTE") - 4
+    length = int.from_bytes(whole[at : at + 4], "big")
+    data = whole[:at] + chunk(b"PLTE", whole[at + 8 : at + 8 + length], wrong) + whole[at + 12 + length :]
+    assert np.array_equal(open_picture(data).rgb, np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("flags", [0, ALPHA, ANIMATED])
+@pytest.mark.parametrize("size", [(48, 32), (9, 7)])
+def test_a_webp_keeps_its_alpha_whatever_its_header_says(flags, size):
+    clear = art().convert("RGBA")
+    clear.putalpha(art(5).convert("L"))
+    whole = encoded(clear, "WEBP", quality=100, exact=True)
+    opened = open_picture(webp(flags, whole[30:], size))
+    assert np.array_equal(opened.alpha, np.asarray(clear)[..., 3])
+    assert np.array_equal(opened.rgb, open_picture(whole).rgb)
 
 
 TURNED = {

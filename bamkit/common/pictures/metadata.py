@@ -20,6 +20,8 @@ CANDIDATES = 64
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _WEBP_PIXELS = re.compile(rb"VP8[ LX]|ALPH|ANIM|ANMF")
 _WEBP_INFORMATION = (b"ICCP", b"EXIF", b"XMP ")
+ALPHA, ANIMATED = 0x10, 0x02
+"""Flags in the header of a WebP file."""
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']\s*|>\s*)([1-8])\b")
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC_HEAD = b"ICC_PROFILE\0"
@@ -88,7 +90,8 @@ def _separate_png(data: bytes) -> Separated:
     """Chunks that pixels need: PLTE for palettes only, tRNS where it fits the colour type.
 
     Ancillary chunks with a wrong checksum are ignored, as libpng does; where one has a wrong length, reading goes on at
-    the next sound chunk.
+    the next sound chunk. The header and a palette get the right checksum, whatever theirs is: whether the pixels fit
+    them, the checksum of the pixels says.
     """
     view, chunks, at = memoryview(data), [data[:8]], 8
     separated = Separated(b"")
@@ -96,7 +99,9 @@ def _separate_png(data: bytes) -> Separated:
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if kind in _CRITICAL:
-            if kind != b"PLTE" or data[25] == 3:
+            if kind == b"IHDR" or (kind == b"PLTE" and data[25] == 3):
+                chunks.append(data[at : end - 4] + struct.pack(">I", zlib.crc32(view[at + 4 : end - 4])))
+            elif kind != b"PLTE":
                 chunks.append(data[at:end])
             if kind == b"IEND":
                 break
@@ -235,15 +240,13 @@ def _colour_header(marker: int, body: bytes) -> bool:
 
 
 def _separate_webp(data: bytes) -> Separated:
-    """The chunks that the first frame needs. The header (VP8X) then no longer announces ICCP, EXIF and XMP."""
-    separated, kept, at = Separated(b""), [], 12
+    """The chunks that the first frame needs, and a header (VP8X) that announces these and no others."""
+    separated, kept, at = Separated(b""), list[bytes](), 12
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
         end = at + 8 + length + length % 2
         body = data[at + 8 : at + 8 + length]
-        if kind == b"VP8X":
-            kept.append(data[at : at + 8] + bytes([body[0] & ~0x2C] if body else []) + data[at + 9 : end])
-        elif _WEBP_PIXELS.match(kind):
+        if _WEBP_PIXELS.match(kind):
             if kind != b"ANMF" or not any(chunk.startswith(kind) for chunk in kept):
                 kept.append(data[at:end])
         elif not (_WEBP_PIXELS.match(data, end) or data[end : end + 4] in (*_WEBP_INFORMATION, b"")):
@@ -256,9 +259,29 @@ def _separate_webp(data: bytes) -> Separated:
         elif kind == b"XMP ":
             separated.xmp.append(body)
         at = end
-    chunks = b"".join(kept)
+    chunks = b"".join(_webp_header(kept))
     separated.data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
     return separated
+
+
+def _webp_header(chunks: list[bytes]) -> list[bytes]:
+    """Chunks of a WebP file with the header that they need, whatever theirs says.
+
+    A still picture needs one only for an alpha channel beside its lossy pixels; then the canvas is the picture.
+    """
+    by_kind = {chunk[:4]: chunk for chunk in chunks}
+    still, lossy, header = b"ANMF" not in by_kind, by_kind.get(b"VP8 ", b""), by_kind.pop(b"VP8X", b"")
+    pixels = [chunk for chunk in chunks if chunk[:4] != b"VP8X" and still == (chunk[:4] not in (b"ANIM", b"ANMF"))]
+    if still and (b"ALPH" not in by_kind or len(lossy) < 18):
+        return pixels
+    if still:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", lossy, 14))
+        flags, canvas = ALPHA, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    else:
+        flags, canvas = ANIMATED | (header[8] & ALPHA if len(header) > 8 else 0), header[12:18]
+        if b"ANIM" not in by_kind:
+            pixels.insert(0, b"ANIM" + struct.pack("<I", 6) + bytes(6))
+    return [b"VP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + canvas, *pixels]
 
 
 def with_jpeg_end(data: bytes, padding: bytes = b"") -> bytes:
