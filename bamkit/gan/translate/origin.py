@@ -21,9 +21,10 @@ from bamkit.common.provenance import canonical
 KEY = "bamkit"
 """The PNG text chunk that holds a translation's origin as JSON."""
 FORMATS = {
+    ".png": "PNG",
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
-    **{".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".ppm": "PPM", ".jp2": "JPEG2000"},
+    **{".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".ppm": "PPM", ".jp2": "JPEG2000"},
 }
 """By suffix, the formats that hold a translation in all its colours."""
 
