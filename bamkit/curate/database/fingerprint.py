@@ -31,9 +31,15 @@ FOREIGN = {
     b"BZh": "a bzip2 archive: unpack it first",
     b"\xfd7zXZ": "an xz archive: unpack it first",
     b"(\xb5/\xfd": "a zstd archive: unpack it first",
+    b"7z\xbc\xaf": "a 7z archive: unpack it first",
+    b"Rar!": "a RAR archive: unpack it first",
     b"PAR1": "a parquet file",
-    b"<!DO": "an HTML page, perhaps a login page saved in its place",
-    b"<htm": "an HTML page, perhaps a login page saved in its place",
+    b"version https://git-lfs": "a Git LFS pointer: git lfs pull fetches the file",
+    b"{": "JSON, perhaps an error message saved in its place",
+    **dict.fromkeys(
+        (b"<!DO", b"<!do", b"<htm", b"<HTM", b"<?xm"), "an HTML page, perhaps a login page saved in its place"
+    ),
+    **dict.fromkeys((b"PRAGMA", b"BEGIN", b"CREATE", b"-- "), "an SQL dump: sqlite3 bam.sqlite < it makes a database"),
 }
 
 
@@ -63,7 +69,9 @@ def read_header(path: Path) -> Header:
     if not head:
         raise BamkitError(f"{path} is empty (0 bytes)", "copy or download it again")
     if not head.startswith(MAGIC):
-        kind = next((text for magic, text in FOREIGN.items() if head.lstrip().startswith(magic)), "")
+        kind = next(
+            (text for magic, text in FOREIGN.items() if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(magic)), ""
+        )
         raise BamkitError(f"{path} is not a SQLite database" + (f" but {kind}" if kind else ""))
     page_size = int.from_bytes(head[16:18], "big")
     page_size = 65536 if page_size == 1 else page_size
