@@ -17,7 +17,7 @@ import click
 
 import bamkit
 from bamkit.common.errors import BamkitError, StaleWarning
-from bamkit.common.terminal.console import outlive_reader
+from bamkit.common.terminal.console import PRINTED, outlive_reader
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
@@ -79,6 +79,8 @@ def stale_notes() -> Iterator[None]:
 def _of_the_disk(error: OSError) -> BamkitError:
     if error.filename and isinstance(error, FileExistsError | NotADirectoryError):
         return BamkitError(f"{error.filename}: there is a file where bamkit needs a folder", "move it away")
+    if error.filename == PRINTED:
+        return BamkitError(f"{PRINTED} cannot be written: {error.strerror}", "print to a place with room")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         at = f" at {error.filename}" if error.filename else ""
         message = f"the disk is full{at}; nothing was left half written"
@@ -175,7 +177,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     outlive_reader()
     try:
-        root(prog_name="bamkit")
+        try:
+            root(prog_name="bamkit")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.filename != PRINTED:
+            raise
+        Shown(_of_the_disk(error)).show()
+        sys.exit(ERROR)
     finally:
         # At its end Python looks through every object for cycles, which takes 0.3 s after a report; all go anyway.
         gc.freeze()

@@ -229,6 +229,18 @@ def test_a_reader_that_leaves_does_not_change_the_exit_status(line, status, bamk
     assert (where / "status").read_text() == f"{status}\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("line", ["--help", "info", "sql 'select * from scores' --csv"])
+def test_a_full_disk_behind_standard_output_is_said(line, sample_workspace):
+    typed = f"{sys.executable} -m bamkit {line}"
+    done = subprocess.run(
+        ["bash", "-c", f"{typed} > /dev/full"], cwd=sample_workspace, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == "bamkit: standard output cannot be written: No space left on device"
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_one_next_step_a_line(capsys):
     from bamkit.common.terminal.console import print_next
 

@@ -162,8 +162,12 @@ def print_next(*commands: str, err: bool = False) -> None:
         click.echo(f"next: {command}", err=err)
 
 
+PRINTED = "standard output"
+"""The `filename` of the OSError that is raised where printing fails."""
+
+
 class _Pipe(io.FileIO):
-    """Standard output whose reader may leave."""
+    """Standard output whose reader may leave, or whose disk may be full."""
 
     left = False
 
@@ -172,8 +176,16 @@ class _Pipe(io.FileIO):
             return super().write(data) or 0
         except BrokenPipeError:
             _Pipe.left = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            self._drop_the_rest()
             return len(data)
+        except OSError as error:
+            # Raised once: what the end of the program would still write is dropped.
+            self._drop_the_rest()
+            error.filename = PRINTED
+            raise
+
+    def _drop_the_rest(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
 
 
 def outlive_reader() -> None:
