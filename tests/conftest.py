@@ -93,6 +93,16 @@ def bamkit(monkeypatch):
     return run
 
 
+@pytest.fixture
+def small_files():
+    """No file can grow beyond 20 kB from here on, as on a full disk; call it to take that back."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def free_port():
     """A port of this machine that nobody listens on just now."""
     import socket

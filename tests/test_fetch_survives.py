@@ -26,7 +26,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch import download
 from bamkit.curate.fetch import originals as originals_module
-from bamkit.curate.fetch.ledger import Ledger, locked
+from bamkit.curate.fetch.ledger import Ledger, disk_error, locked
 from bamkit.curate.fetch.run import fetch
 from bamkit.curate.fetch.settings import FetchSettings, PictureSettings, Politeness
 
@@ -223,6 +223,31 @@ def test_a_disk_that_is_full_at_the_very_last_group_ends_the_fetch_too(tmp_path,
         write_selection(tmp_path, "happy", [server.url("/0")], 1)
         with pytest.raises(BamkitError, match="the disk is full"):
             fetch(Workspace(tmp_path), config=settings())
+
+
+def test_a_full_disk_is_never_said_of_the_ledger(tmp_path, small_files):
+    """Whoever moved the ledger away as damaged would lose what is known of every address."""
+    with pytest.raises(sqlite3.OperationalError) as raised:
+        Ledger(tmp_path / "ledger.sqlite")
+    assert str(disk_error(raised.value, tmp_path)).startswith(f"{tmp_path} cannot be written: the disk is full")
+    small_files()
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert list(ledger.rows(["http://a.b/"])) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "x"), "the disk is full; everything recorded so far is kept (free some space, then"),
+        (OSError(errno.EROFS, "x"), "it is read-only"),
+        (PermissionError(errno.EACCES, "x"), "it is read-only"),
+    ],
+)
+def test_what_the_disk_is_to_blame_for_has_its_next_step(tmp_path, error, words):
+    said = str(disk_error(error, tmp_path))
+    assert words in said
+    assert "then: bamkit fetch" in said
+    assert disk_error(ValueError("x"), tmp_path).args == ("x",)
 
 
 FULL = """

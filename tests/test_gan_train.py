@@ -1,11 +1,13 @@
 """`bamkit train` end to end, on tiny networks and real split files."""
 
 import csv
+import functools
 import json
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import gan_parts
@@ -337,16 +339,6 @@ def test_a_page_that_fails_does_not_cost_the_training(workspace, monkeypatch):
     assert "no page of the run is written: RuntimeError: the page is broken" in said
 
 
-@pytest.fixture
-def small_files():
-    """No file can grow beyond 20 kB from here on, as on a full disk; call it to take that back."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_is_said_and_fatal_only_at_the_end(workspace, small_files):
     """torch reports a failed write as a RuntimeError about positions."""
     said = []
@@ -357,6 +349,19 @@ def test_a_full_disk_is_said_and_fatal_only_at_the_end(workspace, small_files):
     assert not list(workspace.run("run").glob("checkpoints/*")), "nothing half-written is left"
     small_files()
     assert direct(workspace, steps=4, resume=True).step == 4
+
+
+def test_a_full_disk_behind_tensorboard_does_not_end_a_training(workspace, small_files, capfd, monkeypatch):
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    monkeypatch.setattr(tensorboard.SummaryWriter, "__init__", functools.partialmethod(
+        tensorboard.SummaryWriter.__init__, max_queue=1, flush_secs=0
+    ))  # fmt: skip
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    said = []
+    with pytest.raises(BamkitError, match=r"step-00000008\.pt cannot be written"):
+        direct(workspace, said=said, steps=8, samples=8, tensorboard=True)
+    assert "Traceback" not in capfd.readouterr().err
+    assert sum("tfevents... cannot be written (File too large); training goes on" in line for line in said) == 1
 
 
 def test_other_writers_errors_are_a_full_disk_too(tmp_path, monkeypatch):

@@ -341,6 +341,19 @@ def test_refusals_are_no_dead_links(tmp_path, outcome):
     assert np.isnan(rows.loc[outcome, "share"])
 
 
+def test_a_full_disk_names_the_file_and_leaves_the_old_page(tmp_path, bamkit, monkeypatch, request):
+    monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
+    workspace = two_domains(tmp_path, fetched=False)
+    workspace.reports.mkdir()
+    (workspace.reports / "index.html").write_text("the page of yesterday")
+    request.getfixturevalue("small_files")
+    shown = bamkit("report --no-database", cwd=tmp_path, code=3).output
+    assert shown.startswith("bamkit: the disk is full at reports/")
+    assert "hint: free some space, then the same command" in shown
+    assert (workspace.reports / "index.html").read_text() == "the page of yesterday"
+    assert not list(workspace.reports.rglob(".*"))
+
+
 def test_the_page_opens_in_a_browser_on_request(tmp_path, bamkit, monkeypatch):
     two_domains(tmp_path, fetched=False)
     opened = []

@@ -205,6 +205,16 @@ def is_judges(name: str) -> bool:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError within that names no file, as those of writing do not, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` when the block ends well, flushed to disk.
 
@@ -214,14 +224,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
-        flush(path.parent)
-    except OSError as error:
-        # pyarrow, for one, does not say which file it could not write.
-        error.filename = error.filename or str(path)
-        raise
+        with naming(path):
+            yield temporary
+            flush(temporary)
+            os.replace(temporary, path)
+            flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ from bamkit.common.pages.notebook import as_html
 from bamkit.common.pages.notebook import notes as notes_of
 from bamkit.common.provenance import canonical
 from bamkit.common.terminal.progress import Progress
-from bamkit.common.workspace import Workspace, flush
+from bamkit.common.workspace import Workspace, flush, naming
 from bamkit.curate.database.crowd import kept_crowd
 from bamkit.curate.export import croissant, formats
 from bamkit.curate.export.card import CITATION, card
@@ -79,7 +79,7 @@ def export(
     partial.mkdir(parents=True)
     total = sum(sum(source.counts.values()) for source in sources)
     try:
-        with Progress("export", total) as progress:
+        with naming(output), Progress("export", total) as progress:
             formats.WRITERS[config.to](sources, partial, config, lambda more: progress.update(progress.done + more))
         (partial / ATTRIBUTION).write_text(attribution(sources), encoding="utf-8")
         (partial / "README.md").write_text(card(sources, config.to), encoding="utf-8")

@@ -5,10 +5,8 @@ worker threads --(arrived files)--> decoding threads, one a core --(results)--> 
 
 from __future__ import annotations
 
-import errno
 import itertools
 import queue
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -17,14 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import PictureFile
 from bamkit.common.tombstones import Tombstones
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.client import Client, DownloadedFile
 from bamkit.curate.fetch.http.scheduler import Job, Scheduler
 from bamkit.curate.fetch.http.urls import host_key
-from bamkit.curate.fetch.ledger import Row, now
+from bamkit.curate.fetch.ledger import Row, disk_error, now
 from bamkit.curate.fetch.rules.book import RulesBook
 from bamkit.curate.fetch.settings import FetchSettings
 from bamkit.curate.fetch.splits.picture import build, refuse_forgotten
@@ -173,7 +170,7 @@ class Download:
             work()
         except BaseException as error:
             if self._error is None:
-                self._error = disk_full_error(error, self.temporary().parent)
+                self._error = disk_error(error, self.temporary().parent)
             self._scheduler.stop()
             # Whoever waits for this thread must not wait for ever: keep its queue moving.
             if work == self._decode:
@@ -293,13 +290,3 @@ def _described(row: Row, downloaded: DownloadedFile) -> Row:
 
 def _measured(row: Row, file: PictureFile) -> Row:
     return replace(row, format=file.format, width=file.width, height=file.height, time=now())
-
-
-def disk_full_error(error: BaseException, where: Path) -> BaseException:
-    """A full disk as a message; anything else as it is."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
-        return BamkitError(
-            f"the disk is full at {where}; everything recorded so far is kept", "free some space, then: bamkit fetch"
-        )
-    return error

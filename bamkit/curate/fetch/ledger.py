@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import sys
@@ -95,8 +96,8 @@ class Ledger:
                 self.db.execute("alter table ledger add column rule text")
             self.db.execute(f"pragma user_version={VERSION}")
         except sqlite3.DatabaseError as error:
-            if "full" in str(error):
-                raise
+            if _of_the_disk(error):
+                raise  # whoever opened it says so: the ledger itself is sound
             raise BamkitError(
                 f"{path} is not a readable ledger: {error}", "move it away: bamkit fetch then begins a new one"
             ) from error
@@ -231,6 +232,30 @@ def _columns(db: sqlite3.Connection) -> set[str]:
     return {row[1] for row in db.execute("pragma table_info(ledger)")}
 
 
+def _of_the_disk(error: sqlite3.Error) -> str:
+    """Why SQLite could not write, where the disk is to blame and not the file; "" where it is not."""
+    return {
+        sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_IOERR: "the disk is full, or fails",
+        sqlite3.SQLITE_READONLY: "it is read-only",
+        sqlite3.SQLITE_CANTOPEN: "it is read-only, or not there any more",
+    }.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
+
+
+def disk_error(error: BaseException, where: Path) -> BaseException:
+    """What the disk is to blame for as a message, such as a full one; anything else as it is."""
+    reason = _of_the_disk(error) if isinstance(error, sqlite3.Error) else ""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason = "the disk is full"
+    elif isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        reason = "it is read-only"
+    if not reason:
+        return error
+    mend = "free some space" if "full" in reason else "make it writable, or give -w another folder"
+    said = f"{where} cannot be written: {reason}; everything recorded so far is kept"
+    return BamkitError(said, f"{mend}, then: bamkit fetch")
+
+
 def read_ledger(path: Path) -> pd.DataFrame:
     """The ledger as a table, one row for every URL ever tried, in the order of URLs. Raises BamkitError."""
     import pandas as pd
@@ -271,8 +296,10 @@ def locked(folder: Path) -> Iterator[None]:
         db.execute("begin exclusive")
     except sqlite3.OperationalError as error:
         db.close()
+        if _of_the_disk(error):
+            raise
         if "locked" not in str(error):
-            raise BamkitError(f"{folder} cannot be written: {error}") from error
+            raise BamkitError(f"{folder} cannot be written: {error}", "bamkit fetch -w DIR elsewhere") from error
         who = owner.read_text(encoding="ascii", errors="replace").strip() if owner.exists() else "?"
         raise BamkitError(
             f"another bamkit fetch (process {who}) is at work in this workspace", "wait until it has finished"

@@ -15,10 +15,10 @@ from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.common.terminal.progress import Progress, size
 from bamkit.common.tombstones import Tombstones
 from bamkit.common.workspace import Workspace
-from bamkit.curate.fetch.download import DownloadCounts, disk_full_error
+from bamkit.curate.fetch.download import DownloadCounts
 from bamkit.curate.fetch.executor import make_executor
 from bamkit.curate.fetch.http.urls import host_key
-from bamkit.curate.fetch.ledger import Row, locked
+from bamkit.curate.fetch.ledger import Row, disk_error, locked
 from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
 from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
 from bamkit.curate.fetch.splits.kept import PICTURE_SETTINGS, kept_settings, refuse_replacing
@@ -62,7 +62,7 @@ def fetch(
                 summary.add(_fetch_group(workspace, group, replace(config, picture=picture), stream, force))
             return summary
     except (OSError, sqlite3.Error) as error:
-        explained = disk_full_error(error, workspace.root)
+        explained = disk_error(error, workspace.root)
         if explained is error:
             raise
         raise explained from error

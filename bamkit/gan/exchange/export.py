@@ -182,8 +182,10 @@ def _card(chosen: list[Named], to: str) -> dict[str, Any]:
 
 def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]:
     def write(path: Path) -> None:
-        with open(path, "wb") as file:  # a file and not a name: torch puts the name into the archive
-            torch.save(public_layout.weights(network, dropout=dropout, statistics=old), file)
+        # Not by name: torch puts that into the archive, and covers the reason why a file cannot be written.
+        buffer = io.BytesIO()
+        torch.save(public_layout.weights(network, dropout=dropout, statistics=old), buffer)
+        path.write_bytes(buffer.getvalue())
 
     return write
 
@@ -200,7 +202,9 @@ def _torchscript(named: Named) -> Callable[[Path], None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates TorchScript; people still deploy it
             script = torch.jit.trace(network, torch.zeros(1, 3, side, side), check_trace=False)
-            torch.jit.save(torch.jit.freeze(script), path, _extra_files={"bamkit.json": canonical(named.about)})
+            buffer = io.BytesIO()  # not by name, as above
+            torch.jit.save(torch.jit.freeze(script), buffer, _extra_files={"bamkit.json": canonical(named.about)})
+        path.write_bytes(buffer.getvalue())
 
     return write
 

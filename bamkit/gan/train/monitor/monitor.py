@@ -95,7 +95,8 @@ class Monitor:
             sheet = samples.draw(translate, translate_back, pictures, self.train_state.device)
             with self._disk_trouble():
                 samples.write(self.folder.path / "samples", direction, step, sheet, self._mark(step))
-            self.folder.add_picture(f"samples/{direction}", sheet, step)
+            with self._disk_trouble():
+                self.folder.add_picture(f"samples/{direction}", sheet, step)
         since = time.monotonic() - self._page_written
         if step < schedule.total and since * PAGE_SHARE > self._page_seconds:
             self.pages()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import io
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.workspace import readable, write_text
+from bamkit.common.workspace import naming, readable, write_text
 from bamkit.gan.train.checkpoint import FOLDER
 from bamkit.gan.train.step import LOSSES
 
@@ -50,7 +53,8 @@ class RunFolder:
     def close(self) -> None:
         """Give the lock back."""
         if self._events is not None:
-            self._events.close()
+            with contextlib.suppress(OSError):  # of a full disk, which everything else that was written there has said
+                self._events.close()
             self._events = None
         if self._lock >= 0:
             os.close(self._lock)
@@ -74,23 +78,32 @@ class RunFolder:
     def add_row(self, values: Mapping[str, float]) -> None:
         """Append a row to metrics.csv and to TensorBoard."""
         _append(self.path / "metrics.csv", COLUMNS, values)
-        if self._events is not None:
-            for name in ("lr", *LOSSES, "images_per_second"):
-                self._events.add_scalar(f"train/{name}", values[name], int(values["step"]))
+        for name in ("lr", *LOSSES, "images_per_second"):
+            self._show("scalar", f"train/{name}", values[name], int(values["step"]))
 
     def add_validation(self, values: Mapping[str, float]) -> None:
         """Append a row to validation.csv and to TensorBoard."""
         _append(self.path / "validation.csv", VALIDATION_COLUMNS, values)
-        if self._events is not None:
-            for name in VALIDATION_COLUMNS[1:]:
-                self._events.add_scalar(f"validation/{name}", values[name], int(values["step"]))
+        for name in VALIDATION_COLUMNS[1:]:
+            self._show("scalar", f"validation/{name}", values[name], int(values["step"]))
 
     def add_picture(self, tag: str, picture: Any, step: int) -> None:
         """Show a PIL image in TensorBoard."""
         if self._events is not None:
             import numpy as np
 
-            self._events.add_image(tag, np.asarray(picture), step, dataformats="HWC")
+            self._show("image", tag, np.asarray(picture), step, dataformats="HWC")
+
+    def _show(self, kind: str, *values: Any, **options: Any) -> None:
+        """Show something in TensorBoard. An OSError of its writer, which has ended with it, is raised once."""
+        if self._events is None:
+            return
+        try:
+            getattr(self._events, f"add_{kind}")(*values, **options)
+        except OSError as error:
+            self._events = None
+            error.filename = error.filename or str(self.path / "events.out.tfevents...")
+            raise
 
     def forget_after(self, step: int) -> None:
         """Drop what was recorded after `step`: a resumed run writes it again."""
@@ -110,8 +123,15 @@ class RunFolder:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return "tensorboard is not installed: no events are written (pip install tensorboard)"
+        threading.excepthook = functools.partial(_unless_tensorboards, usual=threading.excepthook)
         self._events = SummaryWriter(str(self.path), purge_step=step + 1 if step else None)
         return ""
+
+
+def _unless_tensorboards(failure: threading.ExceptHookArgs, usual: Callable[[Any], Any]) -> None:
+    """No traceback of an OSError in TensorBoard's writing thread: the next call of its writer raises that again."""
+    if not (type(failure.thread).__name__ == "_AsyncWriterThread" and issubclass(failure.exc_type, OSError)):
+        usual(failure)
 
 
 def _append(path: Path, columns: tuple[str, ...], values: Mapping[str, float]) -> None:
@@ -122,7 +142,7 @@ def _append(path: Path, columns: tuple[str, ...], values: Mapping[str, float]) -
         writer.writerow(columns)
     writer.writerow([values[name] for name in columns])
     # One write of whole lines: after a kill the file ends with at most one cut line, which forget_after drops.
-    with open(path, "a", encoding="utf-8") as file:
+    with naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(buffer.getvalue())
 
 

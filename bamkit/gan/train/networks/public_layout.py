@@ -230,7 +230,8 @@ def _safetensors() -> Any:
 
 def save_safetensors(state: Weights, path: Path, about: dict[str, str]) -> None:
     """Write weights as safetensors with `about` in the header. Raises BamkitError where the package is missing."""
-    _safetensors().save_file(dict(state), path, metadata={"format": "pt", **about})
+    save = _safetensors().save
+    path.write_bytes(save(dict(state), metadata={"format": "pt", **about}))
 
 
 def one_way(paths: Iterable[Path]) -> dict[str, Path]:
