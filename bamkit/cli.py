@@ -86,7 +86,10 @@ def _of_the_disk(error: OSError) -> BamkitError:
         message = f"the disk is full{at}; nothing was left half written"
         return BamkitError(message, "free some space, then the same command")
     where = f"{error.filename}: " if error.filename else ""
-    return BamkitError(f"{where}{error.strerror or error}")
+    closed = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return BamkitError(
+        f"{where}{error.strerror or error}", "give it the permission, or another place" if closed else ""
+    )
 
 
 class Root(click.Group):

@@ -1,6 +1,8 @@
 """select: ranks, splits, filters, leakage, determinism; each against a second implementation in plain Python."""
 
+import errno
 import json
+import os
 import re
 import sqlite3
 from fnmatch import fnmatchcase
@@ -464,8 +466,6 @@ def test_a_selection_cannot_match_itself(bam, tmp_path, bamkit):
 
 
 def test_a_full_disk_names_the_file_and_the_next_step(bam, tmp_path, bamkit, monkeypatch):
-    import errno
-
     import pyarrow.parquet as pq
 
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -481,6 +481,18 @@ def test_a_full_disk_names_the_file_and_the_next_step(bam, tmp_path, bamkit, mon
         )
         assert "free some space" in shown
     assert not list((tmp_path / "selections").iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_place_that_cannot_be_written_is_named_and_not_its_temporary_file(bam, tmp_path, bamkit, monkeypatch, number):
+    def closed(path, *_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("bamkit.common.workspace.flush", closed)
+    monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
+    shown = bamkit("select --emotion happy --top 30 --test 5", cwd=tmp_path, code=3).output
+    assert shown.startswith(f"bamkit: selections/happy.parquet: {os.strerror(number)}")
+    assert "hint: give it the permission, or another place" in shown
 
 
 def test_text_scores_everywhere_are_explained(tmp_path):

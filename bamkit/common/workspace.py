@@ -205,12 +205,13 @@ def is_judges(name: str) -> bool:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """An OSError within that names no file, as those of writing do not, names `path`."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """An OSError within that names no file, as those of writing do not, or `temporary`, names `path`."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if not error.filename or error.filename == str(temporary):
+            error.filename = str(path)
         raise
 
 
@@ -223,14 +224,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with naming(path):
+    with naming(path, temporary):
+        try:
             yield temporary
             flush(temporary)
             os.replace(temporary, path)
             flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
