@@ -223,6 +223,20 @@ def test_two_selections_for_one_emotion_are_alternatives_unless_they_are_named(t
     assert {cluster.kind for cluster in found.leaks} == {"mid"}
 
 
+def test_what_a_judge_learns_from_is_kept_from_the_domains_and_not_from_itself(tmp_path):
+    """A judge learns all attributes at once: that its selections share images is no leak, unless they are named."""
+    workspace = two_domains(tmp_path, fetched=False)
+    apart = manifest(n=50, seed=7, first_mid=900_000)
+    write_selection(workspace, "judge-happy", apart)
+    write_selection(workspace, "judge-scary", apart)
+    alone = check(workspace)
+    assert alone.clean
+    assert not alone.clusters
+    assert not check(workspace, ["judge-happy", "judge-scary"]).clean
+    write_selection(workspace, "judge-happy", manifest(n=50, seed=1))  # ranked by the attribute of happy, as happy is
+    assert {cluster.borders[0] for cluster in check(workspace).leaks} >= {("happy/train", "judge-happy/train")}
+
+
 def test_the_command_exits_1_on_leakage_and_shows_the_members(tmp_path, bamkit):
     workspace = two_domains(tmp_path)
     assert "no leakage" in bamkit("check", cwd=tmp_path).output

@@ -187,6 +187,20 @@ def test_translations_of_an_earlier_checkpoint_are_noted(workspace):
     assert lineage.stale_translations(workspace, "happy-scary") == []
 
 
+def test_translations_of_a_checkpoint_that_is_no_longer_the_best_are_noted(workspace):
+    write_translations(workspace, checkpoint="best")
+    change(workspace.translations / "happy-scary" / lineage.TRANSLATIONS, step=10)
+    scores = workspace.run("happy-scary") / "validation.csv"
+    write_text(scores, "step,score\n5,3.5\n10,2.5\n15,nan\n20,2.5\n")
+    assert lineage.stale_translations(workspace, "happy-scary") == []
+    write_text(scores, "step,score\n5,3.5\n10,2.5\n20,2.25\n")
+    [stale] = lineage.stale_translations(workspace, "happy-scary")
+    assert stale.harmless
+    assert "the best checkpoint of run happy-scary, of step 10 then and of step 20 now" in stale.message
+    write_text(scores, "by another program")
+    assert lineage.stale_translations(workspace, "happy-scary") == []
+
+
 def test_an_evaluation_of_other_translations_split_or_judge(workspace, bamkit):
     write_json(workspace.root / "judge" / "card.json", {"sha256": "j2"})
     [stale] = lineage.stale_evaluation(workspace, "happy-scary")

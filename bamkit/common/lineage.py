@@ -6,7 +6,9 @@ it was made from. Files that hold no such id (other programs', earlier versions'
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -122,17 +124,27 @@ def stale_translations(workspace: Workspace, name: str) -> list[Stale]:
                     f"{again}   # or: {restoration(before, now)}" if same and restoration(before, now) else again,
                 )
             )
+    made_with, step = str(about.get("checkpoint") or ""), about.get("step")
     steps = sorted(path.stem for path in (workspace.runs / run / "checkpoints").glob("step-*.pt"))
-    made_with = str(about.get("checkpoint") or "")
+    best = _best_step(workspace.runs / run / "validation.csv")
+    difference = ""
     if made_with.startswith("step-") and steps and made_with < steps[-1]:
-        stale.append(
-            Stale(
-                f"translations/{name} was made with {made_with}, and run {run} has {steps[-1]} now",
-                again,
-                harmless=True,
-            )
-        )
+        difference = f"{made_with}, and run {run} has {steps[-1]} now"
+    elif made_with == "best" and step and best and step != best:
+        difference = f"the best checkpoint of run {run}, of step {step:,} then and of step {best:,} now"
+    if difference:
+        stale.append(Stale(f"translations/{name} was made with {difference}", again, harmless=True))
     return stale or stale_run(workspace, run)
+
+
+def _best_step(path: Path) -> int:
+    """The step with the least score in a run's validation.csv, 0 where there is none."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [(float(row["score"]), int(row["step"])) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0  # none, or written by another program
+    return min(((score, step) for score, step in rows if math.isfinite(score)), default=(0.0, 0))[1]
 
 
 def stale_evaluation(workspace: Workspace, name: str) -> list[Stale]:

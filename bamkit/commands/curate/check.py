@@ -40,7 +40,7 @@ def command(
     They must share no image (mid), no address (src), no file and no near-duplicate picture (perceptual hashes of the
     fetched pictures, confirmed on small copies), and with --group-by project no project. Selections that were not
     fetched are checked without their pictures. Without names, selections for the same emotion may share images: they
-    are alternatives. To check two of them against each other, name them.
+    are alternatives, and so may those set apart for a judge. To check two of them against each other, name them.
     """
     from bamkit.common.terminal.console import print_json, print_next, print_table
     from bamkit.curate.audit.leaks import check

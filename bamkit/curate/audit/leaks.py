@@ -16,7 +16,7 @@ from bamkit.common.near_duplicates import DISTANCE, linked_groups, near_pairs, p
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.pictures.altered_copies import SIDE, are_copies, candidate_pairs
 from bamkit.common.shards import ShardReader
-from bamkit.common.workspace import Workspace
+from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.audit.domain import DomainTables, read_domains
 from bamkit.curate.audit.similarity import small_copy
 
@@ -32,13 +32,17 @@ KINDS = {
 }
 
 
+JUDGE = "judge"
+
+
 @dataclass(frozen=True)
 class Member:
     """One image of a cluster."""
 
     domain: str
     side: str
-    """The domain, or the attribute that ranked it: selections for one emotion are alternatives, not two domains."""
+    """The domain, or the attribute that ranked it: selections for one emotion are alternatives, not two domains; or
+    JUDGE, for all that a judge learns from together."""
     split: str
     mid: int
     rank: int
@@ -169,10 +173,11 @@ def check(
     """Look for what the splits and domains `names` (all of the workspace by default) share.
 
     Unless `strict` and named, selections ranked by one attribute count as alternatives of which one will be trained on,
-    so they may share images. A fetched domain is checked as it was obtained, another one as it was selected
-    (its reserve included: any of it may come into any split). Pictures are compared closely where their
-    hashes are at most `distance` bits apart or, with a distance above 0, their edges lie alike. Raises BamkitError
-    where there is nothing to check or the distance is nonsense.
+    so they may share images; so may those set apart for a judge among themselves, which it learns from together. A
+    fetched domain is checked as it was obtained, another one as it was selected (its reserve included: any of it may
+    come into any split). Pictures are compared closely where their hashes are at most `distance` bits apart or, with a
+    distance above 0, their edges lie alike. Raises BamkitError where there is nothing to check or the distance is
+    nonsense.
     """
     if not 0 <= distance <= 16:
         raise BamkitError(f"a distance of {distance} bits makes no sense: use 0 (equal hashes) to 16")
@@ -212,7 +217,7 @@ def _plainest(clusters: Sequence[Cluster]) -> list[Cluster]:
 
 def _members(domain: DomainTables, strict: bool) -> Iterable[Member]:
     seen: Counter[str] = Counter()
-    side = domain.name if strict else domain.ranked_by or domain.name
+    side = domain.name if strict else JUDGE if is_judges(domain.name) else domain.ranked_by or domain.name
     rows = zip(*(domain.rows[name].to_pylist() for name in ("split", "mid", "rank")), strict=True)
     for split, mid, rank in rows:
         yield Member(domain.name, side, split, mid, rank, seen[split])

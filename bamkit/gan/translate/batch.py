@@ -63,6 +63,8 @@ class Maker:
     run: str
     run_id: str
     checkpoint: str
+    step: int = 0
+    """Of the checkpoint; 0 where it is not known."""
     about: dict[str, Any] = field(default_factory=dict)
     """More provenance for the parquet's metadata, such as {"split_ids": {...}}."""
     marked: bool = True
@@ -134,6 +136,8 @@ def translate(
         **maker.about,
     }
     about["translation_id"] = digest(about)
+    if maker.step:
+        about["step"] = maker.step
     results.begin(output, about, force, own_folder)
     done: list[DirectionResult] = []
     with Progress("translate", sum(job.count for job in jobs)) as progress:

@@ -85,7 +85,9 @@ def translate_run(
         notes.append(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
-    maker = Maker(name, generators.run_id, generators.checkpoint_name, about, config.mark, _credentials(config))
+    maker = Maker(
+        name, generators.run_id, generators.checkpoint_name, generators.step, about, config.mark, _credentials(config)
+    )
     label = _label(inputs) if files else "" if split in (None, "test") else split
     folder = output or workspace.translations / "-".join(filter(None, (name, label)))
     own_folder = output is None and not files
@@ -158,7 +160,7 @@ def translate_weights(
     size = config.shorter_side(0, split=False)
     job = Job(direction, ("picture", second or "result"), translator, partial(iter, given), len(given), size)
     about = _about_files(given)
-    maker = Maker(weights.name, translator.id, weights.stem, about, config.mark, _credentials(config))
+    maker = Maker(weights.name, translator.id, weights.stem, 0, about, config.mark, _credentials(config))
     result = _translate([job], maker, output, config, force)
     result.folders = folders
     return result
