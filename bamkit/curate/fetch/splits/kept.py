@@ -31,8 +31,8 @@ def refuse_replacing(workspace: Workspace, manifest: Manifest, settings: Picture
         before = now.get("build") or {}
         flags = [f"--{key} {value}" for key, value in settings.about().items() if before.get(key) != value]
         raise BamkitError(
-            f"{trained} ({described(before)}): made anew at {described(settings.about())}, "
-            "it could neither be resumed nor evaluated",
+            f"{trained} ({described(before)}): made anew with {' '.join(flags)}, it could neither be resumed nor "
+            "evaluated",
             f"bamkit fetch {name} {' '.join(flags)} --force   # all the same; "
             f"without {flags[0].split()[0]} it stays as it is",
         )
