@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from bamkit.common.errors import BamkitError
 from bamkit.curate.database.connection import Database
@@ -13,6 +15,9 @@ from bamkit.curate.database.problems import wrong_types
 from bamkit.curate.select.filters import Condition
 from bamkit.curate.select.query import Query
 from bamkit.curate.select.ranking import parameters
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,43 @@ def _counts(database: Database, conditions: Sequence[Condition], passed: Sequenc
     join = "\nLEFT JOIN modules AS m ON m.mid = s.mid" if any(condition.on_modules for condition in conditions) else ""
     counts = database.one(named("funnel").format(sums="".join(sums), join=join), parameters(conditions))
     return [n or 0 for n in counts]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `--explain` shows."""
+
+    steps: list[Step]
+    """Images left after each filter."""
+    dropped: dict[str, int]
+    """Rule -> images it left out among the ranks that were looked at: what SQL cannot say."""
+    assigned: dict[str, int]
+    """Images a split (or in the pool for a match)."""
+    sql: str
+    """The statements as they are run, with their parameters in a comment each."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a filter: how many images it leaves, how many it takes out; then the rules, then the splits."""
+        import pandas as pd
+
+        steps = pd.DataFrame([vars(step) for step in self.steps]).assign(
+            **{"taken out": lambda rows: -rows["left"].diff()}
+        )
+        rules = pd.DataFrame(sorted(self.dropped.items()), columns=["filter", "taken out"])
+        splits = pd.DataFrame({"filter": [f"-> {split}" for split in self.assigned], "left": self.assigned.values()})
+        numbers = {"left": "Int64", "taken out": "Int64"}
+        parts = [part.reindex(columns=["filter", *numbers]).astype(numbers) for part in (steps, rules, splits)]
+        return pd.concat(parts, ignore_index=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for --json."""
+        return {"sql": self.sql, "filters": json.loads(self.frame.to_json(orient="records"))}
+
+
+def shown_parameters(bound: Mapping[str, Any]) -> str:
+    """The parameters of a statement, to show beside it."""
+    return ", ".join(f":{key} = {value!r}" for key, value in bound.items()) or "no parameters"
 
 
 def shortage(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -23,7 +22,7 @@ from bamkit.common.workspace import Workspace, checked_name, refuse_overwrite
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.decisions import replay
 from bamkit.curate.select.filters import Condition, conditions, label_source
-from bamkit.curate.select.funnel import Step, funnel, shortage
+from bamkit.curate.select.funnel import Explanation, funnel, shortage, shown_parameters
 from bamkit.curate.select.manifest_rows import CHUNK, build_table, mids_that_fail
 from bamkit.curate.select.notes import match_notes, project_id_notes, selection_notes, source_notes
 from bamkit.curate.select.query import Query, making
@@ -235,38 +234,6 @@ def _not_negative(query: Query, reach: Callable[..., int], **changes: Any) -> in
     return reach(without=(*query.without, f"{query.attribute}:negative"), **changes)
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What `--explain` shows."""
-
-    steps: list[Step]
-    """Images left after each filter."""
-    dropped: dict[str, int]
-    """Rule -> images it left out among the ranks that were looked at: what SQL cannot say."""
-    assigned: dict[str, int]
-    """Images a split (or in the pool for a match)."""
-    sql: str
-    """The statements as they are run, with their parameters in a comment each."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row a filter: how many images it leaves, how many it takes out; then the rules, then the splits."""
-        import pandas as pd
-
-        steps = pd.DataFrame([vars(step) for step in self.steps]).assign(
-            **{"taken out": lambda rows: -rows["left"].diff()}
-        )
-        rules = pd.DataFrame(sorted(self.dropped.items()), columns=["filter", "taken out"])
-        splits = pd.DataFrame({"filter": [f"-> {split}" for split in self.assigned], "left": self.assigned.values()})
-        numbers = {"left": "Int64", "taken out": "Int64"}
-        parts = [part.reindex(columns=["filter", *numbers]).astype(numbers) for part in (steps, rules, splits)]
-        return pd.concat(parts, ignore_index=True)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for --json."""
-        return {"sql": self.sql, "filters": json.loads(self.frame.to_json(orient="records"))}
-
-
 def explain(
     database: Database, query: Query, workspace: Workspace | None = None, name: str | None = None
 ) -> Explanation:
@@ -280,7 +247,8 @@ def explain(
     else:
         first = survivors_sql(database, query, choice.filters)
     shown = [
-        f"{text.strip()}\n-- {_parameters(bound)}" for text, bound in (first, modules_sql(database, choice.filters))
+        f"{text.strip()}\n-- {shown_parameters(bound)}"
+        for text, bound in (first, modules_sql(database, choice.filters))
     ]
     return Explanation(
         funnel(database, choice.filters),
@@ -288,10 +256,6 @@ def explain(
         dict(Counter(split for _, split in choice.assigned)),
         "\n\n".join(shown).replace(":ids", "(... the mids above ...)"),
     )
-
-
-def _parameters(bound: Mapping[str, Any]) -> str:
-    return ", ".join(f":{key} = {value!r}" for key, value in bound.items()) or "no parameters"
 
 
 def selection_id(query: Query, inputs: dict[str, str], table: pa.Table) -> str:
