@@ -369,7 +369,7 @@ ADVICE = [
     ("--top 9 --rank-by cat --without scary", "leave one of the two out",
      ["--top 9 --rank-by cat", "--top 9 --without scary"]),
     ("--top 300 --labels crowd --with happy",
-     "relax --with emotion_happy:positive (crowd), or ask for fewer (--top, --test)",
+     "relax --with emotion_happy:positive (crowd), or ask for at most 10 (--top, --test)",
      ["--top 300 --labels crowd", "--top 5 --test 2 --labels crowd --with happy"]),
 ]  # fmt: skip
 

@@ -119,7 +119,7 @@ def shortage(
         blame, relax = "; --pool lets no more be looked at", f"give --pool {asked} or more"
     for_train = usable - (asked - query.top)
     options = ", ".join(f"--{'top' if split == 'train' else split}" for split in _asked(query))
-    fewer = f"ask for --top {for_train}" if for_train >= 1 else f"ask for fewer ({options})"
+    fewer = f"ask for --top {for_train}" if for_train >= 1 else f"ask for at most {usable} ({options})"
     return BamkitError(
         f"only {passing:,} of the {asked:,} images asked for ({parts}) pass{blame}",
         ", or ".join(filter(None, [relax, fewer])),

@@ -119,7 +119,7 @@ def _fewer(counts: Mapping[str, int], there: int) -> str:
     if not there:
         return ""
     top = there - sum(n for split, n in counts.items() if split not in ("train", "reserve"))
-    return f"ask for --top {top}" if top >= 1 else "ask for fewer with --top, --test and --validation"
+    return f"ask for --top {top}" if top >= 1 else f"ask for at most {there} with --top, --test and --validation"
 
 
 def match_widening(
