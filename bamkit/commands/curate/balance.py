@@ -48,7 +48,7 @@ def command(
     A and B are selections or splits (the two of the workspace, if it has just two); of a fetched one the obtained
     images count.
     """
-    from bamkit.common.terminal.console import print_json, print_table
+    from bamkit.common.terminal.console import print_json, print_next, print_table
     from bamkit.curate.audit.comparison import compare, pair_of
 
     compared = compare(workspace, *pair_of(workspace, names), split, db, with_database=not no_database)
@@ -61,3 +61,5 @@ def command(
     click.echo()
     for line in compared.summary():
         click.echo(line)
+    if compared.advice:
+        print_next(f"bamkit select ... --match {compared.names[0]}   # chooses one matched on content and media")

@@ -68,10 +68,6 @@ class Comparison:
         )
         lines = [f"{a} and {b} ({self.split}); {said_of_scores(self.balance)}"]
         lines += [sentence] if (sentence := said_of_auc(self.auc)) else []
-        if self.advice:
-            lines.append(
-                f"to remove it: bamkit select --match {self.names[0]} ... chooses a domain matched on content and media"
-            )
         return lines
 
     @property
