@@ -16,7 +16,7 @@ PARTS = (
     *("build", "checkpoints", "config", "database", "features", "from", "imported", "inputs", "judge", "labels"),
     *("match", "n", "query", "split_ids", "to", "versions", "weights"),
 )
-"""What is a mapping wherever bamkit writes it."""
+"""What is a mapping wherever bamkit writes it (but for the `inputs` of translated files, a digest of their names)."""
 
 TEXTS = ("checkpoint", "kind", "name", "run", "run_id", "selection_id", "split", "split_id", "translation_id")
 """What is text wherever bamkit writes it."""
@@ -28,7 +28,8 @@ def is_provenance(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     sides = [value.get(side) or {} for side in ("from", "to")]
-    kinds = [*((name, dict) for name in PARTS), *((name, str) for name in TEXTS)]
+    digested = ("inputs",) if value.get("kind") == "translation" else ()
+    kinds = [*((name, dict) for name in PARTS if name not in digested), *((name, str) for name in TEXTS)]
     return all(
         part.get(name) is None or isinstance(part[name], kind)
         for part in (value, *(side for side in sides if isinstance(side, dict)))
