@@ -241,6 +241,13 @@ def test_a_full_disk_behind_standard_output_is_said(line, sample_workspace):
     assert len(done.stderr.splitlines()) == 2
 
 
+def test_columns_of_wide_letters_and_accents_stay_in_line(capsys):
+    from bamkit.common.terminal.console import print_table
+
+    print_table([{"direction": "昼-to-夜", "n": 3}, {"direction": "e\u0301te\u0301", "n": 12}])
+    assert capsys.readouterr().out.splitlines() == ["direction   n", "昼-to-夜    3", "e\u0301te\u0301        12"]
+
+
 def test_one_next_step_a_line(capsys):
     from bamkit.common.terminal.console import print_next
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -72,7 +73,17 @@ def print_table(table: Table, columns: Sequence[str] | None = None) -> None:
 
 
 def _width(column: Column) -> int:
-    return max(len(text) for text in (column.name, *column.cells))
+    return max(map(_cells, (column.name, *column.cells)))
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal a text takes: two for a wide letter such as 冬, none for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
 
 
 def _folded(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
@@ -101,12 +112,13 @@ def _lines(columns: Sequence[Column], width: int) -> Iterator[str]:
             widths[place] = min(widths[place], narrower)
     for row in zip(*([column.name, *column.cells] for column in columns), strict=True):
         wrapped = [
-            [text] if len(text) <= size else textwrap.wrap(text, size) for text, size in zip(row, widths, strict=True)
+            [text] if _cells(text) <= size else textwrap.wrap(text, size)
+            for text, size in zip(row, widths, strict=True)
         ]
         for height in range(max(map(len, wrapped), default=0)):
             texts = [lines[height] if height < len(lines) else "" for lines in wrapped]
             padded = (
-                text.rjust(size) if column.numeric else text.ljust(size)
+                " " * (size - _cells(text)) + text if column.numeric else text + " " * (size - _cells(text))
                 for text, size, column in zip(texts, widths, columns, strict=True)
             )
             yield GAP.join(padded).rstrip()
