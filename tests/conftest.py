@@ -59,6 +59,15 @@ def unflushed():
         yield
 
 
+@pytest.fixture
+def svg_only(monkeypatch):
+    """Reports without PDF and PNG, which take most of the drawing, for tests that do not look at those files."""
+    from bamkit.common.pages import figures
+
+    for kind in ("pdf", "png"):
+        monkeypatch.setattr(figures, kind, lambda figure: b"")
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """A test that draws with torch draws the same each time, whatever ran before it."""

@@ -167,6 +167,7 @@ def test_the_command(tmp_path, bamkit):
     assert not list((workspace.reports / "tables").glob("*scary*"))
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_database_alone_and_without_a_crowd(tmp_path):
     bam(tmp_path / "bam.sqlite", n=120)
     with sqlite3.connect(tmp_path / "bam.sqlite") as database:
@@ -179,6 +180,7 @@ def test_a_database_alone_and_without_a_crowd(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_selections_not_fetched_and_no_database(tmp_path, bamkit):
     two_domains(tmp_path, fetched=False)
     assert "open reports/index.html" in bamkit("report", cwd=tmp_path).output
@@ -188,6 +190,7 @@ def test_selections_not_fetched_and_no_database(tmp_path, bamkit):
     assert "balance-between-domains" in sections(text)
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_splits_without_selection_or_database(tmp_path):
     workspace = two_domains(tmp_path)
     shutil.rmtree(workspace.selections)
@@ -206,6 +209,7 @@ def test_nothing_there_is_said_in_one_line(tmp_path, bamkit):
     assert "no BAM database at elsewhere.sqlite" in bamkit("report --db elsewhere.sqlite", cwd=tmp_path, code=3).output
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_domain_without_labels_or_scores_still_reports(tmp_path):
     """A database whose images have no labels and no content scores: nothing to draw must not mean a crash."""
     import pyarrow as pa
@@ -354,6 +358,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_page(tmp_path, bamkit, mo
     assert not list(workspace.reports.rglob(".*"))
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_the_page_opens_in_a_browser_on_request(tmp_path, bamkit, monkeypatch):
     two_domains(tmp_path, fetched=False)
     opened = []
