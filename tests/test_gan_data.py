@@ -238,6 +238,7 @@ def test_a_folder_that_may_not_be_read_is_left_out(photos, monkeypatch, closed, 
 
 def test_what_tools_leave_behind_is_no_data(photos):
     tools = (".ipynb_checkpoints", ".Trash-1000/files", ".thumbnails", "@eaDir", "__MACOSX", "#recycle", "sub/.git/x")
+    tools += ("@Recycle", "@Recently-Snapshot/day", "$RECYCLE.BIN", "__pycache__", "node_modules/a", ".stversions")
     for folder in tools:
         gan_parts.make_folder(photos / folder, "scary", 1, side=40)
     (photos / "._1.jpg").write_bytes(b"\0\5\26\7")

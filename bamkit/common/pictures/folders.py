@@ -13,6 +13,7 @@ from bamkit.common.workspace import readable
 
 TOOL_FOLDERS = frozenset(
     {"@eadir", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+    | {"@recycle", "@recently-snapshot", "@tmp", "recycler", "recycled", "__pycache__", "node_modules"}
 )
 """Folders that other programs leave behind (lower case), beside all whose names begin with a full stop."""
 TO_EXPORT = frozenset(
