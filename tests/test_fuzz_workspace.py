@@ -113,6 +113,16 @@ def test_translations_without_their_sizes_are_evaluated(tmp_path):
     assert open_run(workspace, "happy-scary").size is None
 
 
+def test_a_damaged_hash_does_not_get_into_the_list_of_what_was_forgotten(workspace, bamkit):
+    path = workspace / "splits" / "happy" / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    at = table.schema.names.index("phash")
+    write_table(table.set_column(at, "phash", pa.array(["0"])), path, read_about(path))
+    bamkit("forget 11", cwd=workspace)
+    bamkit("forget --export list.csv", cwd=workspace)
+    assert (workspace / "list.csv").read_text().splitlines()[1].startswith("11,")
+
+
 def test_a_date_in_the_settings_is_named(workspace, bamkit):
     (workspace / "bamkit.toml").write_text("[translate]\nforce = 1e999\n")
     assert "force = inf: this option takes true or false" in bamkit("translate", cwd=workspace, code=3).output

@@ -25,6 +25,8 @@ from bamkit.curate.fetch.splits.picture import phash
 
 PROJECT = re.compile(r"project:(\d+)|https?://(?:www\.)?behance\.net/gallery/(\d+)(?:[/?#].*)?", re.IGNORECASE)
 COLUMNS = ("mid", "project_id", "src", "original_sha256", "phash")
+HASH = re.compile("[0-9a-fA-F]{16}")
+"""A perceptual hash."""
 LEDGER = "select url, sha256 from ledger where sha256 is not null and outcome = 'ok'"
 
 
@@ -150,6 +152,9 @@ def known_rows(workspace: Workspace, database: str | None, named: Named) -> pd.D
     for column in ("src", "original_sha256", "phash"):
         texts = [value if isinstance(value, str) else None for value in rows[column]]
         rows[column] = pd.Series(texts, dtype="object")
+    # A damaged hash is nobody's: in a tombstone it would spoil the list.
+    hashes = [text if text and HASH.fullmatch(text) else None for text in rows["phash"]]
+    rows["phash"] = pd.Series(hashes, dtype="object")
     rows["address"] = [address_hash(src) if isinstance(src, str) else None for src in rows["src"]]
     return rows
 
