@@ -112,7 +112,11 @@ def test_content_is_kept_best_by_the_identity(evaluated):
             for metric in ("ssim", "edges"):
                 others = [value(about, metric, direction, method) for method in ("colour transfer", "translation")]
                 assert value(about, metric, direction, "identity") == 1 > max(others)
-            assert value(about, "edges", direction, "colour transfer") > value(about, "edges", direction)
+        # Towards happy the two tie.
+        transfer, model = (
+            value(about, "edges", "happy-to-scary", method) for method in ("colour transfer", "translation")
+        )
+        assert transfer > model
 
 
 @pytest.mark.slow
