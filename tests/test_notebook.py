@@ -32,7 +32,7 @@ def test_it_goes_the_whole_way(tmp_path, monkeypatch):
         return [output.get("data", {}) for output in cell.outputs]
 
     shown = outputs("ws.fetch(")
-    lines = [data["text/plain"] for data in shown if "text/html" not in data]
+    lines = [data["text/plain"] for data in shown if "text/plain" in data and "text/html" not in data]
     assert lines[0].startswith("fetch  "), "the progress line is an output of its own"
     assert " in 0:" in lines[0], "and says in the end how long it took"
     assert "<table>" in shown[-1]["text/html"]
