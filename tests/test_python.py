@@ -14,7 +14,7 @@ import click
 import pytest
 
 import bamkit as package
-from bamkit.api.hints import METHODS, in_python
+from bamkit.api.hints import METHODS, _word, in_python
 from bamkit.cli import root
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import settings_of
@@ -130,7 +130,6 @@ def test_every_option_of_a_command_is_a_keyword_of_its_method():
         "export": {"direction", "checkpoint", "old", "dropout", "name", "domains", "db"},
         "evaluate": {"user_study", "answers", "force"} | study,
     }  # fmt: skip
-    spelt = {"first": "from_", "second": "to", "file": "config", "with": "with_", "with_database": "database"}
     checked = 0
     for name, method in METHODS.items():
         command = root
@@ -140,7 +139,7 @@ def test_every_option_of_a_command_is_a_keyword_of_its_method():
         for option in command.params:
             shown = {"as_json", "as_csv", "workspace", "stale"} | other.get(name, set())
             if isinstance(option, click.Option) and option.name not in shown:
-                assert spelt.get(option.name, option.name) in known, f"{name} {option.name}"
+                assert _word(option) in known, f"{name} {option.opts}"
                 checked += 1
     assert checked > 100
 

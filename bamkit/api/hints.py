@@ -82,10 +82,8 @@ def _parsed(name: str, words: list[str]) -> tuple[click.Context | None, list[str
 
 
 def _word(parameter: click.Parameter) -> str:
-    """An option's name as a keyword."""
-    name = {"as_json": "json", "first": "from", "second": "to", "file": "config"}.get(
-        parameter.name or "", parameter.name or ""
-    )
+    """An option as a keyword: its name with underscores; a word of Python gets one behind."""
+    name = next(option for option in parameter.opts if option.startswith("--"))[2:].replace("-", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
