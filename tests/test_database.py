@@ -382,7 +382,8 @@ def test_bytes_that_are_no_utf8_and_mids_that_are_no_numbers(bam):
 
 
 @pytest.mark.parametrize(
-    ("value", "meaning"), [(0, False), (1, True), ("t", True), ("False", False), (None, None), ("maybe", None)]
+    ("value", "meaning"),
+    [(0, False), (1, True), ("t", True), ("False", False), (None, None), ("maybe", None), ("No", False), ("y", True)],
 )
 def test_truth(value, meaning):
     assert truth(value) is meaning

@@ -395,6 +395,18 @@ def test_columns_of_another_kind_in_part_of_the_rows_are_noted(tmp_path, change,
         assert shown_by_info in " | ".join(describe(database, progress=False).problems)
 
 
+def test_labels_that_are_not_there_are_noted(tmp_path):
+    path = tmp_path / "bam.sqlite"
+    make_bam(path, labels="table")
+    with sqlite3.connect(path) as base:
+        base.execute("delete from automatic_labels")
+        base.execute("update modules set mature_content = case when mature_content then 'yes' else 'No' end")
+    assert "none of these images has a label of any attribute: --labels threshold" in answer(path).notes[0]
+    chosen = answer(path, mature=False, labels="threshold")
+    assert set(chosen.table["mature"].to_pylist()) == {False}
+    assert not any("none of these images" in note for note in chosen.notes)
+
+
 def test_labels_of_the_crowd_that_are_not_bams_are_counted(tmp_path):
     path = tmp_path / "bam.sqlite"
     make_bam(path)

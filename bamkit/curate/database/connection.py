@@ -200,7 +200,11 @@ class Database:
 
 
 def truth(value: Any) -> bool | None:
-    """A boolean as databases write it: 0/1, true/false, 't'/'f'; None if unknown."""
+    """A boolean as databases write it: 0/1, true/false, 't'/'f', yes/no; None if unknown."""
     if isinstance(value, str):
-        return {"1": True, "true": True, "t": True, "0": False, "false": False, "f": False}.get(value.strip().lower())
+        words = {
+            **dict.fromkeys(("1", "true", "t", "yes", "y"), True),
+            **dict.fromkeys(("0", "false", "f", "no", "n"), False),
+        }
+        return words.get(value.strip().lower())
     return None if value is None else bool(value)

@@ -17,7 +17,7 @@ HUGE = 1.7976931348623157e308
 MOST = 2**63 - 1
 """The same for a mid, which is an integer: NULL and text fail."""
 
-NO_WORDS = "('0', 'false', 'f', '0.0', '')"
+NO_WORDS = "('0', 'false', 'f', 'no', 'n', '0.0', '')"
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,10 @@ def selection_notes(
 
 
 def unknown_labels(table: pa.Table) -> list[str]:
-    """Labels of the chosen images that are none of BAM's words, such as `Positive`."""
+    """Labels of the chosen images that are none of BAM's words, such as `Positive`; or that they have none at all."""
     found: Counter[str] = Counter()
+    if table.num_rows and all(table[name].null_count == table.num_rows for name in ATTRIBUTES):
+        return ["none of these images has a label of any attribute: --labels threshold takes them from the scores"]
     for name in ATTRIBUTES:
         counted = ((one["values"], one["counts"]) for one in table[name].value_counts().to_pylist())
         found.update({label: n for label, n in counted if label is not None and label not in LABELS})
