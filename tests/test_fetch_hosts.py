@@ -245,7 +245,7 @@ def test_a_host_with_bad_files_first_is_not_given_up(tmp_path):
         for index in range(40):
             server[f"/{index}"] = reset() if index < 14 else file(jpeg(index))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(40)], 40)
-        politeness = Politeness(first_pause=0.05, breaker_pause=0.02, connections=4, backoff=0.02)
+        politeness = Politeness(first_pause=0.1, breaker_pause=0.05, connections=4, backoff=0.05)
         summary = fetch(
             Workspace(tmp_path),
             config=settings(politeness=politeness),
@@ -322,13 +322,13 @@ def test_the_rate_limit(tmp_path):
         for index in range(30):
             server[f"/{index}"] = file(jpeg(index))
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(30)], 30)
-        politeness = Politeness(connections=2, rate=75)
+        politeness = Politeness(connections=2, rate=40)
         fetch(
             Workspace(tmp_path),
             config=settings(politeness=politeness),
         )
         times = [when for when, _ in server.log]
-        assert times[-1] - times[0] > (30 - 3) / 75 * 0.95
+        assert times[-1] - times[0] > (30 - 3) / 40 - 0.15, "the first may arrive late on a busy machine"
 
 
 def test_many_slow_hosts_do_not_hold_up_one_another():
