@@ -303,6 +303,7 @@ def test_bad_pictures_are_recorded_and_skipped(workspace, bamkit):
         ("translate --split validation", "has no validation pictures of happy"),
         ("translate --input missing.jpg", "there is no picture or folder missing.jpg"),
         ("translate --input empty", "empty holds no pictures"),
+        ("translate --input splits/happy", "hint: a fetched split is named by --split train, validation or test"),
         ("translate --input broken.jpg", "no picture could be read: broken.jpg: not a picture"),
         ("translate --checkpoint step-3", "no checkpoint 'step-3'"),
         ("translate --device cuda", "there is no CUDA device here"),

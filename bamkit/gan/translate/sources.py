@@ -15,7 +15,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.folders import PictureFolder, list_pictures
 from bamkit.common.pictures.reader import SUFFIXES, BadPictureError
 from bamkit.common.shards import stream_rows
-from bamkit.common.workspace import as_on_disk, composed, readable
+from bamkit.common.workspace import as_on_disk, composed, readable, shard_paths
 
 LARGEST_FILE = 2_000_000_000
 
@@ -105,7 +105,8 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
             listing = list_pictures(path)
             if not listing.pictures:
                 kinds = ", ".join(sorted(SUFFIXES))
-                raise BamkitError(f"{readable(path)} holds no pictures ({kinds}): {listing.what_is_left_out}")
+                hint = "a fetched split is named by --split train, validation or test" if shard_paths(path) else ""
+                raise BamkitError(f"{readable(path)} holds no pictures ({kinds}): {listing.what_is_left_out}", hint)
             lines.append(str(listing))
             sources += from_listing(listing, targets)
         elif path.exists():
