@@ -183,7 +183,7 @@ def test_doubts_stand_in_table_page_console_json_and_comparison(tmp_path, bamkit
     sentences = run.about["doubts"]["happy-to-scary"]
     assert run.about["warnings"][0] == f"happy-to-scary: {sentences[0]}"
     assert len(sentences) == 3
-    summary = summary_of(run.figures, "happy-to-scary").set_index("")["the model"]
+    summary = summary_of(run.figures, "happy-to-scary").set_index("metric")["the model"]
     assert summary["all alike"].startswith("1.00 [")
     assert {"far from both domains", "copies of training pictures", "inverted"} <= set(summary.index)
     html = (workspace.reports / "evaluate-flat" / "index.html").read_text()
