@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(BIN)/bamkit demo
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --record-passed $(PASSED)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --record-passed=$(PASSED)
 
 # Everything: also the slow tests, and those that read bamkit's files with the libraries of others.
 test-all: $(VENV)/.peers
@@ -22,7 +22,7 @@ test-all: $(VENV)/.peers
 
 # Of everything what `make test` has not passed: the slow tests, and those that it skipped for want of a library.
 test-rest: $(VENV)/.peers
-	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900 --without-passed $(PASSED)
+	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900 --without-passed=$(PASSED)
 
 $(VENV)/.peers: $(VENV)/.installed
 	$(PIP) -e '.[dev,peers]'
