@@ -44,11 +44,16 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what an earlier call has passed; with no such record everything runs."""
+    """Leave out what an earlier call has passed; with no such record everything runs.
+
+    A file that says IN_ORDER, whose tests build on each other, is run whole or not at all.
+    """
     path = Path(config.getoption("without_passed") or "no record")
     passed = set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
-    items[:] = [item for item in items if item.nodeid not in passed]
+    left = [item for item in items if item.nodeid not in passed]
+    whole = {item.path for item in left if getattr(item.module, "IN_ORDER", False)}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed and item.path not in whole])
+    items[:] = [item for item in items if item.nodeid not in passed or item.path in whole]
 
 
 @pytest.fixture(scope="session", autouse=True)

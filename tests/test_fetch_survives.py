@@ -115,13 +115,16 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred,
 @pytest.mark.slow
 def test_a_kill_without_originals_costs_little(hundred):
     server, disturbed, calm = hundred
+    for index in range(50, 100):
+        answer = server.answers[f"/{index}.jpg"]
+        server[f"/{index}.jpg"] = slow(0.08, answer)
     process = begin(disturbed, "--no-originals")
-    while len(server.log) < 60:
+    while len(recorded(disturbed)) <= 20 and process.poll() is None:
         time.sleep(0.005)
     process.kill()
     process.communicate()
     known = recorded(disturbed)
-    assert len(known) > 20
+    assert 20 < len(known) < 100
     position = len(server.log)
     said, _ = (process := begin(disturbed, "--no-originals")).communicate()
     assert process.returncode == 0, said

@@ -21,7 +21,8 @@ def workspace(sample_template, tmp_path_factory):
     return shutil.copytree(sample_template, tmp_path_factory.mktemp("whole") / "workspace")
 
 
-# The tests of this module are one walk: each builds on what the ones before it left.
+IN_ORDER = True
+"""The tests of this module are one walk: each builds on what the ones before it left."""
 
 
 def test_info(bamkit, workspace):

@@ -124,7 +124,7 @@ def _figures(workspace: Workspace, name: str, evaluation: Mapping[str, Any], dir
     """The tables of one direction."""
     figures = estimates.table(evaluation["figures"])
     summary = estimates.summary(figures, direction)
-    failing = summary[""].isin([estimates.METRIC_NAMES[metric] for metric in FAILURES])
+    failing = summary["metric"].isin([estimates.METRIC_NAMES[metric] for metric in FAILURES])
     return {
         "direction": direction,
         "cases": estimates.cases(figures, direction) or f"{evaluation['n'][direction]:,} pictures",
