@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import evaluation_world as w
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bamkit.gan.evaluate.measures import FORM, SECOND
+from bamkit.common.statistics import wilson
+from bamkit.gan.evaluate.caveats import _only_light
+from bamkit.gan.evaluate.measures import FORM, IDENTITY, SECOND
 from bamkit.gan.evaluate.run import evaluate_and_write
 from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.evaluate.verdicts import Verdict, _by_judge, cohens_kappa
@@ -85,6 +88,28 @@ def test_hog_sees_form():
     for after in (turned, other):
         assert before @ after / np.linalg.norm(before) / np.linalg.norm(after) < 0.9
     assert np.isfinite(hog(np.full((SIDE, SIDE, 3), 7, np.uint8))).all()
+
+
+@pytest.mark.parametrize(
+    ("form", "real", "said"), [(0.6, 0.93, False), (0.33, 0.82, True), (0.12, 0.82, True), (0.5, 0.12, False)]
+)
+def test_most_were_re_lit_is_said_by_the_measure_of_real_pictures(form, real, said):
+    """With 0.12 before: 0.6 is more than half of the way to 0.93, 0.33 is less than half of the way to 0.82."""
+    values = {
+        ("reached", "translation"): 1.0,
+        ("reached", IDENTITY): 0.0,
+        ("reached by form", "translation"): form,
+        ("reached by form", IDENTITY): 0.12,
+        ("reached by form", "real"): real,
+    }
+    evaluation = SimpleNamespace(
+        find=lambda metric, direction, method="translation": wilson(round(100 * values[metric, method]), 100)
+    )
+    texts = _only_light(evaluation, "happy-to-scary")
+    assert bool(texts) is said
+    assert (
+        not texts or f"by form alone {100 * form:.0f} % (before 12 %, of real pictures {100 * real:.0f} %)" in texts[0]
+    )
 
 
 # --- two judges ---
