@@ -205,7 +205,11 @@ def test_other_sources_are_of_other_projects():
     assert others.shape == (12, 9)
     assert others[0].tolist() == list(range(3, 12))
     assert others[10].tolist() == list(range(9))
-    assert other_sources(1).size == 0
+    assert other_sources(1).size == other_sources(0).size == 0
+    assert other_sources(4, np.array([0, 0, 0, 1])).tolist() == [[3, 3, 3], [3, 3, 3], [3, 3, 3], [0, 1, 2]]
+    assert other_sources(3, np.zeros(3, int)).tolist() == [[1, 2], [2, 0], [0, 1]]
+    many = other_sources(60, np.repeat([0, 1], [50, 10]))  # none of the next ones is of another project
+    assert many[0].tolist() == list(range(50, 59))
     assert other_sources(3).tolist() == [[1, 2], [2, 0], [0, 1]]
 
 

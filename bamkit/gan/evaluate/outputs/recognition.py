@@ -23,20 +23,22 @@ BLOCK = 64
 def other_sources(n: int, projects: Clusters = None) -> np.ndarray:
     """(n, k) the OTHERS next sources in order, round and round, of other projects where these are known.
 
-    k is less than OTHERS where a picture has fewer others; 0 for one picture. A row that would be shorter than the
-    others is filled with its last entry.
+    k is less than OTHERS where there are fewer others; 0 for one picture. A row with fewer of other projects repeats
+    its last one; where all are of one project, that does not count.
     """
-    rows = []
-    for own in range(n):
+    width = min(OTHERS, max(0, n - 1))
+    found = np.zeros((n, width), np.int64)
+    for own in range(n if width else 0):
         # A few more than are wanted, as some may be of the same project; all, where that does not do.
-        following = (own + 1 + np.arange(min(n - 1, 4 * OTHERS))) % n
-        if projects is not None and (projects[following] != projects[own]).sum() < OTHERS:
-            following = (own + 1 + np.arange(n - 1)) % n
-        if projects is not None and (projects[following] != projects[own]).any():
-            following = following[projects[following] != projects[own]]
-        rows.append(following[:OTHERS])
-    width = max(map(len, rows), default=0)
-    return np.array([np.pad(row, (0, width - len(row)), mode="edge") if len(row) else row for row in rows], np.int64)
+        for many in (4 * OTHERS, n - 1):
+            following = (own + 1 + np.arange(min(n - 1, many))) % n
+            apart = following if projects is None else following[projects[following] != projects[own]]
+            if len(apart) >= width:
+                break
+        chosen = (apart if len(apart) else following)[:width]
+        found[own, : len(chosen)] = chosen
+        found[own, len(chosen) :] = chosen[-1]
+    return found
 
 
 def recognised(outputs: FeatureStore, sources: FeatureStore, others: np.ndarray) -> np.ndarray:
