@@ -32,9 +32,9 @@ from baseline import Baseline
 from bamkit.common.provenance import versions
 from bamkit.gan.train.device.acceleration import Acceleration, compile_failure
 from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.train.state import TrainState
-from bamkit.gan.train.step import LOSSES
 
 
 class Pictures:
@@ -295,13 +295,13 @@ def curves(config, device, pair, count, out):
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "curves.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["run", "step", *LOSSES])
+        writer.writerow(["run", "step", *METHODS["cyclegan"].losses])
         for name, rows in found.items():
             writer.writerows([name, i + 1, *row.values()] for i, row in enumerate(rows))
     last = max(1, count // 5)
     print(f"means over the last {last} of {count} steps")
     for name, rows in found.items():
-        means = {key: statistics.fmean(row[key] for row in rows[-last:]) for key in LOSSES[:8]}
+        means = {key: statistics.fmean(row[key] for row in rows[-last:]) for key in METHODS["cyclegan"].losses[:8]}
         print(f"{name:20} " + "  ".join(f"{key} {value:.3f}" for key, value in means.items()))
     from bamkit.common.pages import figures
 

@@ -33,7 +33,7 @@ from bamkit.gan.train.state import TrainState
 def measure(validator, networks, device):
     with torch.no_grad():
         found = validator(*networks, device)
-    return {"style": sum(found.style) / 2, "cycle": sum(found.cycle) / 2, "score": found.score}
+    return {"style": sum(found.style) / 2, "cycle": sum(found.kept) / 2, "score": found.score}
 
 
 def train(pair, config, device):

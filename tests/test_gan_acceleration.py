@@ -9,9 +9,9 @@ import pytest
 import torch
 from tape import TapedStep
 
-from bamkit.gan.train import memory, state
+from bamkit.gan.train import state
 from bamkit.gan.train.data import loader
-from bamkit.gan.train.device import acceleration
+from bamkit.gan.train.device import acceleration, devices
 from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep, compile_failure
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.settings import TrainConfig
@@ -124,16 +124,16 @@ def test_memory_that_runs_out_in_a_capture_is_no_reason_to_run_eagerly(cuda):
         graphed(step)
     with pytest.raises(RuntimeError, match="invalid state") as caught:
         graphed(step)
-    assert memory.exhausted(caught.value)
+    assert devices.exhausted(caught.value)
 
 
 def test_exhausted_looks_behind_causes_and_stops_at_circles():
     first, second = RuntimeError("a"), RuntimeError("b")
     first.__context__, second.__context__ = second, first
-    assert not memory.exhausted(first)
+    assert not devices.exhausted(first)
     second.__cause__ = MemoryError()
-    assert memory.exhausted(first)
-    assert not memory.exhausted(None)
+    assert devices.exhausted(first)
+    assert not devices.exhausted(None)
 
 
 def test_a_graph_does_not_keep_the_training_that_it_was_made_for(monkeypatch):

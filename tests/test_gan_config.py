@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bamkit.commands.gan.train import command
+from bamkit.common import provenance
 from bamkit.common.errors import BamkitError
 from bamkit.common.terminal.progress import duration
 from bamkit.gan.train import settings
@@ -23,6 +24,14 @@ def test_defaults_are_the_study():
     assert (study.objective, study.flip, study.ema, study.diffaug) == ("lsgan", True, 0.0, False)
     assert Schedule(study, 1000).total == 200_000
     assert settings.build("study") == TrainConfig()
+
+
+def test_settings_that_came_later_leave_the_ids_of_recorded_runs_as_they_are():
+    """A run's id is the digest of its settings: `TrainConfig()` gave this one before there was a choice of methods."""
+    assert provenance.digest(TrainConfig().as_dict()) == "2486ea228a40fcbd"
+    assert TrainConfig.from_dict(TrainConfig().as_dict()) == TrainConfig()
+    for name in settings.LATER:
+        assert name not in TrainConfig().as_dict()
 
 
 @pytest.mark.parametrize(

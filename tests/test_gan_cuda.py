@@ -9,11 +9,14 @@ from bamkit.gan.train.data import domains
 from bamkit.gan.train.data.loader import UnpairedLoader
 from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep, compile_failure
 from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.methods.base import Networks
+from bamkit.gan.train.methods.cyclegan import Step
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.random_draws import RandomDraws, Sampler
 from bamkit.gan.train.state import TrainState
-from bamkit.gan.train.step import LOSSES, Networks, Step
 
-NO_DRAWS = RandomDraws(*[None] * 11)
+LOSSES = METHODS["cyclegan"].losses
+NO_DRAWS = RandomDraws(*[None] * 13)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 

@@ -140,14 +140,14 @@ def test_validation_tells_a_translation_from_none():
     cpu = torch.device("cpu")
     nothing = validator(lambda x: x, lambda x: x, cpu)
     assert nothing.style == pytest.approx((1.0, 1.0))
-    assert nothing.cycle == (0.0, 0.0)
+    assert nothing.kept == (0.0, 0.0)
     offset = torch.from_numpy((dark.mean((0, 1, 2)) - bright.mean((0, 1, 2))) / 127.5).float()[:, None, None]
     shifted = validator(lambda x: x + offset, lambda x: x - offset, cpu)
     assert max(shifted.style) < 0.6
     assert shifted.score < nothing.score
     same = validator(lambda x: x * 0, lambda x: x * 0, cpu)
     assert max(same.variety) < 0.01, "a collapse"
-    assert same.cycle[0] > 0.1
+    assert same.kept[0] > 0.1
     noise = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     features = describe(noise * 2 - 1)
     assert features.shape == (9, 36)

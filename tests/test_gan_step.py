@@ -17,18 +17,21 @@ from bamkit.gan.train.augment import augment
 from bamkit.gan.train.data.loader import unit
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.image_pool import ImagePool
+from bamkit.gan.train.methods.base import Networks
+from bamkit.gan.train.methods.cyclegan import Step
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.train.networks.normalisation import normalise
 from bamkit.gan.train.random_draws import RandomDraws, Sampler
 from bamkit.gan.train.schedule import Schedule, rate_factor
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.train.step import LOSSES, Networks, Step
 from bamkit.gan.translate.generator import Translator
 from bamkit.gan.translate.tiling import to_uint8
 
 PARITY = Path(os.environ.get("BAMKIT_PARITY", Path(__file__).parent / "data"))
 NUMBERS = Path(__file__).parent / "data" / "gan_steps.json"
-NO_DRAWS = RandomDraws(*[None] * 11)
+LOSSES = METHODS["cyclegan"].losses
+NO_DRAWS = RandomDraws(*[None] * 13)
 NAMES = ("G_A", "G_B", "D_A", "D_B")
 
 

@@ -13,9 +13,13 @@ import torch
 from PIL import ImageFont
 
 from bamkit.common.errors import BamkitError
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.monitor import run_page, sample_strip, samples
-from bamkit.gan.train.monitor.run_folder import COLUMNS, VALIDATION_COLUMNS, _append
+from bamkit.gan.train.monitor.run_folder import _append, columns, validation_columns
 from bamkit.gan.train.settings import TrainConfig
+
+CYCLEGAN = METHODS["cyclegan"]
+COLUMNS, VALIDATION_COLUMNS = columns(CYCLEGAN), validation_columns(CYCLEGAN)
 
 
 def make_run(root, rows=40, frames=3, name="happy-scary"):
@@ -74,7 +78,7 @@ def test_nan_and_a_line_cut_by_a_kill(tmp_path):
     run = make_run(tmp_path)
     with open(run / "metrics.csv", "a") as file:
         file.write("410,4.1,82.0," + "nan," * 11 + "nan\n420,4.2,8")
-    table, _ = run_page.read_tables(run)
+    table, _ = run_page._tables(run, CYCLEGAN)
     assert len(table) == 41
     assert math.isnan(table["G_A"].iloc[-1])
     assert table["step"].iloc[-1] == 410

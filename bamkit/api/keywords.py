@@ -82,6 +82,7 @@ class FetchSettingsKeywords(TypedDict, total=False):
 
 
 class TrainConfigKeywords(TypedDict, total=False):
+    method: Literal["cyclegan"] | None
     generator: Literal["resnet", "unet", "affine"] | None
     blocks: int | None
     width: int | None

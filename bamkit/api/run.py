@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.pages.notebook import as_html
+from bamkit.gan.train.methods.terms import method_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from bamkit.gan.train.networks.cyclegan import Generator
     from bamkit.gan.translate.generator import Translator
     from bamkit.gan.translate.pictures import Picture
-
-SHOWN = ["step", "epoch", "seconds", "cycle_A", "cycle_B", "images_per_second"]
-"""Columns of metrics.csv that a notebook shows of a run."""
 
 
 class Run:
@@ -190,4 +188,6 @@ class Run:
             f"run {self.name}: {self.directions[0]} and back, {config['generator']} of width {config['width']}, "
             f"{self.about.get('steps') or 0:,} steps\n{self.path}"
         )
-        return as_html(head, self.metrics[SHOWN].tail(1) if metrics.is_file() else "")
+        content = method_of(self.about.get("config") or {}).content
+        shown = ["step", "epoch", "seconds", *content.columns, "images_per_second"]
+        return as_html(head, self.metrics[shown].tail(1) if metrics.is_file() else "")

@@ -30,6 +30,8 @@ FOLDER = "checkpoints"
 BEST = "best.pt"
 DIRECTIONS = {"a_to_b", "b_to_a"}
 """The names of a checkpoint's generators, and of their averages."""
+PARTS = ("generators", "averages", "discriminators", "others")
+"""What of a checkpoint's content is weights of networks, by name; `others` are a method's own beside the usual ones."""
 STEP = re.compile(r"step-(\d{8,})\.pt")
 
 
@@ -95,7 +97,8 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 def not_finite(state: dict[str, Any]) -> str:
     """What in a checkpoint's content holds NaN or Inf, such as `a weight of a_to_b`; "" for a sound one."""
-    for part, kind in (("generators", "weight"), ("averages", "average"), ("discriminators", "weight")):
+    for part in PARTS:
+        kind = "average" if part == "averages" else "weight"
         for name, weights in (state.get(part) or {}).items():
             if not all(bool(value.isfinite().all()) for value in weights.values()):
                 return f"a {kind} of {name}"
@@ -108,7 +111,7 @@ def not_finite(state: dict[str, Any]) -> str:
 
 def misshapen(state: dict[str, Any]) -> str:
     """Which part of a checkpoint's content is not what bamkit train writes there; "" where all are."""
-    for part in ("generators", "averages", "discriminators"):
+    for part in PARTS:
         networks = state.get(part)
         if networks is None and part != "generators":
             continue
@@ -193,18 +196,20 @@ def refuse_mismatch(
             f"{path} was trained by {state['processes']} processes, not {processes}",
             f"torchrun --nproc-per-node {state['processes']} -m bamkit train --resume",
         )
-    trained_with = state["config"]
+    trained_with = TrainConfig.from_dict(state["config"])
     written = read_run(path.parent.parent)["config"]
-    for name in sorted({*trained_with} - {*written} - CHANGEABLE):
+    for name in sorted({*state["config"]} - {*written} - CHANGEABLE):
+        value = state["config"][name]
         raise BamkitError(
-            f"run.json holds no {name}, and {path} was trained with {name} {trained_with[name]}: run.json was changed",
-            f"write {name} {trained_with[name]} back into its config, or train with another --name",
+            f"run.json holds no {name}, and {path} was trained with {name} {value}: run.json was changed",
+            f"write {name} {value} back into its config, or train with another --name",
         )
     for name, value in config.as_dict().items():
-        if name not in CHANGEABLE and trained_with.get(name, value) != value:
+        before = getattr(trained_with, name)
+        if name not in CHANGEABLE and before != value:
             raise BamkitError(
-                f"run.json says {name} {value}, and {path} was trained with {trained_with[name]}: run.json was changed",
-                f"write {trained_with[name]} back into run.json, or train with another --name",
+                f"run.json says {name} {value}, and {path} was trained with {before}: run.json was changed",
+                f"write {before} back into run.json, or train with another --name",
             )
     if state["run_id"] != run_id:
         raise BamkitError(f"{path} belongs to another run than run.json", "train with another --name")

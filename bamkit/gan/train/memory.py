@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.terminal.progress import size
+from bamkit.gan.train.methods import build
 from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.settings import TrainConfig
 
@@ -20,23 +21,20 @@ SPARE = 1.25
 def fixed_bytes(config: TrainConfig) -> int:
     """Weights, gradients, Adam's two moments (and the moving average), and the image pools, in float32."""
     with torch.device("meta"):
-        g, d = cyclegan.parameters(cyclegan.generator(config)), cyclegan.parameters(cyclegan.discriminator(config))
-    learned = 2 * (g + d) * 4 * 4 + (2 * g * 4 if config.ema else 0)
+        nets = build.networks(config)
+    averaged = cyclegan.parameters(nets.G_A) + cyclegan.parameters(nets.G_B) if config.ema else 0
+    learned = cyclegan.parameters(nets) * 4 * 4 + averaged * 4
     return learned + 2 * (config.pool + 1) * 3 * config.crop**2 * 4
 
 
 def activation_bytes(config: TrainConfig) -> int:
-    """What autograd keeps for one step of `config.batch` pictures, at its largest, in float32.
-
-    Three generator passes for each direction (fake, cycle, identity) are kept together; one direction's two at a time
-    with low memory.
-    """
+    """What autograd keeps for one step of `config.batch` pictures, at its largest, in float32."""
     with torch.device("meta"):
         picture = torch.zeros(config.batch, 3, config.crop, config.crop)
         generated = _saved(cyclegan.generator(config), picture)
         discriminated = _saved(cyclegan.discriminator(config), picture)
-    passes = 2 if config.low_memory else (6 if config.lambda_identity else 4)
-    return passes * generated + (1 if config.low_memory else 2) * discriminated
+    by_generators, by_discriminators = build.kept_passes(config)
+    return round(by_generators * generated + by_discriminators * discriminated)
 
 
 def needed(config: TrainConfig, bf16: bool = False) -> int:
@@ -84,22 +82,6 @@ def advice(config: TrainConfig, have: int, bf16: bool = False) -> str:
         if crop < config.crop and needed(replace(saving, batch=1, crop=crop, size=0), bf16) <= have:
             return f"--batch 1 --low-memory --size {round(crop * 286 / 256)} would fit"
     return "--preset quick needs least"
-
-
-def exhausted(error: BaseException | None) -> bool:
-    """Whether an error, or one that it covers, says that memory ran out, on a GPU or on a CPU.
-
-    A failed capture of a CUDA graph raises an error of its own on the way out.
-    """
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
-            return True
-        if isinstance(error, RuntimeError) and any(w in str(error) for w in ("can't allocate memory", "out of memory")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def explain(config: TrainConfig, device: torch.device, bf16: bool) -> BamkitError:

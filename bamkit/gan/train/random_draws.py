@@ -40,6 +40,10 @@ class RandomDraws:
     swap_b: Tensor
     augment: Tensor
     """float32 [6, N, 7] in [0, 1): differentiable augmentation (empty without it)."""
+    places: Tensor
+    """int64 [sum of the counts]: places in layers, those of each entry of `Further.places` after the other."""
+    uniform: Tensor
+    """float32 [Further.uniforms, N] in [0, 1)."""
 
     def at(self, step: int) -> RandomDraws:
         """The draws of one step of an epoch."""
@@ -52,6 +56,16 @@ class RandomDraws:
         """Write the other's values into these tensors (the fixed inputs of a CUDA graph)."""
         for f in fields(self):
             getattr(self, f.name).copy_(getattr(other, f.name), non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Further:
+    """What a method draws beside what all methods draw."""
+
+    places: tuple[tuple[int, int], ...] = ()
+    """(count, of) each: `count` different numbers below `of`, the same for all pictures of a batch, as in CUT."""
+    uniforms: int = 0
+    """Numbers in [0, 1) for each picture."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ class Sampler:
     diffaug: bool = False
     rank: int = 0
     world: int = 1
+    further: Further = Further()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -91,10 +106,18 @@ class Sampler:
         slots, swaps = self._pool_draws(rng, epoch, steps, joint)
         shape = (steps, AUGMENTED_VIEWS, joint, AUGMENTATION_DRAWS if self.diffaug else 0)
         augment = rng.random(shape, dtype=np.float32)
+        places = self._places(rng, steps)
+        uniform = rng.random((steps, self.further.uniforms, joint), dtype=np.float32)
         mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
         parts = (index_a, index_b, *corners, *flips, *slots, *swaps)
-        shares = [*(part[:, mine] for part in parts), augment[:, :, mine]]
+        shares = [*(part[:, mine] for part in parts), augment[:, :, mine], places, uniform[:, :, mine]]
         return RandomDraws(*(torch.from_numpy(np.ascontiguousarray(share)) for share in shares))
+
+    def _places(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        """Places in layers [steps, sum of the counts]."""
+        entries = self.further.places
+        drawn = [rng.choice(of, count, replace=False, shuffle=False) for _ in range(steps) for count, of in entries]
+        return np.concatenate([np.empty(0, np.int64), *drawn]).reshape(steps, sum(count for count, _ in entries))
 
     def _pool_draws(
         self, rng: np.random.Generator, epoch: int, steps: int, joint: int

@@ -23,11 +23,20 @@ CHANGEABLE = frozenset(
 )  # fmt: skip
 """Settings that a resumed run may change: how long, how it is computed and watched, not what is learned."""
 
+ONLY: dict[str, tuple[str, ...]] = {
+    "lambda_a": ("cyclegan",), "lambda_b": ("cyclegan",), "lambda_identity": ("cyclegan",), "pool": ("cyclegan",),
+}  # fmt: skip
+"""Settings that not all methods have: those that do. Elsewhere they keep their defaults, and say nothing."""
+LATER = frozenset({"method"})
+"""Settings that runs were recorded without: not written at their defaults, so that a run's id stays what it was."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
 
+    method: Annotated[str, Choice("cyclegan")] = "cyclegan"
+    """What holds the content while the domain changes: `cyclegan` (the study: coming back)."""
     generator: Annotated[str, Choice("resnet", "unet", "affine")] = "resnet"
     """Generator: `resnet` (the study), `unet`, or `affine`, which recolours and keeps the source's edges."""
     blocks: Annotated[int, Range(1)] = 9
@@ -103,6 +112,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self, HELP)
+        for name, methods in ONLY.items():
+            _demand(
+                self.method in methods or getattr(self, name) == getattr(TrainConfig, name),
+                f"{name} is a setting of {' and '.join(methods)}: {self.method} has nothing that it would change",
+                f"leave --{name.replace('_', '-')} away, or --method {methods[0]}",
+            )
         _demand(
             self.epochs + self.decay_epochs >= 1 or self.steps or self.minutes, "the run has no epochs and no steps"
         )
@@ -130,6 +145,10 @@ class TrainConfig:
     def multiple(self) -> int:
         """The sides of what the generator takes must be multiples of this."""
         return 4 if self.generator == "resnet" else 2**self.halvings
+
+    def uses(self, name: str) -> bool:
+        """Whether the method has this setting."""
+        return self.method in ONLY.get(name, (self.method,))
 
     @property
     def discriminator_channels(self) -> int:
@@ -162,8 +181,12 @@ class TrainConfig:
         return replace(self, size=size, crop=crop)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values by field name: what run.json and checkpoints hold."""
-        return asdict(self)
+        """Plain values by field name, of the settings that the method has: what run.json and checkpoints hold."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if self.uses(name) and not (name in LATER and value == getattr(TrainConfig, name))
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
@@ -221,10 +244,12 @@ def build(preset: str | None = None, file: Path | None = None, given: dict[str, 
     """
     if preset and preset not in PRESETS:
         raise BamkitError(f"there is no preset {preset!r}", f"the presets are {', '.join(PRESETS)}")
-    values = dict(PRESETS[preset or "study"])
-    if file is not None:
-        values |= read_file(file)
     chosen = {name: value for name, value in (given or {}).items() if value is not None}
+    read = read_file(file) if file is not None else {}
+    method = chosen.get("method") or read.get("method") or TrainConfig.method
+    # A preset speaks of all methods; what one of them does not have is not meant for it.
+    preset_values = PRESETS[preset or "study"].items()
+    values = {name: value for name, value in preset_values if method in ONLY.get(name, (method,))} | read
     # A length given in one unit takes the place of a length the preset gives in another.
     if {"steps", "minutes", "epochs", "decay_epochs"} & set(chosen):
         values |= {"steps": 0, "minutes": 0.0}

@@ -17,11 +17,11 @@ from bamkit.gan.train.data.domains import TrainingDomain
 from bamkit.gan.train.data.loader import Inputs, UnpairedLoader
 from bamkit.gan.train.device.acceleration import Acceleration, GraphedStep
 from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.methods import build
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.random_draws import Sampler
 from bamkit.gan.train.settings import TrainConfig
-from bamkit.gan.train.step import LOSSES, Networks, Step
 
-NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 Translate = Callable[[Tensor], Tensor]
 DIRECTIONS = {"a_to_b": "G_A", "b_to_a": "G_B"}
 
@@ -49,7 +49,7 @@ class TrainState:
         self.train_pictures = self.decode(pair[0], "train"), self.decode(pair[1], "train")
         self.sampler = Sampler(
             len(self.train_pictures[0]), len(self.train_pictures[1]), config.batch, config.size, config.crop,
-            config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world,
+            config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world, build.further_draws(config),
         )  # fmt: skip
         self.loader = UnpairedLoader(
             *self.train_pictures, crop=config.crop, device=device, channels_last=self.acceleration.channels_last
@@ -64,7 +64,7 @@ class TrainState:
 
     def initialise(self) -> None:
         """Networks, optimizers and pools as they are before the first step: a function of the seed."""
-        self.nets = Networks(self.config).to(self.device)
+        self.nets = build.networks(self.config).to(self.device)
         self.acceleration.prepare(self.nets)
         self.averages: dict[str, nn.Module] | None = None
         parameters: list[nn.Parameter] | None = None
@@ -75,7 +75,7 @@ class TrainState:
                 for name in DIRECTIONS.values()
             }
             parameters = [p for network in self.averages.values() for p in network.parameters()]
-        self.step = Step(self.nets, self.config, self.acceleration, self.group, parameters)
+        self.step = build.step(self.nets, self.config, self.acceleration, self.group, parameters)
         self.losses: list[Tensor] = []
         self._epoch = -1
         self.reset_graph()
@@ -113,7 +113,7 @@ class TrainState:
         if not self.losses:
             return []
         values = self.group.mean(torch.stack(self.losses)).tolist()
-        return [dict(zip(LOSSES, row, strict=True)) for row in values]
+        return [dict(zip(METHODS[self.config.method].losses, row, strict=True)) for row in values]
 
     def clear_losses(self) -> None:
         self.losses = []
@@ -139,11 +139,12 @@ class TrainState:
             name: [part.cpu() for part in self.group.all_gather(pool.pictures)]
             for name, pool in self.step.pools.items()
         }
-        averages = self.averages
+        averages, others = self.averages, self.nets.others()
         return {
             "generators": {key: _weights(getattr(self.nets, name)) for key, name in DIRECTIONS.items()},
             "averages": {key: _weights(averages[name]) for key, name in DIRECTIONS.items()} if averages else None,
             "discriminators": {name: _weights(getattr(self.nets, name)) for name in ("D_A", "D_B")},
+            **({"others": {name: _weights(network) for name, network in others.items()}} if others else {}),
             "optimizers": {name: _moments(o) for name, o in self.step.optimizers.items()},
             "pools": pools,
             "window": torch.stack(self.losses).cpu() if self.losses else None,
@@ -155,6 +156,8 @@ class TrainState:
         weights = {name: state["generators"][key] for key, name in DIRECTIONS.items()} | state["discriminators"]
         for name in weights:
             load_weights(getattr(self.nets, name), weights[name], f"{what} ({name})")
+        for name, network in self.nets.others().items():
+            load_weights(network, state["others"][name], f"{what} ({name})")
         if self.averages:
             for key, name in DIRECTIONS.items():
                 load_weights(self.averages[name], (state["averages"] or state["generators"])[key], f"{what} ({name})")

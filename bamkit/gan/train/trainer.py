@@ -17,8 +17,9 @@ from bamkit.common.terminal.interrupt import Interrupt
 from bamkit.common.terminal.progress import Progress, duration
 from bamkit.gan.train import checkpoint, memory
 from bamkit.gan.train.data.domains import TrainingDomain
-from bamkit.gan.train.device.devices import device_name, pick_device
+from bamkit.gan.train.device.devices import device_name, exhausted, pick_device
 from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.monitor.monitor import Monitor
 from bamkit.gan.train.monitor.run_folder import RunFolder
 from bamkit.gan.train.schedule import Schedule, StepTimer
@@ -213,7 +214,7 @@ class Trainer:
         try:
             self.state.train_step(self.step)
         except Exception as error:
-            if memory.exhausted(error):
+            if exhausted(error):
                 raise memory.explain(self.config, self.device, self.state.acceleration.bf16) from error
             raise
         self.step += 1
@@ -245,7 +246,8 @@ class Trainer:
             self.monitor.row(self.step, mean)
         self.state.clear_losses()
         right = f"{100 * mean['D_A_accuracy']:.0f}/{100 * mean['D_B_accuracy']:.0f} %"
-        self._note = f"cycle {mean['cycle_A'] + mean['cycle_B']:.2f} · D right {right}"
+        content = METHODS[self.config.method].content
+        self._note = f"{content.name} {sum(mean[name] for name in content.columns):.2f} · D right {right}"
 
     def _sample_and_validate(self) -> bool:
         """Samples and validation, when they are due. Whether this was the best validation so far."""
@@ -340,7 +342,7 @@ def train(
     say: Say = print,
     cache: Path | None = None,
 ) -> Result:
-    """Train CycleGAN between two domains (see domains.find_pair) in the folder `run`, or go on with a run there.
+    """Train between two domains (see domains.find_pair) in the folder `run`, or go on with a run there.
 
     `say` gets sentences for the user. A SIGTERM or Ctrl-C ends the training after the step in hand, with a checkpoint;
     `Result.stopped` then names the signal. Raises BamkitError for everything that a user can mend.
@@ -355,7 +357,7 @@ def train(
         )
     config = config.fitted(min(domain.side for domain in pair))
     run_id = checkpoint.read_run(run)["run_id"] if resume else ""
-    folder = RunFolder(run, group.writes)
+    folder = RunFolder(run, group.writes, METHODS[config.method])
     try:
         if force and not resume and group.writes:
             folder.clear()

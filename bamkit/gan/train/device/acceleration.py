@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bamkit.gan.train import memory
+from bamkit.gan.train.device.devices import exhausted
 from bamkit.gan.train.settings import TrainConfig
 
 WARM_UP = 4
@@ -133,7 +133,7 @@ class GraphedStep:
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.result = function()
         except Exception as error:
-            if memory.exhausted(error):
+            if exhausted(error):
                 raise
             self.failed = True
             self.say(f"the step cannot be captured as a CUDA graph ({str(error).splitlines()[0]}): it runs eagerly")

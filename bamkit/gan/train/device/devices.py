@@ -40,3 +40,19 @@ def device_name(device: torch.device) -> str:
         return f"{device} ({torch.cuda.get_device_name(device)})"
     threads = torch.get_num_threads()
     return f"CPU ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+
+
+def exhausted(error: BaseException | None) -> bool:
+    """Whether an error, or one that it covers, says that memory ran out, on a GPU or on a CPU.
+
+    A failed capture of a CUDA graph raises an error of its own on the way out.
+    """
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            return True
+        if isinstance(error, RuntimeError) and any(w in str(error) for w in ("can't allocate memory", "out of memory")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bamkit.common.pages import figures
 from bamkit.common.pages.page import Page
+from bamkit.gan.train.methods.terms import Method
 
 POINTS = 600
 """A curve is drawn with at most so many points."""
@@ -28,12 +29,15 @@ class Panel(NamedTuple):
     """Where the axis begins, else by the values."""
 
 
-def add_curves(page: Page, metrics: pd.DataFrame, validation: pd.DataFrame, names: tuple[str, str]) -> None:
+def add_curves(
+    page: Page, method: Method, metrics: pd.DataFrame, validation: pd.DataFrame, names: tuple[str, str]
+) -> None:
     """Add the section with the curves of metrics.csv and validation.csv. Without matplotlib it says so."""
+    held = " and ".join(term.title.removesuffix(" loss") for term in method.terms).capitalize()
     page.section(
         "Curves",
         "Faint lines are the rows of metrics.csv, strong ones their mean over 3 % of the run. Adversarial losses do "
-        "not fall as other losses do: the two networks improve against each other. Cycle and identity should fall.",
+        f"not fall as other losses do: the two networks improve against each other. {held} should fall.",
     )
     if len(metrics) < 2:
         page.text("There are not enough rows in metrics.csv yet.")
@@ -48,8 +52,13 @@ def add_curves(page: Page, metrics: pd.DataFrame, validation: pd.DataFrame, name
     panels = [
         Panel("Adversarial loss of the generators", [("G_A", f"G_A, {there}"), ("G_B", f"G_B, {back}")]),
         Panel("Loss of the discriminators", [("D_A", f"D_A, of {b}"), ("D_B", f"D_B, of {a}")]),
-        Panel("Cycle loss", [("cycle_A", f"{there} and back"), ("cycle_B", f"{back} and back")]),
-        Panel("Identity loss", [("idt_A", f"{b} through G_A"), ("idt_B", f"{a} through G_B")]),
+        *(
+            Panel(
+                term.title,
+                [(column, label.format(a=a, b=b)) for column, label in zip(term.columns, term.labels, strict=True)],
+            )
+            for term in method.terms
+        ),
         Panel("Discriminators right", [("D_A_accuracy", "D_A"), ("D_B_accuracy", "D_B")], 0.5),
         Panel("Learning rate", [("lr", "")], bottom=0),
     ]

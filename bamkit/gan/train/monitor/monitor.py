@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bamkit.common.pictures.generated import xmp_packet
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.monitor import samples
 from bamkit.gan.train.monitor.health import Health
 from bamkit.gan.train.monitor.run_folder import RunFolder
@@ -37,6 +38,7 @@ class Monitor:
     ) -> None:
         self.run_id = run_id
         self.folder, self.names, self.config, self.train_state, self.say = folder, names, config, train_state, say
+        self.method = METHODS[config.method]
         self.health = Health(names)
         self._told: set[str] = set()
         self._page_written, self._page_seconds = time.monotonic(), 1.0
@@ -48,7 +50,7 @@ class Monitor:
                 for domain in train_state.pair
             ]
             if min(map(len, pair)) >= FEWEST:
-                self.validator = Validator(*pair)
+                self.validator = Validator(pair[0], pair[1], self.method.comes_back)
             else:
                 say(
                     f"fewer than {FEWEST} validation pictures in a domain: no checkpoint is chosen as best, "
@@ -110,7 +112,7 @@ class Monitor:
         if self.validator is None or not schedule.due(step, self.config.validations):
             return None
         measured = self.validator(*self.train_state.translators(), self.train_state.device)
-        pairs = {"style": measured.style, "cycle": measured.cycle, "variety": measured.variety}
+        pairs = {"style": measured.style, self.method.kept: measured.kept, "variety": measured.variety}
         values = {f"{name}_{side}": pair[i] for name, pair in pairs.items() for i, side in enumerate("AB")}
         with self._disk_trouble():
             self.folder.add_validation({"step": step, "score": measured.score, **values})

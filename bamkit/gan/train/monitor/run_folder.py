@@ -16,11 +16,18 @@ from typing import Any
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import naming, readable, write_text
 from bamkit.gan.train.checkpoint import FOLDER
-from bamkit.gan.train.step import LOSSES
+from bamkit.gan.train.methods.terms import METHODS, Method
 
-COLUMNS = ("step", "epoch", "seconds", "lr", *LOSSES, "images_per_second")
-"""metrics.csv: losses are means over the steps since the row before; seconds are of training, over all resumptions."""
-VALIDATION_COLUMNS = ("step", "score", "style_A", "style_B", "cycle_A", "cycle_B", "variety_A", "variety_B")
+
+def columns(method: Method) -> tuple[str, ...]:
+    """metrics.csv: losses are means since the row before; seconds are of training, over all resumptions."""
+    return ("step", "epoch", "seconds", "lr", *method.losses, "images_per_second")
+
+
+def validation_columns(method: Method) -> tuple[str, ...]:
+    """validation.csv."""
+    kept = method.kept
+    return ("step", "score", "style_A", "style_B", f"{kept}_A", f"{kept}_B", "variety_A", "variety_B")
 
 
 class RunFolder:
@@ -29,8 +36,9 @@ class RunFolder:
     Of several processes one `writes`; the others only read checkpoints there.
     """
 
-    def __init__(self, path: Path, writes: bool = True) -> None:
+    def __init__(self, path: Path, writes: bool = True, method: Method = METHODS["cyclegan"]) -> None:
         self.path = path
+        self.columns, self.validation_columns = columns(method), validation_columns(method)
         self._events: Any = None
         self._lock = -1
         if not writes:
@@ -77,14 +85,14 @@ class RunFolder:
 
     def add_row(self, values: Mapping[str, float]) -> None:
         """Append a row to metrics.csv and to TensorBoard."""
-        _append(self.path / "metrics.csv", COLUMNS, values)
-        for name in ("lr", *LOSSES, "images_per_second"):
+        _append(self.path / "metrics.csv", self.columns, values)
+        for name in self.columns[3:]:
             self._show("scalar", f"train/{name}", values[name], int(values["step"]))
 
     def add_validation(self, values: Mapping[str, float]) -> None:
         """Append a row to validation.csv and to TensorBoard."""
-        _append(self.path / "validation.csv", VALIDATION_COLUMNS, values)
-        for name in VALIDATION_COLUMNS[1:]:
+        _append(self.path / "validation.csv", self.validation_columns, values)
+        for name in self.validation_columns[1:]:
             self._show("scalar", f"validation/{name}", values[name], int(values["step"]))
 
     def add_picture(self, tag: str, picture: Any, step: int) -> None:

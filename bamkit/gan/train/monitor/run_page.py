@@ -20,9 +20,10 @@ from bamkit.common.pages.page import Page
 from bamkit.common.settings import docstrings
 from bamkit.common.terminal.progress import duration
 from bamkit.gan.train import checkpoint
+from bamkit.gan.train.methods.terms import Method, method_of
 from bamkit.gan.train.monitor import curves
 from bamkit.gan.train.monitor.health import Health
-from bamkit.gan.train.monitor.run_folder import COLUMNS, VALIDATION_COLUMNS
+from bamkit.gan.train.monitor.run_folder import columns, validation_columns
 from bamkit.gan.train.monitor.sample_strip import frames, strip
 from bamkit.gan.train.monitor.validation import Validation
 from bamkit.gan.train.settings import TrainConfig
@@ -43,17 +44,18 @@ def write(run: Path) -> Path:
     curves and says so.
     """
     about = checkpoint.read_run(run)
-    names = _names(about)
-    metrics, validation = read_tables(run)
-    page = Page(f"Training {about.get('name', run.name)}", _lead(about, names, metrics))
-    page.facts(_facts(str(about.get("device") or ""), metrics))
-    for sentence in _warnings(names, metrics, validation):
+    names, method = _names(about), method_of(about.get("config") or {})
+    metrics, validation = _tables(run, method)
+    page = Page(f"Training {about.get('name', run.name)}", _lead(about, method, names, metrics))
+    page.facts(_facts(str(about.get("device") or ""), method, metrics))
+    for sentence in _warnings(method, names, metrics, validation):
         page.note(sentence)
     a, b = names
+    back = "it should be the first again" if method.comes_back else f"which nothing in {method.title} asks for"
     page.section(
         "Samples",
         "The same pictures along the training; each row is one of them. From left to right: the picture, translated, "
-        "translated back (it should be the first again), and given to the other direction's generator, which should "
+        f"translated back ({back}), and given to the other direction's generator, which should "
         f"leave it alone. Drag the slider to go from the first sample to the last, {a} to {b} and {b} to {a} together.",
     )
     sheets = frames(run / "samples")
@@ -61,7 +63,7 @@ def write(run: Path) -> Path:
         page.html(strip(sheets, lambda step: _moment(step, metrics)))
     else:
         page.text("No samples have been drawn yet.")
-    curves.add_curves(page, metrics, validation, names)
+    curves.add_curves(page, method, metrics, validation, names)
     _settings(page, about)
     path = run / "index.html"
     page.write(path)
@@ -70,16 +72,18 @@ def write(run: Path) -> Path:
 
 def add_curves(page: Page, run: Path) -> None:
     """Add the section with the run's curves to another page, such as the demo's."""
-    curves.add_curves(page, *read_tables(run), _names(checkpoint.read_run(run)))
+    about = checkpoint.read_run(run)
+    method = method_of(about.get("config") or {})
+    curves.add_curves(page, method, *_tables(run, method), _names(about))
 
 
-def read_tables(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(run: Path, method: Method) -> tuple[pd.DataFrame, pd.DataFrame]:
     """metrics.csv and validation.csv, in floats. A line cut by a kill is left out; what is no number is NaN."""
     tables = []
-    for name, columns in (("metrics.csv", COLUMNS), ("validation.csv", VALIDATION_COLUMNS)):
+    for name, head in (("metrics.csv", columns(method)), ("validation.csv", validation_columns(method))):
         path = run / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        whole = text[: text.rfind("\n") + 1] or ",".join(columns) + "\n"
+        whole = text[: text.rfind("\n") + 1] or ",".join(head) + "\n"
         table = pd.read_csv(io.StringIO(whole), on_bad_lines="skip")
         tables.append(table.apply(pd.to_numeric, errors="coerce").astype(float))
     return tables[0], tables[1]
@@ -90,22 +94,23 @@ def _names(about: dict[str, Any]) -> tuple[str, str]:
     return a or "A", b or "B"
 
 
-def _lead(about: dict[str, Any], names: tuple[str, str], metrics: pd.DataFrame) -> str:
+def _lead(about: dict[str, Any], method: Method, names: tuple[str, str], metrics: pd.DataFrame) -> str:
     counts = [(about.get(side) or {}).get("pictures") for side in ("from", "to")]
     sides = [f"{count:,} {name}" if count else name for count, name in zip(counts, names, strict=True)]
     reached = f"after {metrics['step'].iloc[-1]:,.0f} steps" if len(metrics) else "not started yet"
-    return f"CycleGAN between {sides[0]} pictures and {sides[1]} pictures, {reached}."
+    return f"{method.title} between {sides[0]} pictures and {sides[1]} pictures, {reached}."
 
 
-def _facts(device: str, metrics: pd.DataFrame) -> list[tuple[str, str, str]]:
+def _facts(device: str, method: Method, metrics: pd.DataFrame) -> list[tuple[str, str, str]]:
     if not len(metrics):
         return [("Steps", "0", device)]
     last, tail = metrics.iloc[-1], metrics.tail(max(1, len(metrics) // 10)).mean()
+    title = method.content.title.removesuffix(" loss")
     return [
         ("Steps", f"{last['step']:,.0f}", f"{last['epoch']:,.1f} epochs" if math.isfinite(last["epoch"]) else ""),
         ("Time", duration(last["seconds"]) if math.isfinite(last["seconds"]) else "?", device),
         ("Speed", f"{metrics['images_per_second'].median():,.3g}", "images/s, median"),
-        ("Cycle losses", f"{tail['cycle_A']:.2g} · {tail['cycle_B']:.2g}", "A · B, last tenth"),
+        (f"{title} losses", " · ".join(f"{tail[name]:.2g}" for name in method.content.columns), "A · B, last tenth"),
         (
             "Discriminators right",
             f"{100 * tail['D_A_accuracy']:.0f} % · {100 * tail['D_B_accuracy']:.0f} %",
@@ -114,7 +119,7 @@ def _facts(device: str, metrics: pd.DataFrame) -> list[tuple[str, str, str]]:
     ]
 
 
-def _warnings(names: tuple[str, str], metrics: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
+def _warnings(method: Method, names: tuple[str, str], metrics: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
     """What the trainer said while it watched the run and what has not passed since."""
     health = Health(names)
     rows: list[tuple[float, int, Mapping[str, float]]] = []
@@ -126,7 +131,7 @@ def _warnings(names: tuple[str, str], metrics: pd.DataFrame, validation: pd.Data
         if kind == 0:
             health.row(int(step), row)
         else:
-            pairs = [(row[f"{name}_A"], row[f"{name}_B"]) for name in ("style", "cycle", "variety")]
+            pairs = [(row[f"{name}_A"], row[f"{name}_B"]) for name in ("style", method.kept, "variety")]
             health.validation(int(step), Validation(*pairs))
     return list(health.standing.values())
 

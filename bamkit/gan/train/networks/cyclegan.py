@@ -149,9 +149,14 @@ def discriminator(config: TrainConfig) -> PatchDiscriminator:
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int) -> None:
-    """Draw all weights from N(0, 0.02) and set all biases to 0, the same on every device for the same seed."""
+    """Draw all weights from N(0, 0.02) and set all biases to 0, the same on every device for the same seed.
+
+    Networks without values, of which only the shapes are counted, are left as they are.
+    """
     source = torch.Generator().manual_seed(seed)
     for _, conv in convolutions(network):
+        if conv.weight.is_meta:
+            continue
         drawn = torch.empty(conv.weight.shape).normal_(0.0, INITIAL_DEVIATION, generator=source)
         conv.weight.copy_(drawn)
         if conv.bias is not None:
