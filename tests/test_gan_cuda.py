@@ -1,5 +1,7 @@
 """What only a GPU can run: gradients first, then graphs, compilation, streaming, resumption; compilation on a CPU."""
 
+from dataclasses import replace
+
 import gan_parts
 import pytest
 import torch
@@ -9,34 +11,31 @@ from bamkit.gan.train.data import domains
 from bamkit.gan.train.data.loader import UnpairedLoader
 from bamkit.gan.train.device.acceleration import WARM_UP, Acceleration, GraphedStep, compile_failure
 from bamkit.gan.train.device.distributed import ProcessGroup
-from bamkit.gan.train.methods.base import Networks
-from bamkit.gan.train.methods.cyclegan import Step
-from bamkit.gan.train.methods.terms import METHODS
-from bamkit.gan.train.random_draws import RandomDraws, Sampler
+from bamkit.gan.train.methods import build
+from bamkit.gan.train.random_draws import Sampler
 from bamkit.gan.train.state import TrainState
 
-LOSSES = METHODS["cyclegan"].losses
-NO_DRAWS = RandomDraws(*[None] * 13)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-def gradients(device, dtype, acceleration):
+def gradients(device, dtype, acceleration, method):
     """Gradients of the first step, in float64 on the CPU."""
-    config = gan_parts.tiny(width=8, blocks=2, batch=2, pool=0)
-    nets = Networks(config).to(device, dtype)
+    config = gan_parts.tiny(width=8, blocks=2, batch=2, method=method, **({"pool": 0} if method == "cyclegan" else {}))
+    nets = build.networks(config).to(device, dtype)
     acceleration.prepare(nets)
     generator = torch.Generator().manual_seed(3)
     batch = [(torch.rand(2, 3, 28, 28, generator=generator) * 2 - 1).to(device, dtype) for _ in "AB"]
     if acceleration.channels_last:
         batch = [x.contiguous(memory_format=torch.channels_last) for x in batch]
-    losses = Step(nets, config, acceleration)(*batch, NO_DRAWS)
+    draws = Sampler(2, 2, 2, 32, 28, 0, 0, further=build.further_draws(config)).epoch(0).at(0).to(device)
+    losses = build.step(nets, config, acceleration)(*batch, draws)
     return losses.cpu().double(), [p.grad.cpu().double() for p in nets.parameters()]
 
 
-def compare(acceleration, device):
+def compare(acceleration, device, method="cyclegan"):
     """Against float64. bf16 flips ReLU masks: with plain autocast, too, gradients at the first steps are 30 % off."""
-    known_losses, known = gradients(torch.device("cpu"), torch.float64, Acceleration())
-    losses, found = gradients(device, torch.float32, acceleration)
+    known_losses, known = gradients(torch.device("cpu"), torch.float64, Acceleration(), method)
+    losses, found = gradients(device, torch.float32, acceleration, method)
     tolerance = 0.03 if acceleration.bf16 else 1e-4
     torch.testing.assert_close(losses[:8], known_losses[:8], rtol=tolerance, atol=tolerance)
     for a, b in zip(found, known, strict=True):
@@ -48,9 +47,9 @@ def compare(acceleration, device):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("bf16", [False, True])
-def test_compiled_gradients_on_a_cpu(bf16):
-    compare(Acceleration(merged=True, channels_last=True, compile=True, bf16=bf16), torch.device("cpu"))
+@pytest.mark.parametrize(("method", "bf16"), [("cyclegan", False), ("cyclegan", True), ("cut", False)])
+def test_compiled_gradients_on_a_cpu(method, bf16):
+    compare(Acceleration(merged=True, channels_last=True, compile=True, bf16=bf16), torch.device("cpu"), method)
 
 
 @pytest.mark.parametrize(
@@ -64,18 +63,19 @@ def test_compiled_gradients_on_a_cpu(bf16):
     ],
     ids=str,
 )
+@pytest.mark.parametrize("method", ["cyclegan", "cut"])
 @pytest.mark.gpu
 @needs_gpu
-def test_gradients_on_a_gpu_are_those_of_float64(acceleration, monkeypatch):
+def test_gradients_on_a_gpu_are_those_of_float64(acceleration, method, monkeypatch):
     if acceleration.compile and compile_failure("cuda"):
         pytest.skip("torch.compile does not work here")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    compare(acceleration, torch.device("cuda"))
+    compare(acceleration, torch.device("cuda"), method)
 
 
-def learned(acceleration, steps=12, resident=None):
+def learned(acceleration, steps=12, resident=None, **settings):
     """Losses of a few steps on a GPU."""
-    config = gan_parts.tiny(pool=2, diffaug=True, ema=0.9)
+    config = gan_parts.tiny(diffaug=True, ema=0.9, **settings)
     rng = torch.Generator().manual_seed(0)
 
     class Pictures:
@@ -95,14 +95,15 @@ def learned(acceleration, steps=12, resident=None):
     for step in range(steps):
         train_state.set_rate(2e-4 * (1 - step / steps))
         train_state.train_step(step)
-    return torch.tensor([[row[name] for name in LOSSES[:8]] for row in train_state.read_losses()])
+    return torch.tensor([[*row.values()][:8] for row in train_state.read_losses()])
 
 
+@pytest.mark.parametrize("settings", [{"pool": 2}, {"method": "cut"}, {"method": "cut", "fastcut": True}], ids=str)
 @pytest.mark.gpu
 @needs_gpu
-def test_a_replayed_graph_is_the_eager_step():
+def test_a_replayed_graph_is_the_eager_step(settings):
     base = Acceleration(merged=True, fused_adam=True)
-    eager, graphed = learned(base), learned(Acceleration(merged=True, fused_adam=True, graph=True))
+    eager, graphed = (learned(replace(base, graph=graph), **settings) for graph in (False, True))
     torch.testing.assert_close(eager, graphed, rtol=2e-2, atol=2e-2)
     assert (graphed[5:] - graphed[4:-1]).abs().sum(1).min() > 0, "every replay is a step of its own"
 

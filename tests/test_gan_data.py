@@ -148,6 +148,10 @@ def test_validation_tells_a_translation_from_none():
     same = validator(lambda x: x * 0, lambda x: x * 0, cpu)
     assert max(same.variety) < 0.01, "a collapse"
     assert same.kept[0] > 0.1
+    one_sided = Validator(bright, dark, comes_back=False)
+    assert one_sided(lambda x: x, lambda x: x * 0, cpu).kept == pytest.approx((0.0, 1.0), abs=1e-3)
+    assert max(one_sided(lambda x: x * 0.3 + 0.2, lambda x: -x, cpu).kept) < 1e-3, "edges lie where they lay"
+    assert min(one_sided(lambda x: x.flip(2, 3), lambda x: x.flip(2, 3), cpu).kept) > 0.5, "and here they do not"
     noise = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     features = describe(noise * 2 - 1)
     assert features.shape == (9, 36)

@@ -13,6 +13,7 @@ import torch
 
 from bamkit.gan.train import checkpoint, trainer
 from bamkit.gan.train.data import domains
+from bamkit.gan.train.methods.terms import METHODS
 
 
 def torchrun(root, *words, processes=2):
@@ -32,28 +33,32 @@ def rows(run):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["cyclegan", "cut"])
+def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch, method):
     monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Monitor.pages", lambda self: None)
     workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))
-    process = torchrun(tmp_path, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
+    process = torchrun(tmp_path, "--method", method, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
     output = process.communicate(timeout=280)[0]
     assert process.returncode == 0, output
     assert output.count("next: bamkit translate two") == 1, "one process prints"
-    config = gan_parts.tiny(batch=4, steps=1, pool=50, crop=28, samples=0, validations=0)
+    pool = {"pool": 50} if method == "cyclegan" else {}
+    config = gan_parts.tiny(method=method, batch=4, steps=1, crop=28, samples=0, validations=0, **pool)
     pair = domains.find_pair(workspace, None, None)
     one = trainer.train(workspace.run("one"), pair, config, "cpu", say=lambda _: None).run
     for ours, theirs in zip(rows(workspace.run("two")), rows(one), strict=True):
-        for name in ("G_A", "cycle_B", "idt_A", "D_A", "D_B", "D_A_accuracy"):
+        for name in METHODS[method].losses:
             assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4), (ours["step"], name)
     two, single = (checkpoint.newest(workspace.run(name))[1] for name in ("two", "one"))
     # After one step Adam's first moment is half the gradient.
-    for kind in ("generators", "discriminators"):
+    for kind in single["optimizers"]:
         for number, entry in single["optimizers"][kind].items():
             other = two["optimizers"][kind][number]["exp_avg"]
             scale = entry["exp_avg"].abs().max()
             torch.testing.assert_close(other, entry["exp_avg"], rtol=1e-4, atol=float(scale) * 1e-4)
-    assert len(two["pools"]["D_A"]) == 2, "each process has a pool of its own"
-    assert not torch.equal(*two["pools"]["D_A"])
+    for pool in two["pools"].values():
+        assert len(pool) == 2, "each process has a pool of its own"
+        assert not torch.equal(*pool)
+    assert bool(two["pools"]) == (method == "cyclegan")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from bamkit.gan.train import state
 from bamkit.gan.train.data import loader
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.device.distributed import ProcessGroup
+from bamkit.gan.train.methods import cut
 
 
 def trained(monkeypatch, graph, acceleration, settings, steps=12):
@@ -23,6 +24,7 @@ def trained(monkeypatch, graph, acceleration, settings, steps=12):
 
     monkeypatch.setattr(state, "GraphedStep", TapedStep)
     monkeypatch.setattr(loader, "cut", loader.gather)
+    monkeypatch.setattr(cut, "PLACES", 16)
     config = gan_parts.tiny(**settings)
     made = Bench(
         config, ("a", "b"), torch.device("cpu"), ProcessGroup(), acceleration=replace(acceleration, graph=graph)
@@ -56,8 +58,13 @@ def same(one, other):
         (Acceleration(merged=True), {"generator": "affine", "halvings": 3, "crop": 24}),
         (Acceleration(), {"low_memory": True, "lambda_identity": 0.0, "pool": 0}),
         (Acceleration(merged=True, channels_last=True, bf16=True), {"diffaug": True, "ema": 0.9}),
+        (
+            Acceleration(merged=True, channels_last=True, bf16=True),
+            {"method": "cut", "batch": 2, "diffaug": True, "ema": 0.9},
+        ),
+        (Acceleration(), {"method": "cut", "fastcut": True, "batch": 2}),
     ],
-    ids=["plain", "merged", "unet", "affine", "low memory", "bf16 and all options"],
+    ids=["plain", "merged", "unet", "affine", "low memory", "bf16 and all options", "cut and all options", "fastcut"],
 )
 def test_a_replayed_step_is_the_step(monkeypatch, acceleration, settings):
     """Rate, draws, pools, averages and Adam's count reach a replay, as they must reach a CUDA graph."""

@@ -210,15 +210,27 @@ def test_kill_and_resume_give_bit_identical_losses(workspace):
     assert torch.equal(first["pools"]["D_A"][0], second["pools"]["D_A"][0])
 
 
-def test_the_affine_generator_resumes_bit_identically(workspace):
-    settings = {"generator": "affine", "halvings": 2, "steps": 6}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"generator": "affine", "halvings": 2},
+        {"method": "cut", "ema": 0.9},
+        {"method": "cut", "fastcut": True, "generator": "affine", "halvings": 2},
+    ],
+    ids=["affine", "cut", "affine fastcut"],
+)
+def test_every_generator_and_method_resumes_bit_identically(workspace, settings):
+    settings = {"steps": 6, **settings}
     whole = direct(workspace, "whole", **settings).run
     cut = direct(workspace, "cut", checkpoint_minutes=1e-9, **settings).run
     checkpoint.path_of(cut, 6).unlink()
     direct(workspace, "cut", resume=True, config=read_config(cut))
     assert losses(cut) == losses(whole)
-    first, second = (checkpoint.newest(run)[1]["generators"]["a_to_b"] for run in (whole, cut))
-    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    first, second = (checkpoint.newest(run)[1] for run in (whole, cut))
+    for kind in ("generators", "averages", "discriminators", "others"):
+        for name, weights in (first.get(kind) or {}).items():
+            assert all(torch.equal(value, second[kind][name][key]) for key, value in weights.items()), (kind, name)
+    assert ("others" in first) == ("method" in settings)
 
 
 def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(workspace):

@@ -63,7 +63,7 @@ class Workspace(Curation):
         force: bool = False,
         **options: Unpack[keywords.TrainConfigKeywords],
     ) -> Run:
-        """Train CycleGAN between two domains (the two fetched splits by default), as `bamkit train` does.
+        """Train a translation between two domains (the two fetched splits by default), as `bamkit train` does.
 
         Interrupted, it writes a checkpoint and raises KeyboardInterrupt; `resume=True` goes on from there.
 

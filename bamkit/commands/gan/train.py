@@ -1,4 +1,4 @@
-"""`bamkit train`: CycleGAN between two domains."""
+"""`bamkit train`: a translation between two domains."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bamkit.gan.train import settings
     epilog=example(
         "bamkit train",
         "bamkit train --from happy --to scary --preset quick",
+        "bamkit train --method cut --name happy-scary-cut",
         "bamkit train --from photos/day --to photos/night --minutes 60",
         "bamkit train --resume",
         "torchrun --nproc-per-node 2 -m bamkit train",
@@ -64,7 +65,7 @@ def command(
     force: bool,
     **given: Any,
 ) -> None:
-    """Train CycleGAN between two domains. Without flags this is the study's training.
+    """Train a translation between two domains, both ways. Without flags this is the study's training, a CycleGAN.
 
     Ctrl-C and SIGTERM end it after the step in hand, with a checkpoint; --resume goes on from there.
     """

@@ -34,11 +34,11 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 
 
-def xmp_packet(run: str, run_id: str, checkpoint: str = "") -> str:
-    """The XMP packet of a picture made by that run (IPTC Photo Metadata Standard 2025.1). Same input, same text."""
+def xmp_packet(run: str, run_id: str, checkpoint: str = "", method: str = "CycleGAN") -> str:
+    """The XMP packet of a picture made by that run of a method (IPTC Photo Metadata Standard 2025.1). Same input, same text."""
     return _PACKET.format(
         source_type=DIGITAL_SOURCE_TYPE,
-        system=_text(f"bamkit CycleGAN, run {run}"),
+        system=_text(f"bamkit {method}, run {run}"),
         version=_text(", ".join(filter(None, (run_id, checkpoint)))),
         tool=_text(f"bamkit {bamkit.__version__}"),
     )

@@ -21,6 +21,7 @@ from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.train.checkpoint import Generators
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.settings import TrainConfig
 
 FAILURES = ("far from both domains", "copies", "inverted", "alike", "re-lit")
@@ -58,6 +59,8 @@ def model_card(
         settings=_settings(generators.config),
         steps=about.get("steps") or 0,
         generator=generators.config.generator,
+        tag=generators.config.method,
+        method=METHODS[generators.config.method],
         device=about.get("device", ""),
         versions=", ".join(f"{package} {number}" for package, number in (about.get("versions") or {}).items()),
         split=evaluation.get("split", ""),

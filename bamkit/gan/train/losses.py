@@ -1,4 +1,4 @@
-"""The terms of CycleGAN's objective (Zhu et al. 2017, arXiv:1703.10593), each a mean E over all elements.
+"""The terms of the objectives, each a mean E over all elements: CycleGAN's (Zhu et al. 2017, arXiv:1703.10593), CUT's.
 
 All take and return at least float32, whatever the networks compute in. Pictures are [N, 3, H, W] in [-1, 1].
 """
@@ -40,6 +40,18 @@ def cycle(restored: Tensor, real: Tensor) -> Tensor:
 def identity(same: Tensor, real: Tensor) -> Tensor:
     """E|G(y) - y|: a generator shown a picture of its target domain should leave it alone (section 5.2)."""
     return F.l1_loss(at_least_float32(same), at_least_float32(real))
+
+
+def patch_contrast(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """PatchNCE (Park et al. 2020, arXiv:2007.15651, equations 1 and 3) of one layer, in at least float32.
+
+    query, key: [N, S, C] of unit length, S places of N pictures. Place s of a translation is to be told from all other
+    places of its source: E[-log(exp(q_s k_s / T) / sum_t exp(q_s k_t / T))].
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        alike = at_least_float32(query) @ at_least_float32(key).transpose(1, 2) / temperature
+        same = torch.arange(alike.shape[1], device=alike.device).expand(alike.shape[:2])
+        return F.cross_entropy(alike.flatten(0, 1), same.flatten())
 
 
 @torch.no_grad()

@@ -24,7 +24,8 @@ def fixed_bytes(config: TrainConfig) -> int:
         nets = build.networks(config)
     averaged = cyclegan.parameters(nets.G_A) + cyclegan.parameters(nets.G_B) if config.ema else 0
     learned = cyclegan.parameters(nets) * 4 * 4 + averaged * 4
-    return learned + 2 * (config.pool + 1) * 3 * config.crop**2 * 4
+    pools = 2 * (config.pool + 1) if config.uses("pool") else 0
+    return learned + pools * 3 * config.crop**2 * 4
 
 
 def activation_bytes(config: TrainConfig) -> int:

@@ -25,9 +25,10 @@ CHANGEABLE = frozenset(
 
 ONLY: dict[str, tuple[str, ...]] = {
     "lambda_a": ("cyclegan",), "lambda_b": ("cyclegan",), "lambda_identity": ("cyclegan",), "pool": ("cyclegan",),
+    "fastcut": ("cut",), "lambda_nce": ("cut",),
 }  # fmt: skip
 """Settings that not all methods have: those that do. Elsewhere they keep their defaults, and say nothing."""
-LATER = frozenset({"method"})
+LATER = frozenset({"fastcut", "lambda_nce", "method"})
 """Settings that runs were recorded without: not written at their defaults, so that a run's id stays what it was."""
 
 
@@ -35,8 +36,8 @@ LATER = frozenset({"method"})
 class TrainConfig:
     """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
 
-    method: Annotated[str, Choice("cyclegan")] = "cyclegan"
-    """What holds the content while the domain changes: `cyclegan` (the study: coming back)."""
+    method: Annotated[str, Choice("cyclegan", "cut")] = "cyclegan"
+    """What holds the content: `cyclegan` (the study), by coming back; `cut`, by patches that are told apart."""
     generator: Annotated[str, Choice("resnet", "unet", "affine")] = "resnet"
     """Generator: `resnet` (the study), `unet`, or `affine`, which recolours and keeps the source's edges."""
     blocks: Annotated[int, Range(1)] = 9
@@ -55,6 +56,10 @@ class TrainConfig:
     """Weight of the cycle B -> A -> B."""
     lambda_identity: Annotated[float, Range(0)] = 0.5
     """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
+    fastcut: Annotated[bool, Option("--fastcut/--no-fastcut")] = False
+    """FastCUT: `cut` at half the cost, without its identity term, mirroring what the generator sees."""
+    lambda_nce: Annotated[float, Range(0)] = 0.0
+    """Weight of the patch contrast of `cut`; 0 means 1, with --fastcut 10."""
     pool: Annotated[int, Range(0)] = 50
     """Past fakes kept for each discriminator; 0 shows it the newest only."""
     learning_rate: Annotated[float, Range(0, min_open=True)] = 0.0002
@@ -149,6 +154,11 @@ class TrainConfig:
     def uses(self, name: str) -> bool:
         """Whether the method has this setting."""
         return self.method in ONLY.get(name, (self.method,))
+
+    @property
+    def contrast_weight(self) -> float:
+        """Weight of CUT's patch contrast."""
+        return self.lambda_nce or (10.0 if self.fastcut else 1.0)
 
     @property
     def discriminator_channels(self) -> int:

@@ -71,11 +71,13 @@ class Maker:
     """Whether the files say, in XMP, that a network made them."""
     credentials: Credentials | None = None
     """What the files are signed with."""
+    method: str = "CycleGAN"
+    """The title of the method that trained it."""
 
     @property
     def mark(self) -> str:
         """The XMP packet of the files; "" where they shall have none."""
-        return xmp_packet(self.run, self.run_id, self.checkpoint) if self.marked else ""
+        return xmp_packet(self.run, self.run_id, self.checkpoint, self.method) if self.marked else ""
 
     def sign(self, data: bytes, kind: str, title: str, source: Source) -> bytes:
         """The picture file with Content Credentials, where there are credentials."""

@@ -17,6 +17,7 @@ from bamkit.common.workspace import Workspace, checked_name
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.data.domains import PARTS, list_split
 from bamkit.gan.train.device.devices import pick_device
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.translate import sources
 from bamkit.gan.translate.batch import Job, Maker, translate, translate_to_file
@@ -86,7 +87,14 @@ def translate_run(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
     maker = Maker(
-        name, generators.run_id, generators.checkpoint_name, generators.step, about, config.mark, _credentials(config)
+        name,
+        generators.run_id,
+        generators.checkpoint_name,
+        generators.step,
+        about,
+        config.mark,
+        _credentials(config),
+        METHODS[generators.config.method].title,
     )
     label = _label(inputs) if files else "" if split in (None, "test") else split
     folder = output or workspace.translations / "-".join(filter(None, (name, label)))

@@ -59,6 +59,15 @@ METHODS = {
         ),
         comes_back=True,
     ),
+    "cut": Method(
+        title="CUT",
+        source="Park et al. 2020, arXiv:2007.15651",
+        terms=(
+            Term("nce", "Contrast loss", ("{a} and its translation", "{b} and its translation")),
+            Term("nce_idt", "Identity contrast loss", ("{b} and itself through G_A", "{a} and itself through G_B")),
+        ),
+        comes_back=False,
+    ),
 }
 """By the setting `method`."""
 

@@ -105,7 +105,7 @@ class Monitor:
 
     def _mark(self, step: int) -> str:
         """What a sample sheet says about itself."""
-        return xmp_packet(self.folder.path.name, self.run_id, f"step {step}")
+        return xmp_packet(self.folder.path.name, self.run_id, f"step {step}", self.method.title)
 
     def validate(self, step: int, schedule: Schedule) -> Validation | None:
         """The validation measure, if it is due."""

@@ -33,6 +33,7 @@ ZERO = {
     "minutes": "by epochs",
     "log_every": "about 2,000 rows",
     "discriminator_width": "as width",
+    "lambda_nce": "1, with fastcut 10",
 }
 """What 0 means in settings that are then decided otherwise."""
 

@@ -26,6 +26,9 @@ CONTRAST = 1.5
 class AffineGenerator(nn.Module):
     """[N, 3, H, W] in [-1, 1] -> the same shape and range; H and W must be multiples of 2^halvings."""
 
+    encoder_levels = 4
+    """Levels that `encode` runs; all of them if there are fewer."""
+
     def __init__(self, width: int = 64, halvings: int = 4) -> None:
         super().__init__()
         self.multiple = 2**halvings
@@ -49,18 +52,29 @@ class AffineGenerator(nn.Module):
         self.head = nn.Conv2d(2 * channels[0], 12, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        innermost = len(self.down) - 1
-        skips = []
-        h = self.down[0](_padded(x))
-        for level in range(1, innermost + 1):
-            skips.append(h)
-            h = self.down[level](_padded(F.leaky_relu(h, 0.2)))
-            if level < innermost:
-                h = normalise(h)
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The picture, and what the outermost levels hand over to the decoder."""
+        features = [x, self.down[0](_padded(x))]
+        for level in range(1, min(self.encoder_levels, len(self.down))):
+            features.append(self._down(level, features[-1]))
+        return features
+
+    def _down(self, level: int, h: Tensor) -> Tensor:
+        h = self.down[level](_padded(F.leaky_relu(h, 0.2)))
+        return normalise(h) if level < len(self.down) - 1 else h
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The translation, from all that `encode` returns."""
+        x, *levels = features
+        for level in range(len(levels), len(self.down)):
+            levels.append(self._down(level, levels[-1]))
+        innermost, h = len(self.down) - 1, levels.pop()
         for level in range(innermost, 0, -1):
             h = self.up[level - 1](_padded(F.relu(h)))
             h = F.relu(h) if level == innermost else normalise(h, "relu")
-            h = torch.cat([skips.pop(), enlarge(h)], dim=1)
+            h = torch.cat([levels.pop(), enlarge(h)], dim=1)
         return recolour(x, enlarge(at_least_float32(self.head(_padded(F.relu(h))))))
 
 

@@ -28,6 +28,8 @@ class ResnetGenerator(nn.Module):
     """
 
     multiple = 4
+    encoder_blocks = 5
+    """Blocks that `encode` runs: as far as CUT looks (Park et al. 2020, appendix), all of them if there are fewer."""
 
     def __init__(self, width: int = 64, blocks: int = 9) -> None:
         super().__init__()
@@ -43,10 +45,26 @@ class ResnetGenerator(nn.Module):
         self.head = nn.Conv2d(width, 3, 7)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x)[-1:])
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The picture, both downsampling convolutions as they are, and the first and the last block of the encoder."""
+        features = [x]
         h = normalise(self.stem(reflect(x, 3)), "relu")
-        h = normalise(self.down[0](h), "relu")
-        h = normalise(self.down[1](h), "relu")
-        for block in self.blocks:
+        for down in self.down:
+            h = down(h)
+            features.append(h)
+            h = normalise(h, "relu")
+        for number, block in enumerate(self.blocks[: self.encoder_blocks], 1):
+            h = block(h)
+            if number in (1, len(self.blocks), self.encoder_blocks):
+                features.append(h)
+        return features
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The translation, from the last of what `encode` returns."""
+        h = features[-1]
+        for block in self.blocks[self.encoder_blocks :]:
             h = block(h)
         h = normalise(self.up[0](h), "relu")
         h = normalise(self.up[1](h), "relu", pad=3)
@@ -68,6 +86,9 @@ class ResidualBlock(nn.Module):
 
 class UnetGenerator(nn.Module):
     """[N, 3, H, W] in [-1, 1] -> the same; H and W must be multiples of 2^halvings (Isola et al. 2017)."""
+
+    encoder_levels = 4
+    """Levels that `encode` runs; all of them if there are fewer."""
 
     def __init__(self, width: int = 64, halvings: int = 8) -> None:
         super().__init__()
@@ -92,16 +113,27 @@ class UnetGenerator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        innermost = len(self.down) - 1
-        skips = []
-        h = self.down[0](x)
-        for level in range(1, innermost + 1):
-            skips.append(h)
-            h = self.down[level](F.leaky_relu(h, 0.2))
-            if level < innermost:
-                h = normalise(h)
-        for level in range(innermost, 0, -1):
-            h = torch.cat([skips.pop(), normalise(self.up[level](F.relu(h)))], dim=1)
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The picture, and what the outermost levels hand over to the decoder."""
+        features = [x, self.down[0](x)]
+        for level in range(1, min(self.encoder_levels, len(self.down))):
+            features.append(self._down(level, features[-1]))
+        return features
+
+    def _down(self, level: int, h: Tensor) -> Tensor:
+        h = self.down[level](F.leaky_relu(h, 0.2))
+        return normalise(h) if level < len(self.down) - 1 else h
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The translation, from all that `encode` returns."""
+        levels = features[1:]
+        for level in range(len(levels), len(self.down)):
+            levels.append(self._down(level, levels[-1]))
+        h = levels.pop()
+        for level in range(len(levels), 0, -1):
+            h = torch.cat([levels.pop(), normalise(self.up[level](F.relu(h)))], dim=1)
         return _picture(self.up[0](F.relu(h)))
 
 
