@@ -35,7 +35,10 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def xmp_packet(run: str, run_id: str, checkpoint: str = "", method: str = "CycleGAN") -> str:
-    """The XMP packet of a picture made by that run of a method (IPTC Photo Metadata Standard 2025.1). Same input, same text."""
+    """The XMP packet of a picture that a run of a method made. Same input, same text.
+
+    Source: IPTC Photo Metadata Standard 2025.1.
+    """
     return _PACKET.format(
         source_type=DIGITAL_SOURCE_TYPE,
         system=_text(f"bamkit {method}, run {run}"),
