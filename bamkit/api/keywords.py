@@ -82,7 +82,7 @@ class FetchSettingsKeywords(TypedDict, total=False):
 
 
 class TrainConfigKeywords(TypedDict, total=False):
-    method: Literal["cyclegan"] | None
+    method: Literal["cyclegan", "cut"] | None
     generator: Literal["resnet", "unet", "affine"] | None
     blocks: int | None
     width: int | None
@@ -92,6 +92,8 @@ class TrainConfigKeywords(TypedDict, total=False):
     lambda_a: float | None
     lambda_b: float | None
     lambda_identity: float | None
+    fastcut: bool | None
+    lambda_nce: float | None
     pool: int | None
     learning_rate: float | None
     beta1: float | None
