@@ -1,14 +1,35 @@
-"""Writes the generated parts of docs/architecture.md from the imports: `make reference`; a test keeps it true."""
+"""Writes docs/rooms.svg and the list in docs/architecture.md from the imports: `make reference`; a test holds both."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bamkit"
 TARGET = Path(__file__).with_name("architecture.md")
+DRAWING = Path(__file__).with_name("rooms.svg")
+WIDE, STEP = 112, 168
+"""Width of a room in the picture, and from column to column."""
+Place = tuple[int, str]
+"""A column, and the room that stands there; or, as `from>to`, an arrow that passes through."""
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">
+<style>
+path {{ fill: none; stroke: #777; stroke-width: 1.2 }}
+rect {{ rx: 4px; fill: #eee; stroke: #666 }}
+.curate {{ fill: #d5ebe6 }}
+.gan {{ fill: #e6dcf2 }}
+text {{ fill: #222; text-anchor: middle }}
+</style>
+<marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+<path d="M0,0L8,4L0,8z" style="fill: #777; stroke: none"/>
+</marker>
+<rect width="{width}" height="{height}" style="fill: #fff; stroke: none"/>
+{body}
+</svg>
+"""
 
 
 def module_of(path: Path) -> str:
@@ -79,24 +100,71 @@ def summary(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
-def picture() -> str:
-    """The rooms and the imports between them as a Mermaid flow chart, without arrows that follow from others.
-
-    `common` is left out: every room imports it.
-    """
-    arrows: dict[str, set[str]] = {}
+def arrows() -> dict[str, set[str]]:
+    """Which rooms each room imports, without arrows that follow from others, and without `common`: all import it."""
+    found: dict[str, set[str]] = {}
     for module, targets in graph().items():
         for target in targets:
             a, b = room_of(module), room_of(target)
             if a != b and not {a, b} & {"bamkit", "common", "__main__"}:
-                arrows.setdefault(a, set()).add(b)
-    lines = ["```mermaid", "flowchart LR"]
-    for half in ("curate", "gan"):
-        rooms = sorted({room for pair in arrows.items() for room in (pair[0], *pair[1]) if room.startswith(f"{half}.")})
-        lines += [f"  subgraph {half}", *(f"    {room}[{room.partition('.')[2]}]" for room in rooms), "  end"]
-    for a in sorted(arrows):
-        lines += [f"  {a} --> {b}" for b in sorted(arrows[a]) if not _by_way(arrows, a, b)]
-    return "\n".join([*lines, "```"])
+                found.setdefault(a, set()).add(b)
+    return {a: {b for b in found[a] if not _by_way(found, a, b)} for a in sorted(found)}
+
+
+def columns(edges: dict[str, set[str]]) -> tuple[list[list[Place]], list[tuple[Place, Place]]]:
+    """Rooms in columns, each right of all that import it, and the pieces of the arrows from column to column.
+
+    An arrow over several columns passes through places without a name. In each column the places are ordered by the
+    mean height of what they are joined to, from the left and from the right by turns (Sugiyama et al. 1981).
+    """
+    rooms = sorted({*edges, *(b for targets in edges.values() for b in targets)})
+    depth = dict.fromkeys(rooms, 0)
+    for _ in rooms:
+        for a in edges:
+            for b in edges[a]:
+                depth[b] = max(depth[b], depth[a] + 1)
+    for a in rooms:  # what nothing imports stands beside what it imports
+        if not any(a in targets for targets in edges.values()):
+            depth[a] = min(depth[b] for b in edges[a]) - 1
+    pieces = []
+    for a in edges:
+        for b in sorted(edges[a]):
+            way = [(depth[a], a), *((d, f"{a}>{b}") for d in range(depth[a] + 1, depth[b])), (depth[b], b)]
+            pieces += itertools.pairwise(way)
+    places = sorted({place for piece in pieces for place in piece})
+    layers = [[place for place in places if place[0] == d] for d in range(max(depth.values()) + 1)]
+    for sweep in range(24):
+        height = {place: row - len(layer) / 2 for layer in layers for row, place in enumerate(layer)}
+        for layer in layers[:: -1 if sweep % 2 else 1]:
+            mean = {}
+            for place in layer:
+                joined = [height[piece[sweep % 2]] for piece in pieces if piece[1 - sweep % 2] == place]
+                mean[place] = sum(joined) / len(joined) if joined else height[place]
+            layer.sort(key=mean.__getitem__)
+            height |= {place: row - len(layer) / 2 for row, place in enumerate(layer)}
+    return layers, pieces
+
+
+def drawing() -> str:
+    """The rooms and the imports between them as SVG."""
+    layers, pieces = columns(arrows())
+    tallest = max(map(len, layers))
+    middle = {p: 40 + 34 * (row + (tallest - len(layer)) / 2) for layer in layers for row, p in enumerate(layer)}
+    body = []
+    for number, text in enumerate(("curate", "gan", "beside them")):
+        body.append(f'<rect x="{10 + 130 * number}" y="6" width="12" height="12" class="{text}"/>')
+        body.append(f'<text x="{28 + 130 * number}" y="16" style="text-anchor: start">{text}</text>')
+    for a, b in pieces:
+        start, end, y, to = 10 + STEP * a[0] + WIDE, 10 + STEP * b[0], middle[a], middle[b]
+        through = f"M{start - WIDE},{y:g}H{start}" if ">" in a[1] else f"M{start},{y:g}"
+        bend, head = (start + end) // 2, "" if ">" in b[1] else ' marker-end="url(#head)"'
+        body.append(f'<path d="{through}C{bend},{y:g} {bend},{to:g} {end},{to:g}"{head}/>')
+    for column, name in (place for layer in layers for place in layer if ">" not in place[1]):
+        half, _, room = name.rpartition(".")
+        x, y = 10 + STEP * column, middle[column, name]
+        body.append(f'<rect x="{x}" y="{y - 12:g}" width="{WIDE}" height="24" class="{half}"/>')
+        body.append(f'<text x="{x + WIDE // 2}" y="{y + 4:g}">{room}</text>')
+    return SVG.format(width=STEP * len(layers) - 36, height=34 * tallest + 46, body="\n".join(body))
 
 
 def _by_way(arrows: dict[str, set[str]], a: str, b: str) -> bool:
@@ -129,12 +197,11 @@ def rooms() -> str:
 
 
 def page(text: str) -> str:
-    """The page with its generated parts made anew."""
-    for name, made in (("picture", picture()), ("rooms", rooms())):
-        block = f"<!-- {name}: made by make_architecture.py -->\n{made}\n<!-- end of {name} -->"
-        text = re.sub(rf"<!-- {name}: .*?<!-- end of {name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
-    return text
+    """The page with its generated part made anew."""
+    block = f"<!-- rooms: made by make_architecture.py -->\n{rooms()}\n<!-- end of rooms -->"
+    return re.sub(r"<!-- rooms: .*?<!-- end of rooms -->", lambda _: block, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
     TARGET.write_text(page(TARGET.read_text(encoding="utf-8")), encoding="utf-8")
+    DRAWING.write_text(drawing(), encoding="utf-8")

@@ -15,9 +15,12 @@ from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.judge.settings import JudgeConfig
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate.settings import TranslateConfig
+from bamkit.gan.user_study.settings import StudyOptions
 
 TARGET = Path(__file__).parents[1] / "bamkit" / "api" / "keywords.py"
-CLASSES = (Query, FetchSettings, TrainConfig, TranslateConfig, JudgeConfig, EvaluateOptions, ExportSettings)
+CLASSES = (
+    Query, FetchSettings, TrainConfig, TranslateConfig, JudgeConfig, EvaluateOptions, StudyOptions, ExportSettings,
+)  # fmt: skip
 ELSEWHERE = {FetchSettings: ("retry",), TranslateConfig: ("size",), ExportSettings: ("to",)}
 """Fields that the methods take by themselves."""
 TYPES = {os.PathLike: "str | PathLike[str]", int: "int", float: "float", str: "str", bool: "bool"}

@@ -9,7 +9,9 @@ from typing import Any
 
 import griffe
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from bamkit.common import contract
 
@@ -18,6 +20,11 @@ FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTIN
 """Pages that lie beside docs/, and what they are called in the site."""
 
 COMMAND = re.compile(r"`bamkit ([a-z]+(?: [a-z]+)?)`")
+OUTSIDE = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>"""
+    r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preconnect|preload|icon))[^>]*\bhref=["']?(?:https?:)?//[^>]*>"""
+    r"""|<pre class="?mermaid[^>]*>"""
+)
 EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\n).+)*", re.MULTILINE)
 
 PYTHON = """# Python reference
@@ -26,7 +33,22 @@ What `bamkit.__all__` names. [From Python](python.md) says how the parts fit tog
 
 ::: bamkit.api.workspace.Workspace
     options:
-      inherited_members: [sample, status, info, sql, select, verify, diff, fetch, check, balance, report, export]
+      inherited_members:
+        - sample
+        - status
+        - info
+        - sql
+        - select
+        - explain
+        - verify
+        - diff
+        - review
+        - fetch
+        - check
+        - balance
+        - report
+        - export
+        - export_tables
 
 ::: bamkit.api.selection.Selection
 
@@ -119,6 +141,13 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for source, name in FROM_ROOT.items():
         markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({name}", markdown)
     return re.sub(r"\[([^\]]+)\]\((?:\.\./(?!\.)[^)]*|schemas|LICENSE)\)", r"\1", markdown)
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Refuse a page that would load something from another host; the theme does so for every Mermaid diagram."""
+    if outside := OUTSIDE.search(output):
+        raise PluginError(f"{page.file.src_uri} loads something from outside: {outside[0][:120]}")
+    return output
 
 
 def _of(*places: str) -> str:

@@ -128,6 +128,7 @@ ACCEPTED = {
     "two carriage returns": raw(b"HTTP/1.1 200 OK\r\r\nContent-Length: %d\r\r\n\r\r\n" % len(GOOD) + GOOD),
     "lower case": answered(first="http/1.1 200 ok"),
     "HTTP/2 in words": answered(first="HTTP/2 200"),
+    "ICY": answered(first="ICY 200 OK"),
     "length twice": answered(f"Content-Length: {len(GOOD)}"),
     "length in a list": answered(f"Content-Length: {len(GOOD)}, {len(GOOD)}", length=False),
     "length no number": garbage(b"HTTP/1.1 200 OK\r\nContent-Length: unknown\r\n\r\n" + GOOD),
@@ -185,7 +186,9 @@ def test_what_browsers_accept(server, tmp_path, name):
         (raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), "bad-answer: HTTP 204", False),
         (file(b"\x28\xb5\x2f\xfd" + bytes(40), Content_Encoding="zstd"), "bad-answer: encoding zstd", False),
         (file(gzip.compress(GOOD)[:-9], Content_Encoding="gzip"), "incomplete: the gzip encoding ends too", False),
+        (raw(b"ICY 404 Resource Not Found\r\n\r\n"), "gone: HTTP 404", False),
         (garbage(b"+OK POP3 ready\r\n"), "bad-answer: .*POP3", True),
+        (garbage(b"ICYBOX ready\r\n"), "bad-answer: .*ICYBOX", True),
     ],
 )
 def test_what_is_odd_about_an_answer_is_said_of_the_answer(server, tmp_path, answer, fault, of_host):

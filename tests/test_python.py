@@ -17,14 +17,13 @@ import bamkit as package
 from bamkit.api.hints import METHODS, _word, in_python
 from bamkit.cli import root
 from bamkit.common.errors import BamkitError
-from bamkit.common.settings import settings_of
-from bamkit.gan.user_study.settings import StudyOptions
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("Run", "Selection", "Workspace")
 # Their examples fetch, draw, train or translate.
 SLOW = {"Workspace.fetch", "Workspace.report", "Workspace.train", "Workspace.translate", "Workspace.evaluate",
-        "Workspace.balance", "Workspace.train_judge", "Workspace.compare"}  # fmt: skip
+        "Workspace.balance", "Workspace.train_judge", "Workspace.compare", "Workspace.user_study",
+        "Workspace.answers", "Workspace.import_run"}  # fmt: skip
 
 
 def public():
@@ -123,19 +122,21 @@ def test_import_loads_nothing_and_takes_no_time():
 
 
 def test_every_option_of_a_command_is_a_keyword_of_its_method():
-    """But those that only print, or ask for something else than the method's result."""
-    study = {setting.parameter for setting in settings_of(StudyOptions)}
+    """But those that only print; where another method does what a flag asks for, its options are that method's."""
     other = {
-        "select": {"explain"}, "report": {"show"}, "balance": {"every"}, "translate": {"weights", "inputs"},
-        "export": {"direction", "checkpoint", "old", "dropout", "name", "domains", "db"},
-        "evaluate": {"user_study", "answers", "force"} | study,
+        "select": {"explain"}, "report": {"show"}, "review": {"show"}, "balance": {"every"},
+        "translate": {"weights", "inputs"}, "evaluate": {"user_study"},
+        # Run.export and Workspace.import_run have these.
+        "export": {"direction", "checkpoint", "old", "dropout", "name", "domains"},
     }  # fmt: skip
+    more = {"export": ("export_tables",), "evaluate": ("user_study", "answers")}
     checked = 0
     for name, method in METHODS.items():
         command = root
         for part in name.split():
             command = command.get_command(click.Context(root), part)
-        known = inspect.signature(getattr(package.Workspace, method)).parameters
+        methods = (method, *more.get(name, ()))
+        known = {word for each in methods for word in inspect.signature(getattr(package.Workspace, each)).parameters}
         for option in command.params:
             shown = {"as_json", "as_csv", "workspace", "stale"} | other.get(name, set())
             if isinstance(option, click.Option) and option.name not in shown:
@@ -183,6 +184,13 @@ def test_a_selection_from_python_is_the_command_lines(selected, bamkit, tmp_path
         ("bamkit select --with people:positive", "select", "ws.select(with_='people:positive')"),
         ("bamkit select ... --group-by project", "check", "bamkit select ... --group-by project"),
         ("export PYTHONUTF8=1", "select", "export PYTHONUTF8=1"),
+        ("bamkit select --emotion happy --explain", "fetch", "ws.explain(emotion='happy')"),
+        ("bamkit review happy", "check", "ws.review('happy')"),
+        ("bamkit evaluate a --user-study --against b", "evaluate", "ws.user_study('a', against='b')"),
+        ("bamkit evaluate a --answers made/", "evaluate", "ws.answers('a', answers='made/')"),
+        ("bamkit export --to parquet", "info", "ws.export_tables()"),
+        ("bamkit export out --to run --name b", "translate", "ws.import_run('out', name='b')"),
+        ("bamkit export happy --to hf", "fetch", "ws.export('happy', to='hf')"),
         ("bamkit evaluate happy-scary; or bamkit report", "check", "ws.evaluate('happy-scary'); or ws.report()"),
     ],
 )

@@ -303,6 +303,8 @@ def test_bad_pictures_are_recorded_and_skipped(workspace, bamkit):
         ("translate --split validation", "has no validation pictures of happy"),
         ("translate --input missing.jpg", "there is no picture or folder missing.jpg"),
         ("translate --input empty", "empty holds no pictures"),
+        ("translate --input originals", ".webp): 0 left out, 2 files called otherwise"),
+        ("translate --input originals", "hint: find originals -type f | bamkit translate --input - "),
         ("translate --input splits/happy", "hint: a fetched split is named by --split train, validation or test"),
         ("translate --input broken.jpg", "no picture could be read: broken.jpg: not a picture"),
         ("translate --checkpoint step-3", "no checkpoint 'step-3'"),
@@ -324,6 +326,9 @@ def test_mistakes_get_one_line(workspace, bamkit, line, said):
     if "cuda" in line and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     (workspace / "empty").mkdir()
+    (workspace / "originals" / "ab").mkdir(parents=True)
+    for name in ("ab/ab34", "ledger.sqlite"):
+        (workspace / "originals" / name).write_bytes(b"")
     (workspace / "broken.jpg").write_bytes(b"no picture")
     (workspace / "notes.txt").write_text("")
     Image.fromarray(picture(16, 16)).save(workspace / "cat.png")
@@ -560,6 +565,17 @@ def test_damaged_bytes_are_a_picture_or_a_reason(kind):
         except BadPictureError:
             refused += 1
     assert refused > 10
+
+
+def test_a_bmp_without_the_filling_of_its_last_row_is_whole_and_one_without_a_pixel_is_not():
+    colours = picture(9, 13)
+    for array, filling in ((colours, 1), (colours[:, :, 0], 3), (picture(9, 12), 0)):
+        whole = encoded(array, "BMP")
+        pixels = whole[: len(whole) - filling]
+        assert (open_picture(pixels).rgb == open_picture(whole).rgb).all()
+        with pytest.raises(BadPictureError) as cut:
+            open_picture(pixels[:-1])
+        assert cut.value.reason == "truncated"
 
 
 def test_png_text_is_no_way_in(tmp_path):

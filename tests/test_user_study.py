@@ -122,6 +122,9 @@ def test_two_models_and_the_baseline_can_be_compared(tmp_path):
     }
     study = make_study(workspace, "second", StudyOptions(against="colour transfer"))
     assert {"translation", "colour transfer"} == set(next(iter(read_key(study.key).methods.values())).values())
+    with pytest.raises(BamkitError, match="of 2 runs: happy-scary, second") as asked:
+        make_study(workspace, None, StudyOptions(against="colour transfer"))
+    assert asked.value.hint == "bamkit evaluate happy-scary --user-study --against 'colour transfer'"
     with pytest.raises(BamkitError, match="nothing called"):
         make_study(workspace, "second", StudyOptions(against="third"))
     with pytest.raises(BamkitError, match="with itself"):

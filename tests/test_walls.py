@@ -85,6 +85,7 @@ def test_no_folder_is_crowded():
 def test_the_page_of_the_architecture_is_what_the_imports_say():
     text = architecture.TARGET.read_text(encoding="utf-8")
     assert architecture.page(text) == text, "make reference"
+    assert architecture.drawing() == architecture.DRAWING.read_text(encoding="utf-8"), "make reference"
 
 
 def test_the_keywords_of_the_python_api_are_what_the_settings_say():

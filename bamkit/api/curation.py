@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from bamkit.api.hints import in_python
-from bamkit.api.options import as_options, options_of, verb
+from bamkit.api.options import Options, as_options, options_of, verb
 from bamkit.api.selection import Selection, opened
 from bamkit.common import workspace as common
 from bamkit.common.settings import build
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bamkit.api import keywords
+    from bamkit.api.review import Review
     from bamkit.common.status import Status
     from bamkit.curate.audit.comparison import Comparison
     from bamkit.curate.audit.leaks import Check
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bamkit.curate.fetch.summary import Summary
     from bamkit.curate.report import Report
     from bamkit.curate.select.diff import Diff
+    from bamkit.curate.select.funnel import Explanation
 
 
 class Curation(common.Workspace):
@@ -112,19 +114,67 @@ class Curation(common.Workspace):
         (34, 'plain.parquet')
         """
         from bamkit.curate.database.connection import Database
-        from bamkit.curate.select.decisions import read_review
         from bamkit.curate.select.manifest import select_into
 
         own = {"emotion": emotion, "name": name, "decisions": decisions, "db": db, "force": force or None}
         chosen = options_of("select", self, {**as_options(options), **own})
-        query = build(Query, chosen.values, emotion=chosen["emotion"] or "")
-        if chosen["decisions"]:
-            review = read_review(Path(chosen["decisions"]), chosen["name"] or query.name)
-            query = replace(query, reviewed=review.texts)
+        query = query_of(chosen)
         with Database.open(self.database(chosen["db"])) as database:
             selection = select_into(self, database, query, chosen["name"], chosen["force"])
         notes = tuple(in_python(note, "select") for note in selection.notes)
         return opened(replace(selection, notes=notes), self.selection(selection.name))
+
+    @verb("select", Query)
+    def explain(
+        self,
+        *,
+        emotion: str | None = None,
+        name: str | None = None,
+        decisions: Path | str | None = None,
+        db: str | None = None,
+        **options: Unpack[keywords.QueryKeywords],
+    ) -> Explanation:
+        """How many images each filter of `select` would leave, as `bamkit select --explain` shows. Nothing is written.
+
+        The result has `frame` (a DataFrame: filter, left, taken out) and `sql`, the statements as they are run.
+
+        >>> ws.explain(emotion="happy", top=10, without=["comic"]).frame["left"].is_monotonic_decreasing
+        False
+        """
+        from bamkit.curate.database.connection import Database
+        from bamkit.curate.select.manifest import explain
+
+        own = {"emotion": emotion, "name": name, "decisions": decisions, "db": db}
+        chosen = options_of("select", self, {**as_options(options), **own})
+        with Database.open(self.database(chosen["db"])) as database:
+            return explain(database, query_of(chosen), self, chosen["name"])
+
+    @verb("review")
+    def review(
+        self,
+        name: str | None = None,
+        *,
+        reviewer: str = "",
+        decisions: Path | str | None = None,
+        port: int = 0,
+        static: bool = False,
+    ) -> Review:
+        """Keep, drop or move the pictures of a selection by eye, on the page that `bamkit review` serves.
+
+        The server runs beside the notebook until `stop()`, or the end of a `with`. The result has `url`, which a
+        notebook shows as a link, and `decisions`, the file that `select(decisions=...)` replays. With `static=True` it
+        is one file that needs no server; its page saves a decisions.csv where you want it.
+
+        >>> with ws.review("happy", reviewer="Ann") as review:
+        ...     review.decisions.name, review.url.startswith("http://127.0.0.1:")
+        ('decisions.csv', True)
+        >>> ws.review("happy", static=True).url.endswith("reviews/happy/index.html")
+        True
+        """
+        from bamkit.api.review import begun
+
+        options = options_of("review", self, {"decisions": decisions, "port": port or None, "static": static or None})
+        return begun(self, name, reviewer, options["decisions"], options["port"], options["static"])
 
     @verb("fetch", FetchSettings)
     def fetch(
@@ -259,7 +309,8 @@ class Curation(common.Workspace):
     ) -> Exported:
         """Write splits (all by default) in another program's format, with a card, as `bamkit export` does.
 
-        The result has `output` (the folder), `images`, `rows`, `notes`. Networks: `Run.export`.
+        The result has `output` (the folder), `images`, `rows`, `notes`. Networks: `Run.export`; the tables of the
+        database: `export_tables`.
 
         >>> ws.export("happy", to="csv").images
         48
@@ -272,8 +323,39 @@ class Curation(common.Workspace):
         folder = chosen["output"] or folder_for(self, names, to)
         return export(self, list(names), folder, settings, force=chosen["force"])
 
+    @verb("export")
+    def export_tables(
+        self, *, output: Path | str | None = None, db: str | None = None, force: bool = False
+    ) -> dict[Path, int]:
+        """Write the tables of the database as Parquet with croissant.json, as `bamkit export --to parquet` does.
+
+        Gives the rows of each file.
+
+        >>> written = ws.export_tables()
+        >>> {path.name: rows for path, rows in written.items()}["modules.parquet"]
+        400
+        """
+        from bamkit.curate.database.connection import Database
+        from bamkit.curate.export.tables import export_to_workspace
+
+        given = {"to": "parquet", "output": Path(output) if output else None, "db": db, "force": force or None}
+        chosen = options_of("export", self, given)
+        with Database.open(self.database(chosen["db"])) as database:
+            return export_to_workspace(self, database, chosen["output"], chosen["force"])[1]
+
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
+
+
+def query_of(chosen: Options) -> Query:
+    """What `bamkit select` is asked for, with the decisions of a review, if a file of them is named."""
+    from bamkit.curate.select.decisions import read_review
+
+    query = build(Query, chosen.values, emotion=chosen["emotion"] or "")
+    if not chosen["decisions"]:
+        return query
+    review = read_review(Path(chosen["decisions"]), chosen["name"] or query.name)
+    return replace(query, reviewed=review.texts)

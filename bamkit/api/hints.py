@@ -13,10 +13,15 @@ from bamkit.cli import MODULES, root
 
 SAME = (
     "status", "info", "sql", "select", "fetch", "check", "balance", "report", "train", "translate", "evaluate",
-    "compare", "verify", "diff", "export",
+    "compare", "verify", "diff", "export", "review",
 )  # fmt: skip
 METHODS = {name: name for name in SAME} | {"judge train": "train_judge"}
 """By command, the method of Workspace that does the same."""
+ASKED = {
+    ("select", "explain"): "explain", ("evaluate", "user_study"): "user_study", ("evaluate", "answers"): "answers",
+    ("export", "run"): "import_run", ("export", "parquet"): "export_tables",
+}  # fmt: skip
+"""By command and option (or value of `--to`), the method for what has another result than the command's own."""
 COMMAND = re.compile(rf"bamkit (?:(?:{'|'.join(MODULES)})\b)(?:(?!   #|[;`,]|: |$).)*")
 """A command in a text: it reaches to a remark, a mark of punctuation or the end."""
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: ([A-Z][A-Z-]*|\d+)\b)?")
@@ -53,14 +58,12 @@ def _call(typed: str) -> str:
     name = " ".join(words[:2]) if words[:1] == ["judge"] else words[0] if words else ""
     if name not in METHODS or "..." in words:
         return typed
-    context, options = _parsed(name, words[len(name.split()) :])
-    if context is None:
-        return typed
-    return f"ws.{METHODS[name]}({', '.join(options)}){space}"
+    method, options = _parsed(name, words[len(name.split()) :])
+    return f"ws.{method}({', '.join(options)}){space}" if method else typed
 
 
-def _parsed(name: str, words: list[str]) -> tuple[click.Context | None, list[str]]:
-    """The words as arguments of a call; no context where they do not parse."""
+def _parsed(name: str, words: list[str]) -> tuple[str, list[str]]:
+    """The method and its arguments; no method where the words do not parse."""
     command: Any = root
     context = click.Context(root)
     for part in name.split():
@@ -69,16 +72,20 @@ def _parsed(name: str, words: list[str]) -> tuple[click.Context | None, list[str
     try:
         given, rest, order = command.make_parser(context).parse_args(list(words))
     except click.UsageError:
-        return None, []
-    arguments, keywords = [], []
+        return "", []
+    method, arguments, keywords = METHODS[name], [], []
     for parameter in dict.fromkeys(order):
         value = given.get(parameter.name)
+        asked = ASKED.get((name, value if parameter.name == "to" else parameter.name))
+        method = asked or method
+        if asked and method != "answers":
+            continue
         if isinstance(parameter, click.Argument):
             values = value if isinstance(value, list | tuple) else [value]
             arguments += [repr(one) for one in values if isinstance(one, str)]
         else:
             keywords.append(f"{_word(parameter)}={_value(parameter, value)}")
-    return context, [*arguments, *map(repr, rest), *keywords]
+    return method, [*arguments, *map(repr, rest), *keywords]
 
 
 def _word(parameter: click.Parameter) -> str:

@@ -158,6 +158,14 @@ class EvaluateOptionsKeywords(TypedDict, total=False):
     pictures: int | None
 
 
+class StudyOptionsKeywords(TypedDict, total=False):
+    against: str | None
+    trials: int | None
+    repeats: int | None
+    split: str | None
+    seed: int | None
+
+
 class ExportSettingsKeywords(TypedDict, total=False):
     licensed_only: bool | None
     license_ok: bool | None

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from bamkit.gan.exchange.export import Exported
-    from bamkit.gan.train.checkpoint import Generators
     from bamkit.gan.train.networks.cyclegan import Generator
     from bamkit.gan.translate.generator import Translator
     from bamkit.gan.translate.pictures import Picture
@@ -42,7 +41,6 @@ class Run:
         first, second = (str(self.about[side]["name"]) for side in ("from", "to"))
         self.domains = (first, second)
         self.directions = (f"{first}-to-{second}", f"{second}-to-{first}")
-        self._generators: dict[str, Generators] = {}
         self._translators: dict[tuple[object, ...], Translator] = {}
 
     @property
@@ -116,6 +114,32 @@ class Run:
         config = TranslateConfig(checkpoint, tile=tile, memory=memory, size=str(size), device=device)
         translator = self._translator(self._direction(direction), config)
         return translate_picture(picture, translator, config.shorter_side(self._trained_size, split=False))
+
+    def save(self, picture: Image.Image, path: Path | str) -> Path:
+        """Write a picture that this run has translated to a file that says a network made it, as `ws.translate` does.
+
+        PNG, JPEG, WebP, AVIF and TIFF files say it, in XMP; another suffix is a BamkitError. What is there is replaced.
+
+        >>> from PIL import Image
+        >>> made = run.translate(Image.new("RGB", (50, 40), "orange"))
+        >>> b"compositeWithTrainedAlgorithmicMedia" in run.save(made, folder / "dark.jpg").read_bytes()
+        True
+        """
+        import numpy as np
+
+        from bamkit.common.pictures.generated import save_options, xmp_packet
+        from bamkit.common.workspace import atomic_path
+        from bamkit.gan.translate.origin import format_of, in_format, png_bytes, writable_suffixes
+
+        target, mark = Path(path), xmp_packet(self.name, str(self.about["run_id"]))
+        suffix = target.suffix.lower()
+        if suffix not in writable_suffixes() or save_options(format_of(suffix), mark) is None:
+            raise BamkitError(f"{target} could not say that a network made it", "a .png, .jpg, .webp or .tif file can")
+        alpha = np.asarray(picture.getchannel("A")) if picture.mode == "RGBA" else None
+        png = png_bytes(np.asarray(picture.convert("RGB")), alpha, {"run": self.name}, mark)
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(in_format(png, suffix, mark))
+        return target
 
     @property
     def _trained_size(self) -> int:

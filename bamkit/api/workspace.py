@@ -17,13 +17,16 @@ from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.judge.settings import JudgeConfig
 from bamkit.gan.train.settings import TrainConfig
 from bamkit.gan.translate.settings import TranslateConfig
+from bamkit.gan.user_study.settings import StudyOptions
 
 if TYPE_CHECKING:
     from bamkit.api import keywords
     from bamkit.gan.evaluate.comparison.runs import Comparison
     from bamkit.gan.evaluate.result import Evaluation
     from bamkit.gan.judge.model import Judge
-    from bamkit.gan.translate.results import Result
+    from bamkit.gan.translate.results import Result as Translations
+    from bamkit.gan.user_study.answers import Result
+    from bamkit.gan.user_study.page import Study
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -106,7 +109,7 @@ class Workspace(Curation):
         size: int | str | None = None,
         force: bool = False,
         **options: Unpack[keywords.TranslateConfigKeywords],
-    ) -> Result:
+    ) -> Translations:
         """Translate the test pictures (or `split`, or `input`) with a run (the newest by default) to translations/RUN.
 
         As `bamkit translate` does. The result has `table` (the path of translations.parquet), `show(direction)` (the
@@ -117,7 +120,7 @@ class Workspace(Curation):
         """
         from bamkit.gan.translate.run import translate_run
 
-        inputs = [Path(one) for one in ([input] if isinstance(input, str | Path) else input)]
+        inputs = _paths(input)
         given = {
             **as_options(options), "direction": direction, "split": split, "limit": limit,
             "size": None if size is None else str(size), "output": Path(output) if output else None,
@@ -178,3 +181,56 @@ class Workspace(Curation):
         from bamkit.gan.evaluate.comparison.page import compare_and_write
 
         return compare_and_write(self, runs)[0]
+
+    @verb("evaluate", StudyOptions)
+    def user_study(
+        self, run: str | None = None, *, force: bool = False, **options: Unpack[keywords.StudyOptionsKeywords]
+    ) -> Study:
+        """Write a page for a blind test with people, as `bamkit evaluate --user-study` does.
+
+        The result has `page`, which goes to the raters, `key`, which does not, and `trials`. `answers` analyses what
+        the page saves.
+
+        >>> ws.user_study("happy-scary", trials=2, force=True).trials
+        4
+        """
+        from bamkit.gan.user_study.page import make_study
+
+        chosen = options_of("evaluate", self, {**as_options(options), "force": force or None})
+        return make_study(self, run, build(StudyOptions, chosen.values), chosen["force"])
+
+    @verb("evaluate")
+    def answers(self, run: str | None = None, *, answers: Paths) -> list[Result]:
+        """What people chose in the study of a run, as `bamkit evaluate --answers` says: one result a direction.
+
+        `answers` are CSV files that the study's page saved, or folders of them. Each result has `by_picture`,
+        `by_rater`, `majority`, `kappa`, `alpha` and `per_rater`, a DataFrame.
+
+        >>> ws.answers("happy-scary", answers=folder / "nothing")
+        Traceback (most recent call last):
+        bamkit.common.errors.BamkitError: ...
+        """
+        from bamkit.gan.evaluate.inputs.translations import choose_run
+        from bamkit.gan.user_study.answers import analyse_answers
+
+        return analyse_answers(self, choose_run(self, run, asked="--answers FOLDER"), _paths(answers))[0]
+
+    @verb("export")
+    def import_run(
+        self, *weights: str | Path, name: str, domains: tuple[str, str] = ("A", "B"), force: bool = False
+    ) -> Run:
+        """Make a run of the public implementation's weights, as `bamkit export --to run` does.
+
+        `weights` are latest_net_G_A.pth and latest_net_G_B.pth, or the folder that holds them.
+
+        >>> made = bamkit.Run(ws.run("happy-scary")).export("cyclegan", folder / "out")
+        >>> ws.import_run(folder / "out", name="theirs", domains=("happy", "scary")).directions
+        ('happy-to-scary', 'scary-to-happy')
+        """
+        from bamkit.gan.exchange.export import import_public
+
+        return Run(import_public([Path(path) for path in weights], self.run(name), domains, force))
+
+
+def _paths(given: Paths) -> list[Path]:
+    return [Path(one) for one in ([given] if isinstance(given, str | Path) else given)]

@@ -159,13 +159,12 @@ def _tables(
     workspace: Workspace, names: tuple[str, ...], db: str | None, output: Path | None, force: bool, as_json: bool
 ) -> None:
     from bamkit.curate.database.connection import Database
-    from bamkit.curate.export.tables import export_database
+    from bamkit.curate.export.tables import export_to_workspace
 
     if names:
         raise BamkitError("--to parquet exports the BAM file, and takes no NAME", "bamkit export --to parquet")
     with Database.open(workspace.database(db)) as database:
-        target = output or workspace.root / "exports" / f"{Path(database.name).stem}-parquet"
-        written = export_database(workspace, database, target, force)
+        target, written = export_to_workspace(workspace, database, output, force)
     if as_json:
         print_json({"output": str(target), "rows": {path.name: rows for path, rows in written.items()}})
         return

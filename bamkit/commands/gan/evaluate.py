@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], a
     from bamkit.gan.evaluate.inputs.translations import choose_run
     from bamkit.gan.user_study.answers import analyse_answers, summary
 
-    results, path = analyse_answers(workspace, choose_run(workspace, run), answers)
+    asked = shlex.join(word for path in answers for word in ("--answers", str(path)))
+    results, written = analyse_answers(workspace, choose_run(workspace, run, asked=asked), answers)
     if as_json:
         print_json([result.as_dict() for result in results])
         return
@@ -108,4 +110,4 @@ def _analyse(workspace: Workspace, run: str | None, answers: tuple[Path, ...], a
         print_table(summary(result))
         print_table(result.per_rater)
         click.echo()
-    click.echo(f"-> {path}")
+    click.echo(f"-> {written}")

@@ -36,6 +36,8 @@ class PictureFolder:
     """The files taken, sorted."""
     left_out: Counter[str] = field(default_factory=Counter)
     """How many files that look like pictures, and folders not to be read, were not taken, by reason."""
+    others: int = 0
+    """How many files are called like no picture."""
 
     def __str__(self) -> str:
         """`photos: 12 pictures taken, 3 left out (2 .heic: pip install pillow-heif, 1 in hidden or tool folders)`."""
@@ -65,6 +67,7 @@ def list_pictures(folder: Path, without: Collection[Path] = ()) -> PictureFolder
         suffix = path.suffix.lower()
         plugin = PLUGINS.get(suffix)
         if suffix not in SUFFIXES and suffix not in TO_EXPORT and plugin is None:
+            listing.others += not hidden
             continue
         if hidden:
             listing.left_out[HIDDEN] += 1

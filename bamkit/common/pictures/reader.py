@@ -256,14 +256,27 @@ class PictureFile:
             try:
                 self._image.load()
             except OSError:
-                sound = metadata.without_stream_checksum(self._data) if self.format == "PNG" else None
-                if sound is None:
+                if (sound := self._sound()) is None:
                     raise
                 self._image = self._open(sound)
                 self._image.load()
             return _flat(self._image)
         except Exception as error:
             raise _broken(error) from error
+
+    def _sound(self) -> bytes | None:
+        """The file without a fault that hides no pixel; None where there is no such fault.
+
+        A BMP's rows are filled up to four bytes. If what fills the last one makes no difference, only that was missing.
+        """
+        if self.format == "PNG":
+            return metadata.without_stream_checksum(self._data)
+        if self.format != "BMP":
+            return None
+        filled = self._data + bytes(3)
+        with self._open(filled) as zeros, self._open(self._data + b"\xff" * 3) as ones:
+            same = ImageChops.difference(_flat(zeros)[0], _flat(ones)[0]).getbbox() is None
+        return filled if same else None
 
     def _end(self) -> None:
         """Give a JPEG without an end marker one, if nothing else is missing.

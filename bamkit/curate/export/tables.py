@@ -43,3 +43,11 @@ def export_database(workspace: Workspace, database: Database, folder: Path, forc
     }
     write_text(folder / croissant.FILE, croissant.document(about, files, records))
     return written
+
+
+def export_to_workspace(
+    workspace: Workspace, database: Database, folder: Path | None = None, force: bool = False
+) -> tuple[Path, dict[Path, int]]:
+    """`export_database` to `folder`, by default exports/DATABASE-parquet: the folder, and the rows of each file."""
+    target = folder or workspace.root / "exports" / f"{Path(database.name).stem}-parquet"
+    return target, export_database(workspace, database, target, force)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.pages.notebook import as_html
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.engines import quote
 from bamkit.curate.database.named_queries import query as named
@@ -75,6 +76,9 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for --json."""
         return {"sql": self.sql, "filters": json.loads(self.frame.to_json(orient="records"))}
+
+    def _repr_html_(self) -> str:
+        return as_html(self.frame, self.sql)
 
 
 def shown_parameters(bound: Mapping[str, Any]) -> str:

@@ -48,7 +48,8 @@ def evaluate(workspace: Workspace, name: str | None = None, options: EvaluateOpt
     where the judge has been trained on what it is to judge.
     """
     options = options or EvaluateOptions()
-    run = open_run(workspace, choose_run(workspace, name, options.split), options.split)
+    asked = "" if options.split == "test" else f"--split {options.split}"
+    run = open_run(workspace, choose_run(workspace, name, options.split, asked), options.split)
     networks, missing = load_networks(workspace, options)
     for judge in networks.judges.values():
         for domain in run.domains:

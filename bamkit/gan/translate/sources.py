@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bamkit.common.errors import BamkitError
-from bamkit.common.pictures.folders import PictureFolder, list_pictures
+from bamkit.common.pictures.folders import PictureFolder, count_of, list_pictures
 from bamkit.common.pictures.reader import SUFFIXES, BadPictureError
 from bamkit.common.shards import stream_rows
 from bamkit.common.workspace import as_on_disk, composed, readable, shard_paths
@@ -104,9 +105,7 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
         if path.is_dir():
             listing = list_pictures(path)
             if not listing.pictures:
-                kinds = ", ".join(sorted(SUFFIXES))
-                hint = "a fetched split is named by --split train, validation or test" if shard_paths(path) else ""
-                raise BamkitError(f"{readable(path)} holds no pictures ({kinds}): {listing.what_is_left_out}", hint)
+                raise _without_pictures(path, listing)
             lines.append(str(listing))
             sources += from_listing(listing, targets)
         elif path.exists():
@@ -114,6 +113,18 @@ def from_paths(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
         else:
             raise BamkitError(f"there is no picture or folder {readable(path)}")
     return sources, lines
+
+
+def _without_pictures(path: Path, listing: PictureFolder) -> BamkitError:
+    kinds, hint, left_out = ", ".join(sorted(SUFFIXES)), "", listing.what_is_left_out
+    if shard_paths(path):
+        hint = "a fetched split is named by --split train, validation or test"
+    elif listing.others:
+        # The originals of a workspace are such files: they are called by their content's hash.
+        left_out += f", {count_of(listing.others, 'file')} called otherwise"
+        command = f"find {shlex.quote(readable(path))} -type f | bamkit translate --input -"
+        hint = f"{command}   # takes files whatever they are called; fetched pictures: --split test"
+    return BamkitError(f"{readable(path)} holds no pictures ({kinds}): {left_out}", hint)
 
 
 def from_listing(listing: PictureFolder, targets: Targets) -> list[Source]:

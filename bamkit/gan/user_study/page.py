@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def make_study(
     given (its answers could no longer be read).
     """
     options = options or StudyOptions()
-    run = open_run(workspace, choose_run(workspace, name, options.split), options.split)
+    against = "" if options.against == SOURCE else f" --against {shlex.quote(options.against)}"
+    run = open_run(workspace, choose_run(workspace, name, options.split, "--user-study" + against), options.split)
     other = _other_run(workspace, run, options)
     key: list[tuple[Any, ...]] = []
     shown: dict[str, str] = {}

@@ -17,8 +17,13 @@ from typing import BinaryIO
 from bamkit.curate.fetch.faults import Fault
 
 LONGEST_HEAD = 1 << 18
-STATUS_LINE = re.compile(rb"(?is).{0,4}?HTTP(?:/([0-9]+)(?:\.([0-9]+))?)?(?:[ \t]+([1-9][0-9]{2}))?(?![0-9])(.*)")
-"""As in Chromium: up to four bytes may come before it, and a status that is missing is 200."""
+STATUS_LINE = re.compile(
+    rb"(?is)(?:.{0,4}?HTTP(?:/([0-9]+)(?:\.([0-9]+))?)?|ICY(?=[ \t]))(?:[ \t]+([1-9][0-9]{2}))?(?![0-9])(.*)"
+)
+"""As in Chromium: up to four bytes may come before it, and a status that is missing is 200.
+
+`ICY 200 OK` is taken for HTTP/1.0, as curl and Firefox do.
+"""
 CONTENT_RANGE = re.compile(r"(?ia)\s*(?:bytes)?[\s=:]*(?:(\d+)\s*-\s*(\d+)|\*)\s*/\s*(\d+|\*)")
 CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?\r*\n", re.DOTALL)
 RETRY_AFTER = re.compile(r"(?ia)([0-9]+(?:\.[0-9]*)?)\s*(?:s|secs?|seconds?)?\s*(?:[,;].*)?")

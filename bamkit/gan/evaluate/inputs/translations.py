@@ -91,10 +91,10 @@ def translated(workspace: Workspace) -> list[str]:
     return sorted(path.parent.name for path in workspace.translations.glob(f"*/{TRANSLATIONS}"))
 
 
-def choose_run(workspace: Workspace, name: str | None, split: str = "test") -> str:
+def choose_run(workspace: Workspace, name: str | None, split: str = "test", asked: str = "") -> str:
     """`name`, or the only run with translations of `split`; own pictures translated beside those do not count.
 
-    Raises BamkitError with the next command where there is none.
+    Raises BamkitError with the next command where there is none; `asked` are the options that it repeats.
     """
     known = translated(workspace)
     if name is None:
@@ -104,7 +104,8 @@ def choose_run(workspace: Workspace, name: str | None, split: str = "test") -> s
             return known[0]
         if known:
             raise BamkitError(
-                f"there are translations of {len(known)} runs: {', '.join(known)}", f"bamkit evaluate {known[0]}"
+                f"there are translations of {len(known)} runs: {', '.join(known)}",
+                " ".join(filter(None, ("bamkit evaluate", known[0], asked))),
             )
         runs = workspace.run_names()
         if runs:
