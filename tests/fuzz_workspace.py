@@ -57,7 +57,7 @@ RULES = [
 ]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"
 UPDATED = re.compile(
-    r"forget \d|train --resume|fetch |export .*--output exports|evaluate|translate happy-scary --device"
+    r"info|forget \d|train --resume|fetch |export .*--output exports|evaluate|translate happy-scary --device"
 )
 """Commands that write files of the workspace anew; all others leave the damaged file as it is."""
 

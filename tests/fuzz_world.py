@@ -58,17 +58,18 @@ READERS = {
         *EXPORTS,
     ],
     "reviews/happy/decisions.csv": [f"{SELECT} --decisions reviews/happy/decisions.csv"],
+    "exports/csv/happy-train.csv": ["forget 101", "forget 101 --dry-run"],
     "originals/ledger.sqlite": [FETCH, f"{FETCH} --retry-failed", "forget 1001 --dry-run", "forget 1001", "check"],
     "splits/small/train-00000-of-00001.parquet": [FETCH, f"{FETCH} --force", "check"],
     "splits/happy/test-00000-of-00001.parquet": ["check", "balance happy scary", TRANSLATE, EXPORTS[1]],
-    "splits/happy/train-00000-of-00001.parquet": ["check", "forget 101 --dry-run", EXPORTS[1], TRAIN],
+    "splits/happy/train-00000-of-00001.parquet": ["check", "forget 101", EXPORTS[1], TRAIN],
     "missing/happy.parquet": ["balance happy scary", *EXPORTS],
     "forgotten.csv": ["forget --export out.csv", "forget 102 --dry-run", SELECT, *EXPORTS],
     "exports/csv/bamkit-export.json": ["forget 101", "export happy --to csv --output exports/csv --force"],
     "translations/happy-scary/translations.parquet": [
         "translate happy-scary --device cpu",
-        "compare",
         "evaluate happy-scary",
+        "forget 101",
     ],
     "runs/happy-scary/checkpoints/step-00000007.pt": [
         TRANSLATE,
@@ -115,6 +116,7 @@ def build(folder, server):
         "info", FETCH, "translate happy-scary --device cpu", "evaluate happy-scary", "forget 110",
         "evaluate happy-scary --user-study --trials 2", "export happy --to csv --output exports/csv",
         f"train --from happy --to scary --name t --size 32 --crop 28 --steps 2 {gan_parts.FLAGS}",
+        "translate t --device cpu", "evaluate t",
     )  # fmt: skip
     for line in lines:
         result = CliRunner().invoke(root, ["-w", str(folder), *line.replace("exports", f"{folder}/exports").split()])

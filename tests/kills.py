@@ -1,53 +1,41 @@
 """Kills commands at random moments, again and again, and compares the end with an undisturbed run, bit for bit.
 
-    python tests/kills.py                              # a hundred kills of each command: about an hour on 2 cores
+    python tests/kills.py --faults                     # a hundred kills of each command: an hour of processor time
     python tests/kills.py --kills 10 --only fetch train
-    python tests/kills.py --faults                     # every fifth time a full or a read-only disk (root, on Linux)
 
-Each command runs in a workspace of its own and is started anew after every SIGKILL (which comes in the last three
-quarters of the time that the undisturbed run takes), as a user would do it, until it ends; then it begins afresh, until
-all kills are spent. Printed is one row a command: kills, how many of them came
-before it had written anything, ends that were compared, ends that differed, and what a server was asked for twice.
-Exit status 1 where an end differs or a command ends with a traceback. Nothing outside loopback is asked.
+Each command runs in a workspace of its own. After every SIGKILL it is started anew, as a user would do it, until the
+kills meant for this workspace are spent and it ends; then it begins afresh in another one. The moments are spread over
+what it does to files: in half of the starts it is killed exactly before a change (a file opened for writing, renamed,
+removed, a folder made, a database opened) of a number drawn up to that of the undisturbed run, in the other half some
+milliseconds after it. Every other kill is of the whole process group, the others leave alone what the command had
+started. With --faults (root, on Linux) every fifth start meets a full or a read-only disk. A start is a fork of a
+process that has imported everything (killing.py): the same code, without the seconds of importing; the undisturbed run
+is `python -m bamkit`.
+
+Printed is one row a command (see Row). Exit status 1 where an end differs or has a file more, or a command ends
+badly. Nothing outside loopback is asked.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import gan_parts
-from bamfile import make_bam
-from fetching import jpeg, write_selection
-from identical import digest
-from misbehaving import Server, file, slow, status
+from killing_scenarios import NAMES, Scenario, contents, paths, run, scenarios
+from misbehaving import Server
+from zygote import Done, Plan, Zygote
 
-SIZE = "24m"
+SIZE = "64m"
 """Of the file system that a workspace lies on with --faults."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A command that is killed: how its workspace is made, its words, and the files whose contents count."""
-
-    prepare: Callable[[Path], None]
-    words: str
-    kept: tuple[str, ...]
-    again: str = ""
-    """More words once it has begun."""
-    begun: str = ""
-    """A file that says so."""
+LOCKS = (".lock", "lock.sqlite")
 
 
 @dataclass
@@ -55,67 +43,25 @@ class Row:
     """What came of one command."""
 
     name: str
-    starts: int = 0
     kills: int = 0
-    early: int = 0
+    written: int = 0
+    """Kills after something had been written to the workspace since this start (a lock does not count)."""
+    amid: int = 0
+    """Kills that left a file half-written: under a temporary name, or an SQLite journal."""
     faults: int = 0
+    """Starts on a full or a read-only disk."""
     ends: int = 0
+    """Undisturbed ends that were compared."""
     differ: int = 0
-    broken: int = 0
-    twice: str = ""
-
-
-def scenarios(server: Server) -> dict[str, Scenario]:
-    """The commands, at sizes that take a second or two beyond their start."""
-    for index in range(150):
-        server[f"/{index}.jpg"] = slow(0.02, status(404) if index % 17 == 3 else file(jpeg(index, 160, 120)))
-    urls = [server.url(f"/{index}.jpg") for index in range(150)]
-
-    def database(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        make_bam(folder / "bam.sqlite", rows=3000)
-
-    def splits(folder: Path) -> None:
-        gan_parts.make_workspace(folder, counts=(12, 30, 2))
-
-    def trained(folder: Path) -> None:
-        splits(folder)
-        bamkit("train --from happy --to scary --name r --crop 28 --size 32 --steps 2 " + gan_parts.FLAGS, folder)
-
-    train = "train --crop 28 --size 32 --steps 150 --checkpoint-minutes 0.005 --name r " + gan_parts.FLAGS
-    checkpoints = ("runs/r/checkpoints/step-00000150.pt", "runs/r/checkpoints/best.pt")
-    tables = ("translations/**/*.parquet", "translations/**/*.png", "translations/**/*.csv")
-    return {
-        "select": Scenario(database, "select --emotion happy --top 300 --test 60 --force", ("selections/*.parquet",)),
-        "fetch": Scenario(
-            lambda folder: write_selection(folder, "happy", urls, 110, 15),
-            "fetch --allow-private --size 64 --connections 4",
-            ("splits/**/*.parquet", "missing/*.parquet", "originals/??/*"),
-        ),
-        "train": Scenario(
-            splits, train + " --from happy --to scary", checkpoints, "--resume", "runs/r/run.json",
-        ),
-        "translate": Scenario(trained, "translate r --device cpu", tables),
-        "export": Scenario(splits, "export happy --to hf --license-ok", ("exports/**/*",)),
-    }  # fmt: skip
-
-
-def command(words: str, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "bamkit", *words.split(), "-w", str(folder)]
-
-
-def bamkit(words: str, folder: Path) -> None:
-    subprocess.run(command(words, folder), check=True, capture_output=True, env=environment())
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def contents(folder: Path, kept: tuple[str, ...]) -> dict[str, str]:
-    """The hash of every file that counts, by its path."""
-    paths = sorted({path for pattern in kept for path in folder.glob(pattern) if path.is_file()})
-    return {str(path.relative_to(folder)): digest(path) for path in paths}
+    left: int = 0
+    """Ends with a file that the undisturbed run does not leave."""
+    refused: int = 0
+    """Starts that were refused in a line while what the killed one had started was still at work."""
+    asked: int = 0
+    """Requests for pictures."""
+    twice: int = 0
+    """Of them for what had been asked for already."""
+    wrong: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -151,94 +97,161 @@ def fault(kind: str, folder: Path) -> Iterator[None]:
             subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
 
 
-def disturb(name: str, scenario: Scenario, kills: int, faults: bool, rng: random.Random, server: Server) -> Row:
-    """Kill a command `kills` times and compare every end that it reaches."""
-    row = Row(name)
-    with tempfile.TemporaryDirectory() as scratch:
-        calm = Path(scratch) / "calm"
-        scenario.prepare(calm)
-        began = time.monotonic()
-        bamkit(scenario.words, calm)
-        whole = time.monotonic() - began
-        expected = contents(calm, scenario.kept)
-        assert expected, f"{name}: nothing to compare"
-        requests = server.counts.total()
-        while row.kills < kills:
-            with place(faults, Path(scratch)) as folder:
-                scenario.prepare(folder / "w")
-                until_it_ends(row, scenario, folder, kills, faults, whole, rng)
-                row.ends += 1
-                if (actual := contents(folder / "w", scenario.kept)) != expected:
-                    row.differ += 1
-                    wrong = {path for path in expected | actual if expected.get(path) != actual.get(path)}
-                    print(f"{name}: an end differs in {sorted(wrong)[:5]}", file=sys.stderr)
-        if name == "fetch":
-            asked = server.counts.total() - requests
-            row.twice = f"{asked - requests * row.ends:,} of {asked:,} requests"
-    return row
+def state(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """What a write to any file of the workspace changes; locks are left out."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith(LOCKS):
+            about = path.stat()
+            found[str(path.relative_to(folder))] = about.st_ino, about.st_size, about.st_mtime_ns
+    return found
 
 
-def until_it_ends(
-    row: Row, scenario: Scenario, folder: Path, kills: int, faults: bool, whole: float, rng: random.Random
-) -> None:
-    """Start, kill and start again; an undisturbed start ends it when all kills are spent or nothing was left to do."""
-    workspace = folder / "w"
-    while True:
-        row.starts += 1
-        began = scenario.begun and (workspace / scenario.begun).exists()
-        words = command(f"{scenario.words} {scenario.again if began else ''}", workspace)
-        if faults and row.starts % 5 == 0:
-            row.faults += 1
-            with fault(rng.choice(("full", "read-only")), folder):
-                ended = attempt(row, words, None)
-            if ended:
+def half_written(folder: Path) -> set[str]:
+    """Files under temporary names, in folders of such names or beside an unfinished SQLite transaction."""
+    endings = (".tmp", ".partial", ".old", "-journal")
+    names = {path for path in paths(folder) if any(part.endswith(endings) for part in Path(path).parts)}
+    return names | {path for path in paths(folder) if "/incoming/" in path}
+
+
+class Disturbance:
+    """One command in one workspace after another, killed until its kills are spent."""
+
+    def __init__(
+        self, scenario: Scenario, kills: int, faults: bool, rng: random.Random, scratch: Path, zygote: Zygote
+    ) -> None:
+        self.scenario, self.kills, self.faults, self.rng = scenario, kills, faults, rng
+        self.scratch, self.zygote, self.row = scratch, zygote, Row(scenario.name)
+        self.starts = 0
+        self.template = scratch / "template"
+        scenario.prepare(self.template)
+
+    def run(self) -> Row:
+        """Disturb and compare until the kills are spent."""
+        calm: dict[str, tuple[dict[str, str], set[str], int, float, int]] = {}
+        while self.row.kills < self.kills:
+            words = self.scenario.words[self.row.ends % len(self.scenario.words)]
+            if words not in calm:
+                calm[words] = self.undisturbed(words)
+            expected, there, changes, seconds, requests = calm[words]
+            asked = self.scenario.asked()
+            with place(self.faults, self.scratch) as folder:
+                workspace = folder / "w"
+                shutil.copytree(self.template, workspace)
+                self.until_it_ends(words, folder, changes, seconds)
+                self.row.ends += 1
+                self.compare(words, workspace, expected, there)
+            asked = self.scenario.asked() - asked
+            self.row.asked += asked
+            self.row.twice += asked - requests
+        return self.row
+
+    def undisturbed(self, words: str) -> tuple[dict[str, str], set[str], int, float, int]:
+        """What a run by itself leaves: contents, paths, how many changes and seconds it takes, its requests."""
+        workspace = self.scratch / "calm"
+        shutil.copytree(self.template, workspace)
+        asked = self.scenario.asked()
+        run(words, workspace)
+        asked = self.scenario.asked() - asked
+        expected, there = contents(workspace, self.scenario.kept), paths(workspace)
+        assert expected, f"{words}: nothing to compare"
+        shutil.rmtree(workspace)
+        shutil.copytree(self.template, workspace)
+        done = self.zygote.attempt(words, workspace, Plan())
+        assert done.status == 0, done.output
+        again = contents(workspace, self.scenario.kept)
+        assert again == expected, f"{words}: two undisturbed runs differ in {differing(again, expected)}"
+        shutil.rmtree(workspace)
+        return expected, there, done.changes, done.seconds, asked
+
+    def until_it_ends(self, words: str, folder: Path, changes: int, seconds: float) -> None:
+        """Start, kill and start again; an undisturbed start ends it when the kills are spent or nothing was to do."""
+        workspace, row = folder / "w", self.row
+        kills = min(row.kills + self.rng.randint(1, self.scenario.kills_an_end), self.kills)
+        while True:
+            self.starts += 1
+            again = self.scenario.begun and (workspace / self.scenario.begun).exists()
+            line = f"{words} {self.scenario.again}" if again else words
+            if self.faults and self.starts % 5 == 0:
+                row.faults += 1
+                with fault(self.rng.choice(("full", "read-only")), folder):
+                    if self.ended(self.zygote.attempt(line, workspace, Plan())):
+                        return
+                continue
+            plan = Plan()
+            if row.kills < kills:
+                at = self.rng.randint(1, max(1, round(changes * self.scenario.reach)))
+                late = self.rng.uniform(0, 2 * seconds / changes) if self.rng.random() < 0.5 else None
+                plan = Plan(at, late, self.rng.random() < 0.5)
+            before = state(workspace)
+            done = self.zygote.attempt(line, workspace, plan)
+            if done.killed:
+                row.kills += 1
+                row.written += state(workspace) != before
+                row.amid += bool(half_written(workspace))
+                if self.rng.random() < 0.5:
+                    self.zygote.wait_for_the_rest()
+            elif self.ended(done, sound=True):
                 return
-            continue
-        before = contents(workspace, ("**/*",))
-        if attempt(row, words, rng.uniform(whole / 4, whole) if row.kills < kills else None):
-            return
-        row.kills += 1
-        row.early += contents(workspace, ("**/*",)) == before
+
+    def ended(self, done: Done, sound: bool = False) -> bool:
+        """Whether a start ended well by itself; raises SystemExit where it ended badly, or though all is `sound`."""
+        busy = self.zygote.wait_for_the_rest()
+        if "Traceback" in done.output or done.status not in (0, 3) or (sound and done.status and not busy):
+            raise SystemExit(f"{self.row.name}: exit status {done.status}\n{done.output[-2000:]}")
+        self.row.refused += sound and done.status == 3
+        return done.status == 0
+
+    def compare(self, words: str, workspace: Path, expected: dict[str, str], there: set[str]) -> None:
+        """Note what differs from the undisturbed run's end, and what was left behind."""
+        actual, more = contents(workspace, self.scenario.kept), paths(workspace) - there
+        if actual != expected:
+            self.row.differ += 1
+            self.say(f"{words}: an end differs in {differing(actual, expected)}")
+        if more:
+            self.row.left += 1
+            self.say(f"{words}: left behind {sorted(more)[:5]}")
+
+    def say(self, wrong: str) -> None:
+        self.row.wrong.append(wrong)
+        print(wrong, file=sys.stderr, flush=True)
 
 
-def attempt(row: Row, words: list[str], seconds: float | None) -> bool:
-    """Run to the end, or for some seconds; True if it ended well by itself. A traceback counts as broken."""
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
-    )
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        return False
-    if "Traceback" in output or process.returncode not in (0, 3):
-        row.broken += 1
-        print(f"{' '.join(words[2:])}: exit status {process.returncode}\n{output[-2000:]}", file=sys.stderr)
-        sys.exit(1)
-    return process.returncode == 0
+def differing(actual: dict[str, str], expected: dict[str, str]) -> list[str]:
+    return sorted(path for path in expected | actual if expected.get(path) != actual.get(path))[:5]
+
+
+def disturb(name: str, kills: int, faults: bool, seed: int = 0) -> Row:
+    """Kill a command `kills` times and compare every end that it reaches."""
+    with ExitStack() as stack:
+        server = stack.enter_context(Server())
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bamkit-kills-")))
+        zygote = stack.enter_context(Zygote(scratch))
+        scenario = scenarios(server, stack)[name]()
+        return Disturbance(scenario, kills, faults, random.Random(f"{seed} {name}"), scratch, zygote).run()
+
+
+HEAD = """
+| command | kills | after a write | amid a file | faulty disks | ends | differ | left | refused | requests | again |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of each command")
-    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--only", nargs="+", default=[], choices=list(NAMES))
     parser.add_argument("--faults", action="store_true", help="also full and read-only disks (root, on Linux)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    rows = []
-    with Server() as server:
-        for name, scenario in scenarios(server).items():
-            if args.only and name not in args.only:
-                continue
-            row = disturb(name, scenario, args.kills, args.faults, random.Random(f"{args.seed} {name}"), server)
-            rows.append(row)
-            print(
-                f"{name:10} {row.kills} kills ({row.early} before anything was written), {row.faults} faulty disks, "
-                f"{row.ends} ends, {row.differ} differ{'; asked twice: ' + row.twice if row.twice else ''}",
-                flush=True,
-            )
-    sys.exit(any(row.differ or row.broken for row in rows))
+    print(HEAD.strip(), flush=True)
+    wrong = []
+    for name in args.only or NAMES:
+        row = disturb(name, args.kills, args.faults, args.seed)
+        cells = (row.kills, row.written, row.amid, row.faults, row.ends, row.differ, row.left, row.refused)
+        asked = (f"{row.asked:,}", f"{row.twice:,}") if row.asked else ("", "")
+        print("|", " | ".join([f"`{name}`", *map(str, cells), *asked]), "|", flush=True)
+        wrong += row.wrong
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":

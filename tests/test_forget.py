@@ -38,16 +38,19 @@ MID, MIDS = 1002, range(1000, 1010)
 @pytest.fixture(scope="module")
 def server():
     with Server() as running:
-        for index in range(10):
-            running[f"/{index}.jpg"] = file(jpeg(index))
-        running["/copy.jpg"] = file(encoded(picture(2, 240, 180), "PNG"))
         yield running
 
 
 @pytest.fixture(scope="module")
 def template(server, tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("forget") / "workspace", server)
+
+
+def fill(root, server):
     """A workspace with something of every kind that holds pictures; 1002 is among the training pictures."""
-    root = tmp_path_factory.mktemp("forget") / "workspace"
+    for index in range(10):
+        server[f"/{index}.jpg"] = file(jpeg(index))
+    server["/copy.jpg"] = file(encoded(picture(2, 240, 180), "PNG"))
     write_selection(root, "happy", [server.url(f"/{index}.jpg") for index in range(10)], 5, 2, 1)
     workspace = Workspace(root)
     fetch(workspace, config=settings())

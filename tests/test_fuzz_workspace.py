@@ -16,8 +16,11 @@ from test_translate import write_run, write_split
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import is_provenance
 from bamkit.common.shards import read_about, read_table, write_table
+from bamkit.curate.select.decisions import read_log
 from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.train import checkpoint
+from bamkit.gan.train.monitor import run_page
+from bamkit.gan.user_study.page import _refuse_other
 
 
 @pytest.fixture
@@ -95,6 +98,68 @@ def test_an_evaluation_that_was_changed_is_no_evaluation(workspace, bamkit):
         path.write_text(json.dumps(whole | {part: value}))
         bamkit("export happy-scary --to cyclegan --output out --force", cwd=workspace)
         assert "This training was not evaluated" in (workspace / "out" / "README.md").read_text(encoding="utf-8"), part
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("reports/evaluate-happy-scary/metrics.json", "[]"),
+        ("reports/evaluate-happy-scary/metrics.json", '{"figures": 3}'),
+        ("reports/evaluate-happy-scary/metrics.json", '{"figures": [], "n": 3, "warnings": []}'),
+        ("runs/happy-scary/run.json", "[]"),
+        ("runs/happy-scary/run.json", '{"config": 3}'),
+    ],
+)
+def test_a_comparison_names_the_evaluation_that_cannot_be_read(workspace, bamkit, name, text):
+    whole = {"run_id": "r0", "split": "test", "n": {}, "checkpoints": {}, "warnings": [], "figures": []}
+    for run in ("happy-scary", "other"):
+        folder = workspace / "reports" / f"evaluate-{run}"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({**whole, "judge": None, "features": {"sha256": "0"}}))
+        (folder / "pictures.csv").write_text("direction,mid\n")
+    (workspace / name).write_text(text)
+    shown = bamkit("compare", cwd=workspace, code=3).output
+    assert "the evaluation of happy-scary cannot be read" in shown or "run.json was changed" in shown
+
+
+DAMAGED_TABLES = [b'mid,a\n1,"' + b"x" * 200_000 + b'"\n', b"mid,decision\n\xff,keep\n"]
+"""A field longer than Python's csv reads, and bytes that are no UTF-8."""
+
+
+@pytest.mark.parametrize("data", [*DAMAGED_TABLES, b"mid,decision\n" + b"9" * 5000 + b",keep\n"])
+def test_decisions_that_cannot_be_read_are_named(tmp_path, data):
+    path = tmp_path / "decisions.csv"
+    path.write_bytes(data.replace(b"mid,a", b"mid,decision"))
+    with pytest.raises(BamkitError, match=r"decisions\.csv") as error:
+        read_log(path)
+    assert len(error.value.message) < len(str(path)) + 120
+
+
+@pytest.mark.parametrize("data", DAMAGED_TABLES)
+def test_forgetting_stops_at_a_table_that_cannot_be_read(workspace, bamkit, data):
+    (workspace / "out").mkdir()
+    for mark in ("{", "[]", '{"domains": [3]}'):
+        (workspace / "out" / "bamkit-export.json").write_text(mark)
+        (workspace / "out" / "happy-train.csv").write_bytes(data)
+        assert "a picture to be forgotten may be in it" in bamkit("forget 11", cwd=workspace, code=3).output
+        assert not (workspace / "forgotten.csv").exists()
+    (workspace / "out" / "happy-train.csv").write_text("a,mid\n1\n2,11\n")
+    bamkit("forget 11", cwd=workspace)
+    assert (workspace / "out" / "happy-train.csv").read_text() == "a,mid\n1\n"
+
+
+@pytest.mark.parametrize("data", DAMAGED_TABLES)
+def test_the_key_of_a_study_that_cannot_be_read_is_not_written_over(tmp_path, data):
+    (tmp_path / "key.csv").write_bytes(data)
+    with pytest.raises(BamkitError, match="the key of another study"):
+        _refuse_other(tmp_path / "key.csv", "s", force=False)
+    _refuse_other(tmp_path / "key.csv", "s", force=True)
+
+
+def test_a_quote_in_a_runs_figures_is_no_number(tmp_path):
+    (tmp_path / "metrics.csv").write_text('step,seconds\n1,"2\n2,3\n')
+    metrics, _ = run_page._tables(tmp_path, run_page.method_of({}))
+    assert metrics["step"].tolist() == [1, 2]
 
 
 def test_a_selection_without_its_query_is_named(workspace, bamkit):

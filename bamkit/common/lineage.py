@@ -142,7 +142,7 @@ def _best_step(path: Path) -> int:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = [(float(row["score"]), int(row["step"])) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return 0  # none, or written by another program
     return min(((score, step) for score, step in rows if math.isfinite(score)), default=(0.0, 0))[1]
 

@@ -9,10 +9,12 @@ import re
 import shlex
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import SUFFIXES
 from bamkit.common.shards import read_about, read_schema, read_table, stream_tables, write_shard
 from bamkit.common.tombstones import Tombstones
@@ -70,15 +72,27 @@ def without_rows(path: Path, forgotten: Tombstones) -> Callable[[], None]:
     return act
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raises BamkitError where a file cannot be read: nobody can say then whether a picture is gone from it."""
+    try:
+        yield
+    except (ValueError, csv.Error, tarfile.TarError) as error:
+        raise BamkitError(
+            f"{path} cannot be read, so a picture to be forgotten may be in it: {error}",
+            "mend or remove it, then the same command",
+        ) from error
+
+
 def in_csv(path: Path, forgotten: Tombstones) -> Removal | None:
     """The removal of the lines of a table whose `mid` is that of a forgotten picture."""
-    with open(path, newline="", encoding="utf-8") as file:
+    with _reading(path), open(path, newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
     if not lines or "mid" not in lines[0]:
         return None
     place = lines[0].index("mid")
     mids = {str(mid) for mid in forgotten.mids}
-    kept = [lines[0], *(line for line in lines[1:] if line[place] not in mids)]
+    kept = [lines[0], *(line for line in lines[1:] if mids.isdisjoint(line[place : place + 1]))]
     if len(kept) == len(lines):
         return None
 
@@ -92,7 +106,7 @@ def in_csv(path: Path, forgotten: Tombstones) -> Removal | None:
 
 def in_tar(path: Path, forgotten: Tombstones) -> Removal | None:
     """The removal of the members of a tar that are named after forgotten pictures."""
-    with tarfile.open(path) as tar:
+    with _reading(path), tarfile.open(path) as tar:
         gone = [member.name for member in tar if _named_after(Path(member.name), forgotten)]
     if not gone:
         return None
@@ -124,8 +138,9 @@ def picture_files(folder: Path, forgotten: Tombstones) -> Iterator[Path]:
 
 def in_export(folder: Path, forgotten: Tombstones) -> Iterator[Removal]:
     """What an export holds: picture files, members of tars, rows of parquet files, lines of tables; then its card."""
-    mark = json.loads((folder / EXPORT_MARK).read_text(encoding="utf-8"))
-    names = [domain["name"] for domain in mark.get("domains", [])]
+    mark = read_json(folder / EXPORT_MARK)
+    domains = mark.get("domains")
+    names = [str(each.get("name")) for each in domains if isinstance(each, dict)] if isinstance(domains, list) else []
     again = f"bamkit export {' '.join(names)} --to {mark.get('format')} --output {shlex.quote(str(folder))} --force"
     renew = f"{again}   # counts its card anew"
     removals: list[Removal] = []
@@ -157,7 +172,7 @@ def in_translations(folder: Path, forgotten: Tombstones, renew: str) -> Iterator
         columns = [name for name in (*IDENTITY, "image") if name in read_schema(table).names]
         for part in stream_tables([table], columns):
             for image, gone in zip(part["image"].to_pylist(), forgotten.rows(part), strict=True):
-                path = folder / image["path"]
+                path = folder / str((image or {}).get("path"))
                 files = files | {path} if gone else files - {path}
     if not rows and not any(path.exists() for path in files):
         return

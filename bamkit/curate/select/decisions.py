@@ -8,6 +8,7 @@ more than half, it stays as the query chose it.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -101,22 +102,29 @@ def read_log(path: Path) -> tuple[list[Decision], bool]:
         raise BamkitError(f"{path} is not a readable CSV file: {error}", "bamkit review   # writes one") from error
     lines = text.split("\n")
     whole, rest = lines[:-1], lines[-1].strip()
-    header = next(csv.reader(whole[:1] or [rest]), [])
+    header = _cells(path, 1, (whole[:1] or [rest])[0])
     if not {"mid", "decision"} <= set(header):
         raise BamkitError(f"{path} lacks the columns mid and decision", "bamkit review   # writes such a file")
     rows = [_parsed(path, number, header, line) for number, line in enumerate(whole[1:], 2) if line.strip()]
     return rows, bool(rest and whole)
 
 
+def _cells(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return next(csv.reader([line.rstrip("\r")]), [])
+    except csv.Error as error:
+        raise BamkitError(f"{path}, line {number}: {error}", "mend or remove that line") from error
+
+
 def _parsed(path: Path, number: int, header: list[str], line: str) -> Decision:
-    values = next(csv.reader([line.rstrip("\r")]))
+    values = _cells(path, number, line)
     row = dict(zip(header, values, strict=False))
     known = {name: row.get(name) or "" for name in ("split", "reason", "selection", "selection_id", "time")}
     said = ""
     if len(values) != len(header):
         said = f"{len(values)} columns instead of {len(header)}"
-    elif not (row["mid"].isascii() and row["mid"].isdecimal()):
-        said = f"{row['mid']!r} is no mid"
+    elif not re.fullmatch("[0-9]{1,18}", row["mid"]):
+        said = f"{row['mid'][:40]!r} is no mid"
     elif row["decision"] not in (KEEP, DROP, MOVE, UNDO):
         said = f"there is no decision {row['decision']!r}: {KEEP}, {DROP}, {MOVE}, {UNDO}"
     elif row["decision"] == MOVE and known["split"] not in SPLITS:

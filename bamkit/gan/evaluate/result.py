@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bamkit.common.pages.notebook import as_html, notes
-from bamkit.common.provenance import sha256_file, versions
+from bamkit.common.provenance import is_provenance, sha256_file, versions
 from bamkit.common.statistics import Estimate, count_clusters
 from bamkit.common.workspace import Workspace, atomic_path, write_text
 from bamkit.gan.evaluate import estimates
@@ -137,6 +137,22 @@ class Evaluation:
             "figures": [_without_empty(row) for row in estimates.records(self.figures)],
             "versions": versions(PACKAGES),
         }
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """A metrics.json, as `Evaluation.about` writes it. Raises OSError, or ValueError for anything else."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not is_provenance(found):
+        raise ValueError("it is not what bamkit evaluate writes")
+    try:
+        estimates.table(found["figures"])
+        parts = {name: dict(found.get(name) or {}) for name in ("checkpoints", "features", "split_ids", "doubts")}
+        parts["n"] = {direction: int(n) for direction, n in found["n"].items()}
+        parts["doubts"] = {direction: [*map(str, said)] for direction, said in parts["doubts"].items()}
+        warnings = [*map(str, found["warnings"])]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it is not what bamkit evaluate writes ({error})") from error
+    return {"run_id": None, "split": "test", "judge": None, **found, **parts, "warnings": warnings}
 
 
 def _without_empty(row: Mapping[str, Any]) -> dict[str, Any]:

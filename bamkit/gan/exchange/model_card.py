@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,12 @@ import bamkit
 from bamkit.common.licences import licence
 from bamkit.common.lineage import split_about, stale_evaluation
 from bamkit.common.pages.cards import render
-from bamkit.common.provenance import is_provenance, sha256_file
+from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_tables
 from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
+from bamkit.gan.evaluate.result import read_metrics
 from bamkit.gan.train.checkpoint import Generators
 from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.settings import TrainConfig
@@ -104,15 +104,10 @@ def _evaluation(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
     """metrics.json of the run's evaluation on test pictures; {} where there is none of this very training."""
     path = workspace.reports / f"evaluate-{name}" / "metrics.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not is_provenance(found) or found.get("run_id") != run_id:
-            return {}
-        estimates.table(found["figures"])
-        found["n"] = {direction: int(n) for direction, n in found["n"].items()}
-        found |= {"checkpoints": dict(found["checkpoints"]), "warnings": [*map(str, found["warnings"])]}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # not there, or damaged: evaluate writes it anew
+        found = read_metrics(path)
+    except (OSError, ValueError):  # not there, or damaged: evaluate writes it anew
         return {}
-    return dict(found)
+    return found if found["run_id"] == run_id else {}
 
 
 def _caveats(workspace: Workspace, name: str, evaluation: Mapping[str, Any], checkpoint: str) -> list[str]:

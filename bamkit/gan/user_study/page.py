@@ -165,9 +165,12 @@ def _colours(direction: Direction) -> ColourStatistics:
 
 def _refuse_other(path: Path, study_id: str, force: bool) -> None:
     if path.is_file() and not force:
-        with open(path, encoding="utf-8", newline="") as file:
-            row = next(csv.DictReader(file), {})
-        if row.get("study") != study_id:
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                study = next(csv.DictReader(file), {}).get("study")
+        except (UnicodeDecodeError, csv.Error):  # damaged: whose it was cannot be told
+            study = None
+        if study != study_id:
             raise BamkitError(
                 f"the key of another study lies at {path.parent}: without its key its answers cannot be read",
                 "give --force to replace it",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,8 @@ from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, NOT_MEASURED
 from bamkit.gan.evaluate.measures import TRANSLATION
-from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of
+from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of, read_metrics
+from bamkit.gan.train import checkpoint
 
 PAIRED = {"translation ssim": "SSIM", "translation edges": "edges kept", "translation lpips": "LPIPS",
           "translation probability": "target's probability",
@@ -166,13 +166,13 @@ def read(workspace: Workspace, name: str) -> EvaluatedRun:
         raise BamkitError(f"run {name} was not evaluated yet", f"bamkit evaluate {name}")
     columns = ["direction", "mid", "project", *PAIRED]
     try:
-        about = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        about = read_metrics(folder / METRICS)
         figures = estimates.table(about["figures"])
         pictures = pd.read_csv(folder / PICTURES, usecols=lambda column: column in columns).reindex(columns=columns)
-        run = workspace.run(name) / "run.json"
-        config = json.loads(run.read_text(encoding="utf-8")).get("config") if run.is_file() else None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise BamkitError(f"the evaluation of {name} cannot be read: {error}", f"bamkit evaluate {name}") from error
+    trained = (workspace.run(name) / "run.json").is_file()
+    config = checkpoint.read_run(workspace.run(name)).get("config") if trained else None
     return EvaluatedRun(name, about, figures, pictures, config)
 
 
@@ -254,7 +254,7 @@ def _warnings(runs: list[EvaluatedRun]) -> list[str]:
         for sentence in sentences
     ]
     judge = {run.name: (run.about["judge"] or {}).get("sha256") for run in runs}
-    features = {run.name: run.about["features"]["sha256"] for run in runs}
+    features = {run.name: run.about["features"].get("sha256") for run in runs}
     for basis, values in (
         ("different judges", judge),
         ("different features", features),
