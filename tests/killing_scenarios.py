@@ -19,6 +19,7 @@ from bamfile import make_bam
 from fetching import jpeg, write_selection
 from identical import digest
 from misbehaving import Server, file, slow, status
+from zygote import Plan, Zygote
 
 NAMES = ("select", "fetch", "train", "translate", "export", "forget", "study")
 STEPS = 60
@@ -26,10 +27,7 @@ TRAIN = f"--crop 28 --size 32 --steps {STEPS} --checkpoint-minutes 0.002 --name 
 EXPORTS = (
     "export happy --to hf --license-ok --force",
     "export happy scary --to cyclegan --license-ok --force",
-    "export happy --to imagefolder --license-ok --force",
     "export happy --to webdataset --license-ok --force",
-    "export happy --to csv --force",
-    "export r --to cyclegan --force",
     "export r --to safetensors --force",
 )
 
@@ -58,24 +56,24 @@ class Scenario:
     """Requests for pictures so far."""
 
 
-def scenarios(server: Server, stack: ExitStack) -> dict[str, Callable[[], Scenario]]:
+def scenarios(server: Server, zygote: Zygote, stack: ExitStack) -> dict[str, Callable[[], Scenario]]:
     """The commands, at sizes that take a second or two; what they need is made when one is called for."""
     return {
-        "select": _select,
+        "select": lambda: _select(zygote),
         "fetch": lambda: _fetch(server),
         "train": _train,
-        "translate": _translate,
-        "export": _export,
+        "translate": lambda: _translate(zygote),
+        "export": lambda: _export(zygote),
         "forget": lambda: _forget(server),
         "study": lambda: _study(stack),
     }
 
 
-def _select() -> Scenario:
+def _select(zygote: Zygote) -> Scenario:
     def prepare(folder: Path) -> None:
         folder.mkdir()
         make_bam(folder / "bam.sqlite", rows=1500)
-        run("info", folder)
+        _make("info", folder, zygote)
 
     words = ("select --emotion happy --top 300 --test 60 --force", "select --emotion scary --top 90 --sample random")
     return Scenario("select", prepare, words, ("selections/*", "index/*"))
@@ -100,9 +98,9 @@ def _splits(folder: Path) -> None:
     gan_parts.make_workspace(folder, counts=(12, 20, 2))
 
 
-def _trained(folder: Path) -> None:
+def _trained(folder: Path, zygote: Zygote) -> None:
     _splits(folder)
-    run(f"train --crop 28 --size 32 --steps 2 --name r --from happy --to scary {gan_parts.FLAGS}", folder)
+    _make(f"train --crop 28 --size 32 --steps 2 --name r --from happy --to scary {gan_parts.FLAGS}", folder, zygote)
 
 
 def _train() -> Scenario:
@@ -111,14 +109,17 @@ def _train() -> Scenario:
     return Scenario("train", _splits, words, kept, reach=0.3, again="--resume", begun="runs/r/run.json")
 
 
-def _translate() -> Scenario:
-    return Scenario("translate", _trained, ("translate r --device cpu",), ("translations/**/*",), reach=0.5)
-
-
-def _export() -> Scenario:
+def _translate(zygote: Zygote) -> Scenario:
     def prepare(folder: Path) -> None:
-        _trained(folder)
-        run(EXPORTS[0], folder)
+        _trained(folder, zygote)
+
+    return Scenario("translate", prepare, ("translate r --device cpu",), ("translations/**/*",), reach=0.5)
+
+
+def _export(zygote: Zygote) -> Scenario:
+    def prepare(folder: Path) -> None:
+        _trained(folder, zygote)
+        _make(EXPORTS[0], folder, zygote)
 
     return Scenario("export", prepare, EXPORTS, ("exports/**/*",))
 
@@ -137,7 +138,7 @@ def _study(stack: ExitStack) -> Scenario:
 
     def prepare(folder: Path) -> None:
         make_sample(folder, 1200)
-        served.append(stack.enter_context(SampleServer(folder)))
+        served.append(stack.enter_context(SampleServer(folder, faults=0)))
 
     words = ("study --scale 0.01 --preset quick --size 32 --steps 6 --device cpu",)
     kept = ("selections/*", "splits/**/*", "missing/*", "judge/*.pt", "judge/*.parquet", "runs/*/checkpoints/*",
@@ -145,6 +146,11 @@ def _study(stack: ExitStack) -> Scenario:
     return Scenario(
         "study", prepare, words, kept, 0.15, 20, asked=lambda: sum(sum(each.requests.values()) for each in served)
     )
+
+
+def _make(words: str, folder: Path, zygote: Zygote) -> None:
+    done = zygote.attempt(words, folder, Plan())
+    assert done.status == 0, done.output
 
 
 def run(words: str, folder: Path) -> None:

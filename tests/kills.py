@@ -24,7 +24,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,10 +127,11 @@ class Disturbance:
         self.template = scratch / "template"
         scenario.prepare(self.template)
 
-    def run(self) -> Row:
-        """Disturb and compare until the kills are spent."""
+    def run(self, minutes: float) -> Row:
+        """Disturb and compare until the kills or the minutes are spent."""
+        end = time.monotonic() + 60 * minutes
         calm: dict[str, tuple[dict[str, str], set[str], int, float, int]] = {}
-        while self.row.kills < self.kills:
+        while self.row.kills < self.kills and time.monotonic() < end:
             words = self.scenario.words[self.row.ends % len(self.scenario.words)]
             if words not in calm:
                 calm[words] = self.undisturbed(words)
@@ -221,14 +223,20 @@ def differing(actual: dict[str, str], expected: dict[str, str]) -> list[str]:
     return sorted(path for path in expected | actual if expected.get(path) != actual.get(path))[:5]
 
 
-def disturb(name: str, kills: int, faults: bool, seed: int = 0) -> Row:
-    """Kill a command `kills` times and compare every end that it reaches."""
+def disturb(
+    names: Iterable[str], kills: int, faults: bool = False, seed: int = 0, minutes: float = 600
+) -> Iterator[Row]:
+    """Kill each command `kills` times, or for so many minutes, and compare every end that it reaches."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bamkit-kills-")))
         zygote = stack.enter_context(Zygote(scratch))
-        scenario = scenarios(server, stack)[name]()
-        return Disturbance(scenario, kills, faults, random.Random(f"{seed} {name}"), scratch, zygote).run()
+        made = scenarios(server, zygote, stack)
+        for name in names:
+            folder = scratch / name
+            folder.mkdir()
+            draws = random.Random(f"{seed} {name}")
+            yield Disturbance(made[name](), kills, faults, draws, folder, zygote).run(minutes)
 
 
 HEAD = """
@@ -242,14 +250,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], choices=list(NAMES))
     parser.add_argument("--faults", action="store_true", help="also full and read-only disks (root, on Linux)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=600, help="at most, for each command")
     args = parser.parse_args()
     print(HEAD.strip(), flush=True)
     wrong = []
-    for name in args.only or NAMES:
-        row = disturb(name, args.kills, args.faults, args.seed)
+    for row in disturb(args.only or NAMES, args.kills, args.faults, args.seed, args.minutes):
         cells = (row.kills, row.written, row.amid, row.faults, row.ends, row.differ, row.left, row.refused)
         asked = (f"{row.asked:,}", f"{row.twice:,}") if row.asked else ("", "")
-        print("|", " | ".join([f"`{name}`", *map(str, cells), *asked]), "|", flush=True)
+        print("|", " | ".join([f"`{row.name}`", *map(str, cells), *asked]), "|", flush=True)
         wrong += row.wrong
     sys.exit(bool(wrong))
 
