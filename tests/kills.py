@@ -19,6 +19,7 @@ badly. Nothing outside loopback is asked.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import subprocess
@@ -155,7 +156,8 @@ class Disturbance:
         asked = self.scenario.asked()
         run(words, workspace)
         asked = self.scenario.asked() - asked
-        expected, there = contents(workspace, self.scenario.kept), paths(workspace)
+        there = paths(workspace)
+        expected = contents(workspace, self.scenario.kept)
         assert expected, f"{words}: nothing to compare"
         shutil.rmtree(workspace)
         shutil.copytree(self.template, workspace)
@@ -190,7 +192,9 @@ class Disturbance:
             if done.killed:
                 row.kills += 1
                 row.written += state(workspace) != before
-                row.amid += bool(half_written(workspace))
+                row.amid += bool(left := half_written(workspace))
+                for name in left:  # as if an hour had passed before the next start
+                    os.utime(workspace / name, (time.time() - 3600,) * 2)
                 if self.rng.random() < 0.5:
                     self.zygote.wait_for_the_rest()
             elif self.ended(done, sound=True):
@@ -206,7 +210,8 @@ class Disturbance:
 
     def compare(self, words: str, workspace: Path, expected: dict[str, str], there: set[str]) -> None:
         """Note what differs from the undisturbed run's end, and what was left behind."""
-        actual, more = contents(workspace, self.scenario.kept), paths(workspace) - there
+        more = paths(workspace) - there
+        actual = contents(workspace, self.scenario.kept)
         if actual != expected:
             self.row.differ += 1
             self.say(f"{words}: an end differs in {differing(actual, expected)}")

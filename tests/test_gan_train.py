@@ -1,8 +1,10 @@
 """`bamkit train` end to end, on tiny networks and real split files."""
 
+import contextlib
 import csv
 import functools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -454,6 +456,26 @@ def test_a_run_json_that_names_its_pictures_otherwise_is_noted(workspace, tmp_pa
         notes = [domain.notes[-1] for domain in domains.find_again(workspace, about | {"to": about["to"] | other})]
         assert notes[1].startswith(f"run.json says that scary is the {other.get('kind', 'split')} ")
         assert notes[1].endswith(f"the same pictures, by their ids, are in the split {workspace.split('scary')}")
+
+
+@pytest.mark.parametrize("done", range(3))
+def test_killed_while_the_best_checkpoint_is_written_no_older_one_is_called_best(workspace, monkeypatch, done):
+    """Before the first, the second and no renaming: `translate` takes best.pt, a resumed run what has a number."""
+    run = direct(workspace, steps=2, validations=1).run
+    state = checkpoint.read(checkpoint.path_of(run, 2))
+    renamed, replace = [], os.replace
+
+    def die_or_replace(*arguments):
+        if len(renamed) == done:
+            raise KeyboardInterrupt
+        renamed.append(arguments)
+        replace(*arguments)
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(os, "replace", die_or_replace)
+        checkpoint.write_best(run, 3, {**state, "step": 3})
+    best = checkpoint.read(run / "checkpoints" / "best.pt")["step"]
+    assert (best, checkpoint.steps(run)[-1]) == [(2, 2), (3, 2), (3, 3)][done]
 
 
 def test_best_is_taken_where_all_numbered_checkpoints_are_damaged(workspace):

@@ -58,6 +58,18 @@ def test_a_killed_write_keeps_the_old_file(tmp_path):
     child.wait()
     child.stdout.close()
     assert path.read_text() == "old"
+    (left,) = tmp_path.glob(".*.tmp")
+    alive = tmp_path / f".file.txt.{os.getppid()}.tmp"
+    alive.write_text("of a process that lives")
+    lately = tmp_path / f".other.txt.{child.pid}.tmp"
+    lately.write_text("perhaps of a process on another machine")
+    for file in (left, alive):
+        os.utime(file, (0, 0))
+    code = (
+        f"from pathlib import Path; from bamkit.common.workspace import write_text; write_text(Path({str(path)!r}), '')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(tmp_path.iterdir()) == {path, alive, lately}
 
 
 def test_defaults_come_from_the_file_then_the_environment_then_the_line(tmp_path, monkeypatch):

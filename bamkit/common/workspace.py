@@ -6,11 +6,13 @@ import os
 import re
 import shlex
 import sys
+import time
 import tomllib
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,10 @@ CONFIG = "bamkit.toml"
 NAME = re.compile(
     r"[^\W_](?:[A-Za-z0-9._-]|[^\x00-\x9f\s\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd\ud800-\udfff])*"
 )
+TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+"""The name of a file that is being written, and the number of the process that writes it."""
+ABANDONED = 600
+"""Seconds after which such a file of a process that is not on this machine counts as left behind."""
 LONGEST_NAME, LONGEST_ENCODED = 128, 200
 """Of a name, in characters and in bytes of UTF-8: file systems hold 255 bytes, and suffixes come behind it."""
 
@@ -219,10 +225,12 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` when the block ends well, flushed to disk.
 
-    A kill at any moment leaves either the old file or the new one, never a part. On an error the temporary is removed.
+    A kill at any moment leaves either the old file or the new one, never a part. On an error the temporary is removed;
+    what a kill leaves is removed by a later process that writes into the folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path, temporary):
         try:
@@ -232,6 +240,36 @@ def atomic_path(path: Path) -> Iterator[Path]:
             flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in a folder; looks once in a process.
+
+    Those written to lately stay: their process may live on another machine with the same disk.
+    """
+    _sweep(folder.absolute(), os.getpid())
+
+
+@cache
+def _sweep(folder: Path, process: int) -> None:
+    if os.name == "nt":
+        return  # whether a process lives cannot be asked there without ending it
+    for path in folder.glob(".*.tmp"):
+        match = TEMPORARY.fullmatch(path.name)
+        with suppress(OSError):
+            if match and time.time() - path.stat().st_mtime > ABANDONED and not is_alive(int(match[1])):
+                path.unlink()
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def flush(path: Path) -> None:

@@ -115,8 +115,8 @@ def _carry_out(workspace: Workspace, every: Tombstones, removals: list[Removal],
     every.with_models(models).write(path)
     for removal in removals:
         removal.act()
+    refresh_index(workspace.root, first=False)  # before what says that nothing is left to do
     every.with_models(models).finished().write(path)
-    refresh_index(workspace.root, first=False)
 
 
 def finish(workspace: Workspace) -> Forgotten | None:

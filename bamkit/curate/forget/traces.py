@@ -18,7 +18,7 @@ from bamkit.common.lineage import split_about
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.common.tombstones import Tombstones
-from bamkit.common.workspace import Workspace, shard_paths, write_text
+from bamkit.common.workspace import TEMPORARY, Workspace, is_alive, shard_paths, write_text
 from bamkit.curate.fetch.ledger import Ledger, rows_of
 from bamkit.curate.fetch.originals import Originals, holds_built, purge_built
 from bamkit.curate.forget.removal import (
@@ -33,7 +33,6 @@ from bamkit.curate.forget.removal import (
     without_rows,
 )
 
-TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 TRANSLATIONS = ("translations.parquet", "unfinished.json")
 
 
@@ -144,7 +143,7 @@ class Traces:
         """What killed commands left half-written. Raises BamkitError where a command is still writing."""
         for path in self._files.temporaries:
             match = TEMPORARY.fullmatch(path.name)
-            if match and int(match[1]) != os.getpid() and _is_alive(int(match[1])):
+            if match and int(match[1]) != os.getpid() and is_alive(int(match[1])):
                 raise BamkitError(
                     f"process {match[1]} is writing {path}", "wait until it has finished, then the same command"
                 )
@@ -239,13 +238,3 @@ def _renewal(parts: tuple[str, ...], root: Path) -> str:
         "demo": f"bamkit demo {shlex.quote(str(root))}",
     }
     return commands.get(parts[1], "")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -170,12 +170,15 @@ def folder_of(workspace: Workspace, run: str) -> Path:
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:
-    """Write metrics.json, metrics.csv and pictures.csv, in place of those of an earlier evaluation."""
-    text = json.dumps(evaluation.about(), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(folder / METRICS, text + "\n")
+    """Write metrics.csv, pictures.csv and metrics.json, in place of those of an earlier evaluation.
+
+    metrics.json comes last, and after the page: where it lies, the evaluation is whole.
+    """
     first = ["direction", "metric", "method", "attribute", "value", "low", "high", "n", "projects"]
     write_csv(folder / METRICS_TABLE, evaluation.figures[[*first, "interval", "note"]])
     write_csv(folder / PICTURES, evaluation.pictures)
+    text = json.dumps(evaluation.about(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder / METRICS, text + "\n")
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

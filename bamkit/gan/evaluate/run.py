@@ -169,8 +169,8 @@ def evaluate_and_write(
     """
     evaluation = evaluate(workspace, name, options)
     folder = folder_of(workspace, evaluation.run.name)
+    drawn = all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib"))
+    if drawn:
+        write_page(evaluation, folder / PAGE)
     write_tables(evaluation, folder)
-    if not all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib")):
-        return evaluation, folder, ["the page is left out: it needs jinja2 and matplotlib"]
-    write_page(evaluation, folder / PAGE)
-    return evaluation, folder, []
+    return evaluation, folder, [] if drawn else ["the page is left out: it needs jinja2 and matplotlib"]

@@ -67,11 +67,13 @@ def train_judge(
         )
     material = _Material(rows, where, part, attributes, labels, excluded, left_out)
     splits_used = {name: FetchedDomain(name, workspace).split_id for name in names}
-    judge = _fitted(material, splits_used, config, folder)
     form = None
     if config.backbone != HOG:
+        # First, and without the old card: where the judge's card lies, all of it is there.
+        (folder / CARD).unlink(missing_ok=True)
         alone = replace(config, weights=None, finetune=False, backbone=HOG, size=SIDE)
         form = _fitted(material, splits_used, alone, folder / FORM)
+    judge = _fitted(material, splits_used, config, folder)
     write_card_page(judge, folder, form)
     return judge
 

@@ -220,14 +220,18 @@ def refuse_mismatch(
         )
 
 
-def mark_best(run: Path, step: int) -> None:
-    """Make `best.pt` the checkpoint after `step` steps: a second name for the same file, or a copy."""
-    source = path_of(run, step)
-    with atomic_path(run / FOLDER / BEST) as temporary:
+def write_best(run: Path, step: int, state: dict[str, Any]) -> None:
+    """Write the checkpoint after `step` steps as `best.pt`, then under its number: a second name for it, or a copy.
+
+    In this order, so that after a kill no numbered checkpoint is there that calls itself the best beside an older one.
+    """
+    best = run / FOLDER / BEST
+    write(best, state)
+    with atomic_path(path_of(run, step)) as temporary:
         try:
-            os.link(source, temporary)
+            os.link(best, temporary)
         except OSError:
-            temporary.write_bytes(source.read_bytes())
+            temporary.write_bytes(best.read_bytes())
 
 
 def prune(run: Path, keep: Callable[[int], bool]) -> None:

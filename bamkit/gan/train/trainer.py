@@ -196,9 +196,10 @@ class Trainer:
             }
             path = checkpoint.path_of(self.folder.path, self.step)
             try:
-                checkpoint.write(path, state)
                 if self.best and self.best[1] == self.step:
-                    checkpoint.mark_best(self.folder.path, self.step)
+                    checkpoint.write_best(self.folder.path, self.step, state)
+                else:
+                    checkpoint.write(path, state)
                 checkpoint.prune(self.folder.path, self._kept)
             except OSError as error:
                 text = f"{path} cannot be written"

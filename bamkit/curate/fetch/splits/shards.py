@@ -15,7 +15,7 @@ from bamkit.common.batches import batched
 from bamkit.common.contract import missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
 from bamkit.common.shards import ROWS_PER_GROUP, read_about, shard_names, stream_rows, write_shard, write_table
-from bamkit.common.workspace import Workspace, flush, shard_paths
+from bamkit.common.workspace import Workspace, flush, shard_paths, sweep
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
@@ -60,6 +60,7 @@ def write_split(
     written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     ready: list[tuple[Path, Path]] = []
     try:
         for split, split_places in places.items():
