@@ -85,9 +85,7 @@ def _tables(run: Path, method: Method) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, head in (("metrics.csv", columns(method)), ("validation.csv", validation_columns(method))):
         path = run / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        whole = text[: text.rfind("
-") + 1] or ",".join(head) + "
-"
+        whole = text[: text.rfind("\n") + 1] or ",".join(head) + "\n"
         table = pd.read_csv(io.StringIO(whole), on_bad_lines="skip", quoting=csv.QUOTE_NONE)
         tables.append(table.apply(pd.to_numeric, errors="coerce").astype(float))
     return tables[0], tables[1]
