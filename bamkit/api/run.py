@@ -165,7 +165,7 @@ class Run:
 
     def export(
         self,
-        to: Literal["cyclegan", "onnx", "safetensors", "torchscript"],
+        to: Literal["cyclegan", "onnx", "safetensors", "torchscript", "web"],
         output: Path | str,
         direction: str | None = None,
         *,
@@ -173,10 +173,12 @@ class Run:
         old: bool = False,
         dropout: bool = False,
         force: bool = False,
+        runtime: Path | str | None = None,
     ) -> Exported:
         """Write the generators (or that of one direction) in another program's format, as `bamkit export` does.
 
-        The result has `files` and `notes`; a model card lies beside them.
+        The result has `files` and `notes`; a model card lies beside them. `runtime`: onnxruntime-web's .tgz for `web`,
+        where it cannot be downloaded.
 
         >>> [path.name for path in run.export("torchscript", folder / "out", "happy-to-scary").files][0]
         'happy-to-scary.pt'
@@ -185,7 +187,7 @@ class Run:
 
         return export_run(
             self.path, to, Path(output), which=checkpoint, direction=self._direction(direction) if direction else None,
-            old=old, dropout=dropout, force=force,
+            old=old, dropout=dropout, force=force, runtime=Path(runtime) if runtime else None,
         )  # fmt: skip
 
     def show(self, direction: str | None = None) -> Image.Image:

@@ -24,7 +24,7 @@ from bamkit.common.terminal.console import print_json, print_next, print_notes, 
 from bamkit.common.workspace import Workspace
 from bamkit.curate.export.settings import FORMATS, ExportSettings
 
-NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
+NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript", "web")
 
 
 @click.command(
@@ -34,6 +34,7 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
         "bamkit export happy scary --to webdataset --output shards",
         "bamkit export happy-scary --to onnx --direction happy-to-scary",
         "bamkit export happy-scary --to cyclegan",
+        "bamkit export happy-scary --to web",
         "bamkit export --to parquet --db bam.sqlite",
         "bamkit export checkpoints/horse2zebra --to run --name horses --domains horse,zebra",
     )
@@ -43,7 +44,8 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
     "--to",
     required=True,
     type=click.Choice([*FORMATS, *NETWORKS[1:], "run", "parquet"]),
-    help="Datasets: cyclegan, imagefolder, webdataset, csv, hf. Runs: cyclegan, onnx, safetensors, torchscript. "
+    help="Datasets: cyclegan, imagefolder, webdataset, csv, hf. Runs: cyclegan, onnx, safetensors, torchscript; "
+    "web: a page that translates in the browser, without a network. "
     "run: makes a run of the public implementation's latest_net_G_A.pth and latest_net_G_B.pth. "
     "parquet: the tables of the BAM file.",
 )
@@ -53,6 +55,12 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript")
 @click.option("--checkpoint", default="best-or-last", show_default=True, help="Which checkpoint of a run.")
 @click.option("--old", is_flag=True, help="cyclegan: with the running statistics of files from before torch 0.4.")
 @click.option("--dropout", is_flag=True, help="cyclegan: numbered as in networks with dropout.")
+@click.option(
+    "--runtime",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="web: onnxruntime-web's .tgz from npm, where it cannot be downloaded.",
+)
 @click.option("--name", help="run: what the new run is called.")
 @click.option("--domains", metavar="A,B", default="A,B", show_default=True, help="run: the names of the two domains.")
 @database_option
@@ -70,6 +78,7 @@ def command(
     checkpoint: str,
     old: bool,
     dropout: bool,
+    runtime: Path | None,
     name: str | None,
     domains: str,
     db: str | None,
@@ -102,11 +111,13 @@ def command(
     if len(names) > 1:
         raise click.UsageError("one run, or one file of weights, at a time")
     if kind == "weights":
-        result = exchange.export_weights(Path(names[0]), to, target, old=old, dropout=dropout, force=force)
+        result = exchange.export_weights(
+            Path(names[0]), to, target, old=old, dropout=dropout, force=force, runtime=runtime
+        )
     else:
         result = exchange.export_run(
             workspace.run(names[0]), to, target, which=checkpoint, direction=direction, old=old, dropout=dropout,
-            force=force,
+            force=force, runtime=runtime,
         )  # fmt: skip
     if as_json:
         print_json({"output": str(target), "files": [str(path) for path in result.files], "notes": result.notes})

@@ -158,11 +158,12 @@ def _picture(root: Path, page: Path) -> str:
 
 
 def _exports(root: Path) -> Iterator[Entry]:
-    """The folders under exports/ that a card or a mark describes."""
+    """The folders under exports/: the page of one that has a page, else its card, else the folder itself."""
     for folder in sorted(path for path in (root / "exports").glob("*") if path.is_dir()):
         files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        card = next((path for path in files if path.name == "README.md"), folder)
-        yield Entry(_address(card, root), folder.name, f"{len(files)} files and folders")
+        page, card = folder / INDEX, next((path for path in files if path.name == "README.md"), folder)
+        title = _title(page) if page in files else folder.name
+        yield Entry(_address(page if page in files else card, root), title, f"{len(files)} files and folders")
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[str, Entry, str]]:

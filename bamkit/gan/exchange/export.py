@@ -1,7 +1,8 @@
 """Trained networks for other programs, and other programs' networks for us.
 
-Out: `cyclegan` (the public implementation's files), `onnx`, `safetensors` (weights under the public names) and
-`torchscript`. All take and give float32 [N, 3, H, W] in -1 .. 1, RGB, H and W multiples of `multiple`.
+Out: `cyclegan` (the public implementation's files), `onnx`, `safetensors` (weights under the public names),
+`torchscript`, and `web`, a page that runs the ONNX networks. All take and give float32 [N, 3, H, W] in -1 .. 1, RGB, H
+and W multiples of `multiple`.
 In: `load_public` reads one file of the public layout; `import_public` makes a run of two.
 """
 
@@ -13,7 +14,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,13 +24,16 @@ from torch import nn
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import canonical, digest, versions
 from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
+from bamkit.gan.exchange.web import folder as web
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.train.networks.affine import AffineGenerator
 from bamkit.gan.translate.generator import weights_id
 
-FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript")
+FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript", "web")
 CARD, MODEL_CARD = "bamkit-export.json", "README.md"
+Writer = Callable[[Path], None]
+"""Writes one file to the (temporary) path it is given."""
 
 load_public = public_layout.read
 """The network in a .pth or .safetensors file of the public layout (see public_layout.read)."""
@@ -65,12 +69,14 @@ def export_run(
     old: bool = False,
     dropout: bool = False,
     force: bool = False,
+    runtime: Path | None = None,
 ) -> Exported:
     """Write a run's generators (for `cyclegan` also its discriminators, if the checkpoint has them) to `output`.
 
     With `direction` only that generator is written, for `cyclegan` as `latest_net_G.pth`, the name of a one-way model.
     `old` adds the running statistics that files from before torch 0.4 hold, `dropout` numbers the residual blocks as in
-    networks with dropout. Raises BamkitError for an unknown direction or format, a missing package, files in the way.
+    networks with dropout; `runtime` is onnxruntime-web's .tgz for `web`, which is fetched without it. Raises
+    BamkitError for an unknown direction or format, a missing package, files in the way.
     """
     generators = checkpoint.load_generators(run, which, "cpu")
     known = generators.directions()
@@ -85,7 +91,11 @@ def export_run(
         if direction in (None, name)
     ]
     discriminators = _discriminators(run, generators) if to == "cyclegan" and direction is None else {}
-    exported = _write(chosen, discriminators, to, output, old, dropout, force, direction is not None, with_card=True)
+    if to == "web":
+        writers = _page(chosen, generators.config.size, runtime, card=True)
+    else:
+        writers = _writers(chosen, discriminators, to, old, dropout, direction is not None)
+    exported = _write(writers, chosen, to, output, force, with_card=True)
     exported.notes = [*generators.notes, *exported.notes, *_write_card(run, generators, chosen, to, exported)]
     return exported
 
@@ -108,12 +118,24 @@ def _write_card(
 
 
 def export_weights(
-    path: Path, to: str, output: Path, *, old: bool = False, dropout: bool = False, force: bool = False
+    path: Path,
+    to: str,
+    output: Path,
+    *,
+    old: bool = False,
+    dropout: bool = False,
+    force: bool = False,
+    runtime: Path | None = None,
 ) -> Exported:
     """The same for one generator in a file of the public layout, such as a published `latest_net_G.pth`."""
     network = public_layout.read_generator(path)
     named = Named(network, path.stem, "A", {"run": path.name, "direction": path.stem})
-    return _write([named], {}, to, output, old, dropout, force, alone=True)
+    if to == "web":
+        about = {**named.about, "run_id": weights_id(network), "checkpoint": path.stem}
+        writers = _page([replace(named, about=about)], 0, runtime, card=False)
+    else:
+        writers = _writers([named], {}, to, old, dropout, alone=True)
+    return _write(writers, [named], to, output, force)
 
 
 def _discriminators(run: Path, generators: checkpoint.Generators) -> dict[str, nn.Module]:
@@ -127,17 +149,10 @@ def _discriminators(run: Path, generators: checkpoint.Generators) -> dict[str, n
     return networks
 
 
-def _write(
-    chosen: list[Named],
-    discriminators: dict[str, nn.Module],
-    to: str,
-    output: Path,
-    old: bool,
-    dropout: bool,
-    force: bool,
-    alone: bool,
-    with_card: bool = False,
-) -> Exported:
+def _writers(
+    chosen: list[Named], discriminators: dict[str, nn.Module], to: str, old: bool, dropout: bool, alone: bool
+) -> dict[str, Writer]:
+    """File name -> what writes it, of every format but `web`."""
     if to not in FORMATS:
         raise BamkitError(f"a run cannot be exported to {to!r}", f"--to {', '.join(FORMATS)}")
     if to == "cyclegan" and any(isinstance(named.network, AffineGenerator) for named in chosen):
@@ -145,28 +160,47 @@ def _write(
             "the public CycleGAN code has no affine generator, so that its format cannot hold this run",
             "--to safetensors, onnx or torchscript; or train with --generator unet",
         )
-    if output.exists() and not output.is_dir():
-        raise BamkitError(f"{output} is a file: an export goes into a folder", "--output DIR")
-    writers: dict[Path, Callable[[Path], None]] = {}
+    writers: dict[str, Writer] = {}
     for named in chosen:
         if to == "cyclegan":
             name = "latest_net_G.pth" if alone else f"latest_net_G_{named.letter}.pth"
-            writers[output / name] = _pth(named.network, old, dropout)
+            writers[name] = _pth(named.network, old, dropout)
         else:
             suffix, writer = _FORMATS[to]
-            writers[output / f"{named.direction}.{suffix}"] = writer(named)
+            writers[f"{named.direction}.{suffix}"] = writer(named)
     for letter, network in discriminators.items():
-        writers[output / f"latest_net_D_{letter}.pth"] = _pth(network, old, dropout)
+        writers[f"latest_net_D_{letter}.pth"] = _pth(network, old, dropout)
+    return writers
+
+
+def _page(chosen: list[Named], trained: int, runtime: Path | None, *, card: bool) -> dict[str, Writer]:
+    """File name -> what writes it, of a page that translates in the browser."""
+    networks = [
+        web.Network(
+            named.direction, weights_id(named.network), named.network.multiple,
+            public_layout.config_of(named.network).width, _onnx(named),
+        )
+        for named in chosen
+    ]  # fmt: skip
+    return web.writers(networks, chosen[0].about, trained, card, runtime)
+
+
+def _write(
+    writers: dict[str, Writer], chosen: list[Named], to: str, output: Path, force: bool, with_card: bool = False
+) -> Exported:
+    if output.exists() and not output.is_dir():
+        raise BamkitError(f"{output} is a file: an export goes into a folder", "--output DIR")
+    files = {output / name: write for name, write in writers.items()}
     card = output / CARD
     cards = [card, output / MODEL_CARD] if with_card else [card]
-    taken = [path for path in [*writers, *cards] if path.exists()]
+    taken = [path for path in [*files, *cards] if path.exists()]
     if taken and not force:
         raise BamkitError(f"{taken[0]} is already there", "give --force to replace it, or another --output")
-    for path, write in writers.items():
+    for path, write in files.items():
         with atomic_path(path) as temporary:
             write(temporary)
     write_text(card, json.dumps(_card(chosen, to), indent=2, ensure_ascii=False) + "\n")
-    return Exported(output, list(writers))
+    return Exported(output, list(files))
 
 
 def _card(chosen: list[Named], to: str) -> dict[str, Any]:
@@ -180,7 +214,7 @@ def _card(chosen: list[Named], to: str) -> dict[str, Any]:
     }
 
 
-def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]:
+def _pth(network: nn.Module, old: bool, dropout: bool) -> Writer:
     def write(path: Path) -> None:
         # Not by name: torch puts that into the archive, and covers the reason why a file cannot be written.
         buffer = io.BytesIO()
@@ -190,13 +224,13 @@ def _pth(network: nn.Module, old: bool, dropout: bool) -> Callable[[Path], None]
     return write
 
 
-def _safetensors(named: Named) -> Callable[[Path], None]:
+def _safetensors(named: Named) -> Writer:
     layout = "bamkit affine" if isinstance(named.network, AffineGenerator) else "public CycleGAN"
     about = {"bamkit": canonical(named.about), "layout": layout}
     return lambda path: public_layout.save_safetensors(public_layout.weights(named.network), path, about)
 
 
-def _torchscript(named: Named) -> Callable[[Path], None]:
+def _torchscript(named: Named) -> Writer:
     def write(path: Path) -> None:
         network, side = named.network.cpu().float().eval(), example_side(named.network)
         with warnings.catch_warnings():
@@ -209,7 +243,7 @@ def _torchscript(named: Named) -> Callable[[Path], None]:
     return write
 
 
-def _onnx(named: Named) -> Callable[[Path], None]:
+def _onnx(named: Named) -> Writer:
     def write(path: Path) -> None:
         try:
             import onnx
@@ -243,7 +277,7 @@ def _onnx(named: Named) -> Callable[[Path], None]:
     return write
 
 
-_FORMATS: dict[str, tuple[str, Callable[[Named], Callable[[Path], None]]]] = {
+_FORMATS: dict[str, tuple[str, Callable[[Named], Writer]]] = {
     "onnx": ("onnx", _onnx),
     "safetensors": ("safetensors", _safetensors),
     "torchscript": ("pt", _torchscript),
