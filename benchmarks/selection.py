@@ -1,6 +1,6 @@
 """How select, info and the database report do on a file of BAM's size, beside bare SQLite and the pandas way.
 
-    python benchmarks/selection.py [--rows N] [--repeats N] [--without-pandas]
+    python benchmarks/selection.py [--rows N] [--repeats N] [--without-pandas] [--only WORD ...]
 
 Every measurement is a fresh process whose wall time, CPU time and greatest memory are taken; rivals run in turn, and
 the medians are compared. "in the process" leaves out the start of Python and its imports, which bare SQLite has not.
@@ -13,13 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+PARTS = ("select", "cold", "report", "export", "pandas")
 BARE = """
 import sqlite3, sys, time
 base = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
@@ -91,7 +94,10 @@ def in_turn(rivals: dict[str, list[str]], folder: Path, repeats: int) -> dict[st
     found: dict[str, list[dict[str, float]]] = {name: [] for name in rivals}
     for _ in range(repeats):
         for name, command in rivals.items():
-            found[name].append(measure(command, folder))
+            found[name].append(one := measure(command, folder))
+            # As it goes, so that a run that is cut off has still said something.
+            said = f"{one['inside']:.2f} s, {one['cpu']:.2f} s of processor time, {one['megabytes']:,.0f} MB"
+            print(f"{name}: {said}", file=sys.stderr, flush=True)
     return {
         name: {
             **{key: statistics.median([one[key] for one in runs]) for key in runs[0]},
@@ -107,6 +113,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="Default: as many as the 2.2m release.")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--without-pandas", action="store_true", help="It needs some 6 GB.")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="Leave the rest out.")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     # In another process: a child is charged with the memory that its parent had when it was started.
@@ -114,42 +121,42 @@ def main() -> None:
     maker += ["--rows", str(given.rows)] if given.rows else []
     path = Path(subprocess.run(maker, check=True, capture_output=True, text=True).stdout.split(": ")[0])
     with tempfile.TemporaryDirectory() as name:
-        results = run(path, Path(name), given.repeats, not given.without_pandas)
+        parts = [part for part in given.only if part != "pandas" or not given.without_pandas]
+        results = run(path, Path(name), given.repeats, parts)
     if given.json:
         print(json.dumps(results, indent=2))
     else:
         show(path, results)
 
 
-def run(path: Path, folder: Path, repeats: int, with_pandas: bool) -> dict[str, dict[str, float]]:
+def run(path: Path, folder: Path, repeats: int, parts: Sequence[str]) -> dict[str, dict[str, float]]:
     python, file = sys.executable, str(path)
     bamkit = [python, "-m", "bamkit"]
     select = [*bamkit, "select", "--emotion", "happy", "--top", "1000", "--db", file, "--force"]
     filters = ["--with", "people", "--without", "comic", "--no-mature", "--license", "cc by*", "--name", "filtered"]
-    results = in_turn(
-        {
-            "bare SQLite, ids": [python, "-c", BARE, file],
-            "bare SQLite, join first": [python, "-c", JOIN_FIRST, file],
-            "select(), in the process": [python, "-c", OURS, file],
-            "select(), labels by the view's text": [python, "-c", LABELS, file, "text"],
-            "select(), labels through the view": [python, "-c", LABELS, file, "view"],
-            "bamkit select": select,
-            "bamkit select, four filters": [*select, *filters],
-        },
-        folder,
-        repeats,
-    )
-    for each in (folder / "selections").glob("*"):
-        each.unlink()
-    (folder / "selections").rmdir()
+    chosen = {
+        "bare SQLite, ids": [python, "-c", BARE, file],
+        "bare SQLite, join first": [python, "-c", JOIN_FIRST, file],
+        "select(), in the process": [python, "-c", OURS, file],
+        "select(), labels by the view's text": [python, "-c", LABELS, file, "text"],
+        "select(), labels through the view": [python, "-c", LABELS, file, "view"],
+        "bamkit select": select,
+        "bamkit select, four filters": [*select, *filters],
+    }
+    results = in_turn(chosen, folder, repeats) if "select" in parts else {}
+    shutil.rmtree(folder / "selections", ignore_errors=True)
+    info, report = [*bamkit, "info", "--db", file], [*bamkit, "report", "--db", file]
     # The folder is no workspace now, so nothing is remembered between these.
-    results |= in_turn({"bamkit info, cold": [*bamkit, "info", "--db", file]}, folder, 1)
-    results |= in_turn({"bamkit report, cold": [*bamkit, "report", "--db", file]}, folder, 1)
+    if "cold" in parts:
+        results |= in_turn({"bamkit info, cold": info, "bamkit report, cold": report}, folder, 1)
     (folder / "bamkit.toml").touch()
-    results |= in_turn({"bamkit info, then": [*bamkit, "info", "--db", file]}, folder, 1)
-    results |= in_turn({"bamkit report, after info": [*bamkit, "report", "--db", file]}, folder, min(repeats, 3))
-    results |= in_turn({"bamkit export --to parquet": [*bamkit, "export", "--to", "parquet", "--db", file]}, folder, 1)
-    if with_pandas:
+    if "report" in parts:
+        results |= in_turn({"bamkit info, then": info}, folder, 1)
+        results |= in_turn({"bamkit report, after info": report}, folder, min(repeats, 3))
+    if "export" in parts:
+        export = {"bamkit export --to parquet": [*bamkit, "export", "--to", "parquet", "--db", file]}
+        results |= in_turn(export, folder, 1)
+    if "pandas" in parts:
         results |= in_turn({"the pandas way": [python, "-c", PANDAS, file]}, folder, 1)
     return results
 
@@ -160,12 +167,14 @@ def show(path: Path, results: dict[str, dict[str, float]]) -> None:
     for name, row in results.items():
         if "inside" in row:
             print(f"{name:36} {row['inside']:8.2f} {row['cpu']:8.2f} {row['megabytes']:8,.0f}")
-    bare, ours = results["bare SQLite, ids"], results["select(), in the process"]
-    ratios = ours["inside"] / bare["inside"], ours["best"] / bare["best"]
-    print(f"\nselect() / bare ids: {ratios[0]:.2f} of the medians, {ratios[1]:.2f} of the best runs (bar 1.5)")
-    print(f"bamkit select / python with the bare query: {results['bamkit select']['wall'] / bare['wall']:.2f}")
-    print(f"bamkit select: {results['bamkit select']['wall']:.2f} s (bar 1.2)")
-    print(f"bamkit report, after info: {results['bamkit report, after info']['wall']:.1f} s (bar 4)")
+    if "bamkit select" in results:
+        bare, ours = results["bare SQLite, ids"], results["select(), in the process"]
+        ratios = ours["inside"] / bare["inside"], ours["best"] / bare["best"]
+        print(f"\nselect() / bare ids: {ratios[0]:.2f} of the medians, {ratios[1]:.2f} of the best runs (bar 1.5)")
+        print(f"bamkit select / python with the bare query: {results['bamkit select']['wall'] / bare['wall']:.2f}")
+        print(f"bamkit select: {results['bamkit select']['wall']:.2f} s (bar 1.2)")
+    if "bamkit report, after info" in results:
+        print(f"bamkit report, after info: {results['bamkit report, after info']['wall']:.1f} s (bar 4)")
 
 
 if __name__ == "__main__":

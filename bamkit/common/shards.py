@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ KEY = b"bamkit"
 """The key of the schema metadata under which a file's provenance lies as JSON."""
 ROWS_PER_GROUP = 100
 """Rows of a row group of a file that holds pictures."""
+BUFFER = 1 << 16
+"""Bytes of a column that are read at a time."""
 
 
 def shard_names(split: str, rows: int, shard_rows: int) -> list[str]:
@@ -49,13 +51,17 @@ def damaged_file(path: Path, error: Exception) -> BamkitError:
 
 
 @contextmanager
-def open_shard(path: Path, columns: Iterable[str] = ()) -> Iterator[Any]:
+def open_shard(path: Path, columns: Iterable[str] = (), source: Any = None) -> Iterator[Any]:
     """A `pyarrow.parquet.ParquetFile`, closed at the end.
 
-    Raises BamkitError if the file is damaged (also where that shows only while the block reads) or lacks `columns`.
+    source: the open file, which is read by parts and left open: of a large row group, whole columns would lie in memory
+    else. Raises BamkitError if the file is damaged (also where that shows only while the block reads) or lacks
+    `columns`.
     """
     try:
-        with pa.OSFile(os.fsencode(path)) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+        opened = pa.OSFile(os.fsencode(path)) if source is None else nullcontext(source)
+        buffer = 0 if source is None else BUFFER
+        with opened as file_of, pq.ParquetFile(file_of, pre_buffer=False, buffer_size=buffer) as file:
             there = set(file.schema_arrow.names)  # made anew at each use
             if lacking := [name for name in columns if name not in there]:
                 raise BamkitError(f"{path} has no column {', '.join(lacking)}")
@@ -134,11 +140,14 @@ def count_rows(paths: Iterable[Path]) -> int:
 
 
 def stream_tables(
-    paths: Iterable[Path], columns: Sequence[str] | None = None, rows: int = ROWS_PER_GROUP
+    paths: Iterable[Path], columns: Sequence[str] | None = None, rows: int = ROWS_PER_GROUP, source: Any = None
 ) -> Iterator[Any]:
-    """Arrow tables of at most `rows` rows, in the files' order; only so many rows are in memory at a time."""
+    """Arrow tables of at most `rows` rows, in the files' order; only so many rows are in memory at a time.
+
+    `source` as for `open_shard`, where there is but one path.
+    """
     for path in paths:
-        with open_shard(path, columns or ()) as file:
+        with open_shard(path, columns or (), source) as file:
             for batch in file.iter_batches(rows, columns=list(columns) if columns else None):
                 yield pa.Table.from_batches([batch])
 

@@ -23,7 +23,7 @@ from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.common.tombstones import Tombstones
-from bamkit.curate.fetch.download import Download, DownloadCounts
+from bamkit.curate.fetch.download import Download, DownloadCounts, Urls
 from bamkit.curate.fetch.faults import Fault
 from bamkit.curate.fetch.http.client import Client
 from bamkit.curate.fetch.http.politeness import HostLimiter
@@ -170,7 +170,7 @@ class RayExecutor:
         if self.started:
             self.ray.shutdown()
 
-    def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
+    def download(self, urls: Urls, watch: Callable[[DownloadCounts], None]) -> None:
         self.counts = counts = DownloadCounts()
         here = self.ray.get_runtime_context().get_node_id()
         pinned = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
@@ -188,7 +188,7 @@ class RayExecutor:
             counts.skipped |= skipped
             watch(counts)
 
-    def _ask_hosts(self, urls: list[str]) -> dict[str, HostFiles]:
+    def _ask_hosts(self, urls: Urls) -> dict[str, HostFiles]:
         """The rules of all hosts, asked for here so that no host is asked by every worker.
 
         A host that does not answer is asked again by whoever needs its pictures.

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +60,14 @@ class DownloadCounts:
                 self.failed[row.outcome] += 1
 
 
+class Urls(Protocol):
+    """Addresses that can be counted, and gone through more than once: there may be more than fit into memory."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
 class RateLimiter(Protocol):
     """Limits that hold beyond this process (see cluster.py)."""
 
@@ -97,13 +105,12 @@ class Download:
         self.known = known
         self.counts = DownloadCounts()
 
-    def run(self, urls: Iterable[str], watch: Callable[[DownloadCounts], None] = lambda counts: None) -> None:
+    def run(self, urls: Urls, watch: Callable[[DownloadCounts], None] = lambda counts: None) -> None:
         """Fetch every URL once (with retries); returns when each is recorded or its host was given up.
 
         `watch` is called some times a second. On an interrupt what has arrived is recorded, then the interrupt goes on.
         Raises BamkitError if the disk is full.
         """
-        urls = list(urls)
         self._scheduler = Scheduler(self.config.politeness, self.known)
         self.counts.notes = self._scheduler.notes
         self._client = Client(self.config, self.book)
@@ -127,14 +134,14 @@ class Download:
         if self._error is not None:
             raise self._error
 
-    def _threads(self, urls: list[str]) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
+    def _threads(self, urls: Urls) -> tuple[list[threading.Thread], list[threading.Thread], threading.Thread]:
         def start(name: str, work: Callable[[], None]) -> threading.Thread:
             thread = threading.Thread(target=self._guarded, args=(work,), name=f"bamkit-{name}", daemon=True)
             thread.start()
             return thread
 
         # More threads than may ask at a time would only wait for one another.
-        hosts = len({host_key(url) for url in urls[:WINDOW]})
+        hosts = len({host_key(url) for url in itertools.islice(urls, WINDOW)})
         count = min(self.config.politeness.workers, len(urls), hosts * self.config.politeness.connections)
         workers = [start("fetch", self._work) for _ in range(count)]
         decoders = [start("decode", self._decode) for _ in range(self.config.decode_threads)]

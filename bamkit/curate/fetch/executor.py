@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bamkit.curate.fetch.cluster import RayExecutor
-from bamkit.curate.fetch.download import Download, DownloadCounts
+from bamkit.curate.fetch.download import Download, DownloadCounts, Urls
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.rebuild import rebuild
 from bamkit.curate.fetch.rules.book import RulesBook
@@ -19,7 +19,7 @@ class Executor(Protocol):
 
     counts: DownloadCounts
 
-    def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
+    def download(self, urls: Urls, watch: Callable[[DownloadCounts], None]) -> None:
         """Fetch URLs; returns when each is recorded or its host was given up."""
 
     def rebuild(self, rows: list[Row], step: Callable[[int], None]) -> tuple[list[Row], list[Row]]:
@@ -36,7 +36,7 @@ class LocalExecutor:
         self.config, self.store = config, store
         self.counts = DownloadCounts()
 
-    def download(self, urls: list[str], watch: Callable[[DownloadCounts], None]) -> None:
+    def download(self, urls: Urls, watch: Callable[[DownloadCounts], None]) -> None:
         ledger = self.store.ledger
         book = RulesBook(self.config.politeness, ledger.host_rules())
 

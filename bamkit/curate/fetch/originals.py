@@ -119,9 +119,12 @@ class PictureCache:
                 ((sha256, self.recipe, *astuple(picture)) for sha256, picture in pictures),
             )
 
-    def known(self) -> set[str]:
-        """The originals whose picture lies here."""
-        return {row[0] for row in self.db.execute("select sha256 from built where recipe = ?", (self.recipe,))}
+    def holds(self, files: Iterable[str]) -> set[str]:
+        """Those of some originals whose picture lies here."""
+        files = list(files)
+        marks = ", ".join("?" * len(files))
+        query = f"select sha256 from built where recipe = ? and sha256 in ({marks})"
+        return {row[0] for row in self.db.execute(query, (self.recipe, *files))}
 
     def get(self, sha256: str) -> Picture:
         """Raises KeyError."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TextIO
 
+from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.reader import quiet_decoders
 from bamkit.common.terminal.progress import Progress, size
@@ -20,8 +21,10 @@ from bamkit.curate.fetch.executor import make_executor
 from bamkit.curate.fetch.http.urls import host_key
 from bamkit.curate.fetch.ledger import Row, disk_error, locked
 from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
-from bamkit.curate.fetch.splits.assignment import Manifest, assign, wanted
+from bamkit.curate.fetch.splits.assignment import assign, wanted
 from bamkit.curate.fetch.splits.kept import PICTURE_SETTINGS, kept_settings, refuse_replacing
+from bamkit.curate.fetch.splits.manifest import Manifest, Rows
+from bamkit.curate.fetch.splits.outcomes import BATCH, Addresses, Outcomes
 from bamkit.curate.fetch.splits.publish import Publication
 from bamkit.curate.fetch.splits.shards import built_pictures, move_former_missing
 from bamkit.curate.fetch.store import Store, open_store
@@ -112,12 +115,10 @@ class _FetchRun:
         self.workspace, self.manifests, self.config, self.stream = workspace, manifests, config, stream
         self.store, self.executor = store, make_executor(config, store)
         self.summary = Summary()
-        self.asked: set[str] = set()
-        self.outcomes: dict[str, str] = {}
         self.down: dict[str, str] = {}
-        self.retry = set(config.retry)
+        retry = set(config.retry)
         # What was refused by a setting that has been changed since is no failure of the host's.
-        self.retry |= {"private-address"} if config.allow_private else set()
+        retry |= {"private-address"} if config.allow_private else set()
         asked = config.politeness
         lifted = {
             "opted-out": asked.honour_noai,
@@ -127,13 +128,14 @@ class _FetchRun:
             # A host that failed to answer for its rules is off limits for as long as that lasts, and no longer.
             "robots-unavailable": False,
         }
-        self.retry |= {name for name, honoured in lifted.items() if not honoured}
+        retry |= {name for name, honoured in lifted.items() if not honoured}
+        self.outcomes = Outcomes(manifests, retry)
 
     def go(self) -> Summary:
         """Download until nothing is wanted, build, and begin again if something could not be built."""
         while True:
             self._refresh()
-            if urls := self._wanted():
+            if len(urls := self._wanted()):
                 self._download(urls)
                 continue
             publications = [self._publication(manifest) for manifest in self.manifests]
@@ -145,53 +147,42 @@ class _FetchRun:
         self.summary.selections = [publication.write(self.stream) for publication in publications]
         return self.summary
 
-    def state(self, url: str | None) -> bool | None:
-        """True for a picture that is here, False for one that cannot be had, None for one to ask for."""
-        if url is None or url in self.summary.given_up:
-            return False
-        outcome = self.outcomes.get(url)
-        if outcome is None:
-            assert url not in self.asked, f"no outcome was recorded for {url}"
-            return None
-        if outcome == "ok":
-            return True
-        return None if outcome in self.retry and url not in self.asked else False
-
     def _publication(self, manifest: Manifest) -> Publication:
-        assignment = assign(manifest, self.state, self.config.replace)
+        assignment = assign(manifest, self.outcomes.states(manifest), self.config.replace)
+        given_up, why = self.outcomes.given_up, self.summary.given_up
         return Publication(
-            self.workspace, manifest, assignment, self.config, self.store, self.summary.given_up, self.force
+            self.workspace, manifest, assignment, self.config, self.store, given_up, why.keys(), self.force
         )
 
     def _refresh(self) -> None:
         """Recognise placeholders among what has arrived and read the ledger."""
+        ledger = self.store.ledger
         self.store.recognise(self.config.placeholders, self.config.placeholder_repeats)
-        urls = dict.fromkeys(url for manifest in self.manifests for url in manifest.src if url is not None)
-        self.outcomes = self.store.ledger.outcomes(urls)
-        if gone := [url for url in self._forgotten() if self.outcomes.get(url) != "forgotten"]:
-            self.store.ledger.mark_forgotten(gone)
-            self.outcomes |= dict.fromkeys(gone, "forgotten")
+        for urls in batched(self._forgotten(), BATCH):
+            known = ledger.outcomes(urls)
+            ledger.mark_forgotten(url for url in urls if known.get(url) != "forgotten")
+        self.outcomes.refresh(ledger)
 
     def _forgotten(self) -> Iterator[str]:
         """The addresses of images that were removed on request."""
         for manifest in self.manifests if len(self.store.forgotten) else ():
-            for mid, url in zip(manifest.mid, manifest.src, strict=True):
-                if url is not None and self.store.forgotten.covers(mid, url):
-                    yield url
+            for table in manifest.stream(("mid", "src")):
+                for mid, url in zip(table["mid"].to_pylist(), table["src"].to_pylist(), strict=True):
+                    if url is not None and self.store.forgotten.covers(mid, url):
+                        yield url
 
-    def _wanted(self) -> list[str]:
-        """The URLs to ask for next; those at a host that was given up count as not to be had."""
-        replace = self.config.replace
+    def _wanted(self) -> Addresses:
+        """The addresses to ask for next; those at a host that was given up count as not to be had."""
         while True:
-            urls = dict.fromkeys(url for each in self.manifests for url in wanted(each, self.state, replace))
-            names = {url: host_key(url) for url in urls} if self.down else {}
-            idle = {url: self.down[name] for url, name in names.items() if name in self.down}
+            states = [(each, self.outcomes.states(each)) for each in self.manifests]
+            urls = self.outcomes.not_yet([wanted(each, own, self.config.replace) for each, own in states])
+            idle = self.outcomes.give_up(lambda url: self.down.get(host_key(url)), urls) if self.down else None
             if not idle:
-                return list(urls)
-            self.summary.given_up |= idle
+                return urls
+            self.summary.given_up += idle
 
-    def _download(self, urls: list[str]) -> None:
-        self.asked.update(urls)
+    def _download(self, urls: Addresses) -> None:
+        self.outcomes.note_asked(urls)
         started = time.monotonic()
         try:
             with Progress("fetch", len(urls), stream=self.stream) as progress:
@@ -203,37 +194,47 @@ class _FetchRun:
             summary.arrived += counts.ok
             summary.bytes += counts.bytes
             summary.failed += counts.failed
-            summary.given_up |= counts.skipped
             # A reason names its host, so one address of each will do; there may be millions.
             one_each = {why: url for url, why in counts.skipped.items()}
             self.down |= {host_key(url): why for why, url in one_each.items()}
+            if counts.skipped:
+                summary.given_up += self.outcomes.give_up(counts.skipped.get, urls)
 
     def _build(self, publication: Publication) -> bool:
         """Build what the split needs and is not built yet; False if some of it could not be."""
-        needed = list(publication.unbuilt())
-        needed = self._without_those_in_old_shards(needed)
+        needed = publication.unbuilt()
+        if needed.size:
+            self._take_from_old_shards(publication, needed)
+            needed = publication.unbuilt()
+        lost: list[Row] = []
+        failed = done = 0
         with Progress(f"build {publication.manifest.name}", len(needed), stream=self.stream) as progress:
-            lost, failed = self.executor.rebuild(needed, progress.update)
+            for rows in publication.to_build(needed):
+                also_lost, also_failed = self.executor.rebuild(
+                    rows, lambda more, done=done: progress.update(done + more)
+                )
+                lost, failed, done = lost + also_lost, failed + len(also_failed), done + len(rows)
         if lost and not self.config.again:
             raise BamkitError(
                 f"{len(lost):,} pictures must be built anew, but their originals are not in {self.workspace.originals}",
                 "bamkit fetch --download-again   # asks for them once more",
             )
-        forgotten = self.store.ledger.take_back(row.sha256 or "" for row in lost)
-        self.asked.difference_update(forgotten)
+        if lost:
+            self.outcomes.ask_again(set(self.store.ledger.take_back(row.sha256 or "" for row in lost)))
         return not lost and not failed
 
-    def _without_those_in_old_shards(self, needed: list[Row]) -> list[Row]:
+    def _take_from_old_shards(self, publication: Publication, needed: Rows) -> None:
         """Take over pictures that earlier splits hold already, built in the same way, where there is no original."""
-        bare = {row.sha256 or "" for row in needed if not self.store.originals.path(row.sha256 or "").exists()}
-        for manifest in self.manifests if bare else ():
-            for sha256, picture in built_pictures(
-                self.workspace.split(manifest.name), self.config.picture.about(), bare
-            ):
-                self.store.cache.add([(sha256, picture)])
-                bare.discard(sha256)
-        here = self.store.cache.known()
-        return [row for row in needed if row.sha256 not in here]
+        store = self.store
+
+        def bare(sha256: str) -> bool:
+            return not store.originals.path(sha256).exists()
+
+        if any(bare(row.sha256 or "") for rows in publication.to_build(needed) for row in rows):
+            for manifest in self.manifests:
+                old = built_pictures(self.workspace.split(manifest.name), self.config.picture.about())
+                for pictures in batched(old, self.config.picture.at_once(64)):
+                    store.cache.add((sha256, picture) for sha256, picture in pictures if bare(sha256))
 
 
 class _ProgressLine:

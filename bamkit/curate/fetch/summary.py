@@ -68,8 +68,8 @@ class Summary:
     """Spent downloading."""
     failed: Counter[str] = field(default_factory=Counter)
     """Of this run, by reason."""
-    given_up: dict[str, str] = field(default_factory=dict)
-    """URLs not asked because their host kept failing, and why."""
+    given_up: Counter[str] = field(default_factory=Counter)
+    """How many URLs were not asked because their host kept failing, by what is said of it."""
 
     def add(self, other: Summary) -> None:
         """Take in what became of other selections."""
@@ -79,14 +79,14 @@ class Summary:
         self.bytes += other.bytes
         self.seconds += other.seconds
         self.failed += other.failed
-        self.given_up |= other.given_up
+        self.given_up += other.given_up
 
     def require_complete(self) -> None:
         """Raises BamkitError where pictures were not asked for, because their host was given up."""
         if self.given_up:
-            why = sorted(set(self.given_up.values()))[0]
+            why = min(self.given_up)
             again = "bamkit fetch   # later: asks for them"
-            raise BamkitError(f"{len(self.given_up):,} pictures were not asked for: {why}", again)
+            raise BamkitError(f"{self.given_up.total():,} pictures were not asked for: {why}", again)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -95,7 +95,7 @@ class Summary:
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "failed": dict(sorted(self.failed.items())),
-            "not_asked": len(self.given_up),
+            "not_asked": self.given_up.total(),
             "selections": [selection.as_dict() for selection in self.selections],
         }
 

@@ -9,7 +9,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import dependent_runs, split_about
 from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.settings import PictureSettings
-from bamkit.curate.fetch.splits.assignment import Manifest
+from bamkit.curate.fetch.splits.manifest import Manifest
 from bamkit.curate.fetch.splits.shards import built_at
 
 PICTURE_SETTINGS = tuple(field.name for field in fields(PictureSettings))

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from bamkit.common.batches import batched
 from bamkit.common.contract import missing_schema, selection_schema, split_schema
 from bamkit.common.errors import BamkitError
-from bamkit.common.shards import ROWS_PER_GROUP, read_about, shard_names, stream_rows, write_shard, write_table
-from bamkit.common.workspace import Workspace, flush, shard_paths, sweep
+from bamkit.common.shards import (
+    ROWS_PER_GROUP,
+    open_writer,
+    read_about,
+    shard_names,
+    stream_rows,
+    with_about,
+    write_shard,
+)
+from bamkit.common.workspace import Workspace, atomic_path, flush, shard_paths, sweep
 from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.ledger import Row
 from bamkit.curate.fetch.originals import Picture
 from bamkit.curate.fetch.settings import PictureSettings
-from bamkit.curate.fetch.splits.assignment import Manifest, Place
+from bamkit.curate.fetch.splits.assignment import Places
+from bamkit.curate.fetch.splits.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -40,14 +49,16 @@ class Absence:
         return FAULTS[self.outcome].text
 
 
+MISSING_PER_GROUP = 1 << 20
+"""Rows of a row group of the table of missing pictures."""
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
 def write_split(
     folder: Path,
     manifest: Manifest,
-    places: dict[str, list[Place]],
-    rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
+    places: dict[str, Places],
+    rows: Callable[[Sequence[str | None]], Iterator[Row]],
     picture: Callable[[str], Picture],
     about: dict[str, Any],
     how: PictureSettings,
@@ -56,7 +67,7 @@ def write_split(
 ) -> None:
     """Write all shards of a split folder under temporary names, then put them in place of the old ones.
 
-    Memory holds two row groups at a time. `rows` adds the ledger's rows to places; `step` is told how many rows are
+    Memory holds two row groups at a time. `rows` gives the ledger's rows of addresses; `step` is told how many rows are
     written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,17 +75,14 @@ def write_split(
     ready: list[tuple[Path, Path]] = []
     try:
         for split, split_places in places.items():
-            for number, name in enumerate(shard_names(split, len(split_places), shard_rows)):
-                path = folder / name
+            sizes = [_group_sizes(min(shard_rows, left), how) for left in range(len(split_places), 0, -shard_rows)]
+            tables = _tables(manifest, split, split_places, chain.from_iterable(sizes), rows, picture, how.format)
+            for name, own in zip(shard_names(split, len(split_places), shard_rows), sizes or [[]], strict=True):
                 temporary = folder / f".{name}.{os.getpid()}.tmp"
-                ready.append((temporary, path))
-                part = split_places[number * shard_rows : (number + 1) * shard_rows]
-                batches = (
-                    _batch(manifest, split, chunk, rows, picture, how.format)
-                    for chunk in batched(part, how.at_once(ROWS_PER_GROUP))
-                )
+                ready.append((temporary, folder / name))
                 shard_about = {**about, "split": split}
-                write_shard(temporary, split_schema(), shard_about, _ahead(batches), step, path_dictionary=True)
+                coming = _ahead(islice(tables, len(own)))
+                write_shard(temporary, split_schema(), shard_about, coming, step, path_dictionary=True)
         for temporary, path in ready:
             os.replace(temporary, path)
         keep = {path.name for _, path in ready}
@@ -87,22 +95,27 @@ def write_split(
             temporary.unlink(missing_ok=True)
 
 
-def write_missing(
-    path: Path,
-    manifest: Manifest,
-    missing: list[tuple[int, int | None]],
-    absence: Callable[[str | None], Absence],
-    about: dict[str, Any],
-) -> None:
-    """Write the missing pictures' table; `absence(url)` says why one is not there."""
-    ranks, splits = manifest.table["rank"].to_pylist(), manifest.split
-    rows = []
-    for row, replaced_by in missing:
-        why = absence(manifest.src[row])
-        head = (manifest.mid[row], manifest.src[row], ranks[row], splits[row])
-        said = (why.outcome, why.reason, why.http_status, why.attempts, replaced_by, why.rule)
-        rows.append(dict(zip(missing_schema().names, (*head, *said), strict=True)))
-    write_table(pa.Table.from_pylist(rows, missing_schema()), path, {**about, "split": "missing"})
+def _group_sizes(rows: int, how: PictureSettings) -> list[int]:
+    """How many rows each row group of a shard of `rows` rows is made of."""
+    most = how.at_once(ROWS_PER_GROUP)
+    return [min(most, left) for left in range(rows, 0, -most)]
+
+
+def write_missing(path: Path, rows: Iterable[list[tuple[Any, ...]]], about: dict[str, Any]) -> None:
+    """Write the missing pictures' table: `rows` are lists of rows with the values of the contract's columns."""
+    schema = with_about(missing_schema(), {**about, "split": "missing"})
+    with atomic_path(path) as temporary, open_writer(temporary, schema, compression="zstd") as writer:
+        parts, held, written = [schema.empty_table()], 0, False
+        for batch in rows:
+            columns = dict(zip(schema.names, map(list, zip(*batch, strict=True)), strict=True))
+            parts.append(pa.table(columns, schema))
+            held += len(batch)
+            if held >= MISSING_PER_GROUP:
+                joined = pa.concat_tables(parts)
+                writer.write_table(joined.slice(0, MISSING_PER_GROUP).combine_chunks(), MISSING_PER_GROUP)
+                parts, held, written = [joined.slice(MISSING_PER_GROUP)], held - MISSING_PER_GROUP, True
+        if held or not written:
+            writer.write_table(pa.concat_tables(parts).combine_chunks(), MISSING_PER_GROUP)
 
 
 def move_former_missing(workspace: Workspace, name: str) -> None:
@@ -146,37 +159,39 @@ def built_at(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def built_pictures(folder: Path, recipe: dict[str, Any], wanted: set[str]) -> Iterator[tuple[str, Picture]]:
+def built_pictures(folder: Path, recipe: dict[str, Any]) -> Iterator[tuple[str, Picture]]:
     """Pictures of earlier shards that were built in the same way, by the hash of their original."""
     same = [path for path in shard_paths(folder) if about_of(path).get("build") == recipe]
     for row in stream_rows(same, ["image", "width", "height", "original_sha256", "phash"]):
-        if row["original_sha256"] in wanted:
-            picture = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
-            yield row["original_sha256"], picture
+        picture = Picture(row["image"]["bytes"], row["width"], row["height"], row["phash"])
+        yield row["original_sha256"], picture
 
 
-def _batch(
+def _tables(
     manifest: Manifest,
     split: str,
-    places: list[Place],
-    rows: Callable[[list[Place]], Iterator[tuple[Place, Row]]],
+    places: Places,
+    sizes: Iterable[int],
+    rows: Callable[[Sequence[str | None]], Iterator[Row]],
     picture: Callable[[str], Picture],
     format_name: str,
-) -> pa.Table:
-    picked = manifest.table.take([place.row for place in places])
-    schema = split_schema()
-    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for name in selection_schema().names:
-        columns[name] = picked[name].to_pylist()
-    columns["split"] = [split] * len(places)
-    for place, row in rows(places):
-        made = picture(row.sha256 or "")
-        name = f"{manifest.mid[place.row]}.{SUFFIX[format_name]}"
-        columns["image"].append({"bytes": made.data, "path": name})
-        values = (place.replaces, made.width, made.height, row.width, row.height, row.format, row.bytes, row.sha256)
-        for column, value in zip(schema.names[-9:], (*values, made.phash), strict=True):
-            columns[column].append(value)
-    return pa.table(columns, schema)
+) -> Iterator[pa.Table]:
+    """The rows of a split as they are written, in tables of the given sizes."""
+    schema, start = split_schema(), 0
+    for picked in manifest.take(places.rows, selection_schema().names, sizes):
+        columns: dict[str, Any] = {name: picked[name] for name in picked.column_names}
+        columns |= {name: [] for name in schema.names if name not in columns}
+        columns["split"] = [split] * picked.num_rows
+        mids, instead = picked["mid"].to_pylist(), places.instead[start : start + picked.num_rows].tolist()
+        for mid, other, row in zip(mids, instead, rows(picked["src"].to_pylist()), strict=True):
+            made = picture(row.sha256 or "")
+            columns["image"].append({"bytes": made.data, "path": f"{mid}.{SUFFIX[format_name]}"})
+            replaces = None if other < 0 else int(manifest.mid[other])
+            values = (replaces, made.width, made.height, row.width, row.height, row.format, row.bytes, row.sha256)
+            for column, value in zip(schema.names[-9:], (*values, made.phash), strict=True):
+                columns[column].append(value)
+        start += picked.num_rows
+        yield pa.table(columns, schema)
 
 
 def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
