@@ -207,13 +207,11 @@ class _FetchRun:
             self._take_from_old_shards(publication, needed)
             needed = publication.unbuilt()
         lost: list[Row] = []
-        failed = done = 0
+        failed = 0
         with Progress(f"build {publication.manifest.name}", len(needed), stream=self.stream) as progress:
             for rows in publication.to_build(needed):
-                also_lost, also_failed = self.executor.rebuild(
-                    rows, lambda more, done=done: progress.update(done + more)
-                )
-                lost, failed, done = lost + also_lost, failed + len(also_failed), done + len(rows)
+                also_lost, also_failed = self._rebuild(rows, progress)
+                lost, failed = lost + also_lost, failed + len(also_failed)
         if lost and not self.config.again:
             raise BamkitError(
                 f"{len(lost):,} pictures must be built anew, but their originals are not in {self.workspace.originals}",
@@ -222,6 +220,10 @@ class _FetchRun:
         if lost:
             self.outcomes.ask_again(set(self.store.ledger.take_back(row.sha256 or "" for row in lost)))
         return not lost and not failed
+
+    def _rebuild(self, rows: list[Row], progress: Progress) -> tuple[list[Row], list[Row]]:
+        before = progress.done
+        return self.executor.rebuild(rows, lambda done: progress.update(before + done))
 
     def _take_from_old_shards(self, publication: Publication, needed: Rows) -> None:
         """Take over pictures that earlier splits hold already, built in the same way, where there is no original."""

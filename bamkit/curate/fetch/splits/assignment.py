@@ -50,7 +50,7 @@ def wanted(manifest: Manifest, states: States, replace: bool) -> Rows:
         return asked
     gaps = np.count_nonzero(~reserve & (states == LOST))
     hopeful = np.flatnonzero(reserve & (states != LOST))[:gaps]
-    return hopeful[states[hopeful] == UNKNOWN]
+    return np.asarray(hopeful[states[hopeful] == UNKNOWN])
 
 
 def assign(manifest: Manifest, states: States, replace: bool) -> Assignment:

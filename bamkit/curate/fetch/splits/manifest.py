@@ -124,9 +124,9 @@ def number_addresses(manifests: Sequence[Manifest]) -> int:
                 digests += hashlib.blake2b((url or "").encode(), digest_size=16).digest()
             lacking.append(table["src"].is_null().to_numpy())
     unique, numbers = np.unique(np.frombuffer(digests, "S16"), return_inverse=True)
-    numbers = np.where(np.concatenate(lacking), -1, numbers).astype(np.int32)
+    all_numbers: NDArray[np.int32] = np.where(np.concatenate(lacking), -1, numbers).astype(np.int32)
     start = 0
     for manifest in manifests:
-        manifest.address = numbers[start : start + len(manifest)]
+        manifest.address = all_numbers[start : start + len(manifest)]
         start += len(manifest)
     return len(unique)

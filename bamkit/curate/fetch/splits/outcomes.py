@@ -68,11 +68,10 @@ class Outcomes:
         """Of each row of a manifest, whether its picture is here."""
         fresh = [UNKNOWN if name in self.retry else LOST for name in self.names]
         again = [LOST] * len(self.names)
-        for states in (fresh, again):
-            states[0] = UNKNOWN
-            if "ok" in self.names:
-                states[self.names.index("ok")] = HAD
-        of_code = np.array([fresh, again], np.int8)
+        of_code: States = np.array([fresh, again], np.int8)
+        of_code[:, 0] = UNKNOWN
+        if "ok" in self.names:
+            of_code[:, self.names.index("ok")] = HAD
         states = of_code[self.asked.astype(np.int8), self.code]
         states[self.given_up] = LOST
         # Where a row has no address, the one added at the end is read.

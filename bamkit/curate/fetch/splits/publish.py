@@ -185,7 +185,7 @@ class Publication:
         return SelectionResult(
             self.manifest.name,
             {split: (len(places), len(self.manifest.rows(split))) for split, places in self.assignment.splits.items()},
-            sum(np.count_nonzero(places.instead >= 0) for places in self.assignment.splits.values()),
+            sum(int((places.instead >= 0).sum()) for places in self.assignment.splits.values()),
             self.reasons,
             split_about(self.workspace, self.manifest.name)["split_id"] if self.kept_for else self.about["split_id"],
             not self.is_current,
