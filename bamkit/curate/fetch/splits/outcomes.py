@@ -91,6 +91,9 @@ class Outcomes:
             rows.append((manifest, own))
         return Addresses(rows)
 
+    def _every(self) -> Addresses:
+        return self.not_yet([np.flatnonzero(each.address >= 0) for each in self.manifests])
+
     def note_asked(self, addresses: Addresses) -> None:
         for manifest, rows in addresses.rows:
             self.asked[manifest.address[rows]] = True
@@ -112,7 +115,7 @@ class Outcomes:
 
     def _numbers(self, chosen: Callable[[str], bool], among: Addresses | None = None) -> NDArray[np.int32]:
         """The numbers of the chosen addresses, each once."""
-        every = among or self.not_yet([np.flatnonzero(each.address >= 0) for each in self.manifests])
+        every = among if among is not None else self._every()
         numbers = [
             manifest.address[row]
             for manifest, all_rows in every.rows
