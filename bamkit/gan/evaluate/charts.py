@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bamkit.common.pages.figures import COLOURS, new, style, svg
 from bamkit.common.statistics import Estimate
@@ -20,6 +20,10 @@ class Panel:
     """The rows drawn in the second colour."""
     limits: tuple[float, float] | None = None
     """The range of the axis, where the metric has one."""
+    singles: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By row, single figures that its estimate is the mean of: small strokes."""
+    rings: Mapping[str, float] = field(default_factory=dict)
+    """By row, another figure beside its own: a ring."""
 
 
 def panels(charts: Sequence[Panel]) -> list[tuple[bytes, str]]:
@@ -38,6 +42,10 @@ def _draw(chart: Panel) -> bytes:
             if not math.isnan(estimate.low):
                 axes.plot([estimate.low, estimate.high], [place] * 2, color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot([estimate.value], [place], "o", color=colour, markersize=5)
+            for single in chart.singles.get(name, ()):
+                axes.plot([single], [place], "|", color=colour, markersize=9, markeredgewidth=1)
+            if name in chart.rings:
+                axes.plot([chart.rings[name]], [place], "o", color=colour, markersize=8, fillstyle="none")
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_title(chart.title)

@@ -14,6 +14,7 @@ from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.caveats import warnings_of
+from bamkit.gan.evaluate.comparison.checkpoints import CHECKPOINTS, measure_checkpoints
 from bamkit.gan.evaluate.features import Colours, Extractor, Inception, inception_weights
 from bamkit.gan.evaluate.inputs.translations import Direction, choose_run, open_run
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
@@ -32,7 +33,7 @@ from bamkit.gan.evaluate.outputs.copies import TrainingCopies
 from bamkit.gan.evaluate.outputs.doubts import doubts_of
 from bamkit.gan.evaluate.outputs.failures import failure_modes, improvement
 from bamkit.gan.evaluate.page import write_page
-from bamkit.gan.evaluate.result import PAGE, DirectionResult, Evaluation, folder_of, published, write_tables
+from bamkit.gan.evaluate.result import PAGE, DirectionResult, Evaluation, folder_of, published, write_csv, write_tables
 from bamkit.gan.evaluate.settings import EvaluateOptions
 from bamkit.gan.evaluate.verdicts import content_survives, emotion_reached, verdicts
 from bamkit.gan.judge.identity import shared
@@ -165,12 +166,16 @@ def evaluate_and_write(
 ) -> tuple[Evaluation, Path, list[str]]:
     """`evaluate`, then write reports/evaluate-RUN: the evaluation, the folder, and what could not be drawn.
 
-    The folder gets metrics.json, metrics.csv, pictures.csv and, where jinja2 and matplotlib are installed, index.html.
+    The folder gets metrics.json, metrics.csv, pictures.csv, where jinja2 and matplotlib are installed index.html, and
+    where the options ask for it checkpoints.csv.
     """
     evaluation = evaluate(workspace, name, options)
     folder = folder_of(workspace, evaluation.run.name)
     drawn = all(importlib.util.find_spec(package) for package in ("jinja2", "matplotlib"))
     if drawn:
         write_page(evaluation, folder / PAGE)
+    (folder / CHECKPOINTS).unlink(missing_ok=True)
+    if evaluation.options.checkpoints:
+        write_csv(folder / CHECKPOINTS, measure_checkpoints(workspace, evaluation))
     write_tables(evaluation, folder)
     return evaluation, folder, [] if drawn else ["the page is left out: it needs jinja2 and matplotlib"]

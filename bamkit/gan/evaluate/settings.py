@@ -29,6 +29,8 @@ class EvaluateOptions:
     """Where networks run: `auto`, `cpu` or `cuda`."""
     seed: Annotated[int, Range(0)] = 0
     """Seed of KID's subsets, of the uncurated grid and of the user study."""
+    checkpoints: bool = False
+    """Measure every checkpoint that was kept on the same pictures: what choosing one by them would have given."""
     pictures: Annotated[int, Range(1)] = 12
     """Pairs in the uncurated grid; a third of it for each list of cases."""
 

@@ -50,14 +50,16 @@ class Verdict:
 def verdicts(measured: Measured, real: ImageSet, judges: Mapping[str, Judge]) -> dict[str, Verdict]:
     """The verdicts by method, and of the target's `real` test pictures under REAL; {} if no JUDGE knows the target."""
     target = measured.direction.target.attribute
-    columns = {name: judge.attributes.index(target) for name, judge in judges.items() if target in judge.attributes}
-    if JUDGE not in columns:
+    if JUDGE not in judges or target not in judges[JUDGE].attributes:
         return {}
     sets = {method: measured.images[method] for method in METHODS} | ({REAL: real} if len(real) else {})
-    return {
-        name: Verdict({judge: _of(images, judge)[:, column] for judge, column in columns.items()}, images.projects)
-        for name, images in sets.items()
-    }
+    return {name: verdict_of(images, target, judges) for name, images in sets.items()}
+
+
+def verdict_of(images: ImageSet, target: str | None, judges: Mapping[str, Judge]) -> Verdict:
+    """What the judges that know the target say of a set of pictures."""
+    columns = {name: judge.attributes.index(target) for name, judge in judges.items() if target in judge.attributes}
+    return Verdict({judge: _of(images, judge)[:, column] for judge, column in columns.items()}, images.projects)
 
 
 def _of(images: ImageSet, judge: str = JUDGE) -> np.ndarray:

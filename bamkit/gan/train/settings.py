@@ -17,8 +17,9 @@ SMALLEST_CROP = 24
 
 CHANGEABLE = frozenset(
     {
-        "amp", "checkpoint_minutes", "compile", "decay_epochs", "epochs", "graphs", "keep", "log_every", "low_memory",
-        "minutes", "on_nan", "sample_pictures", "samples", "steps", "tensorboard", "validations",
+        "amp", "checkpoint_minutes", "compile", "decay_epochs", "epochs", "graphs", "keep", "keep_validated",
+        "log_every", "low_memory", "minutes", "on_nan", "sample_pictures", "samples", "steps", "tensorboard",
+        "validations",
     }
 )  # fmt: skip
 """Settings that a resumed run may change: how long, how it is computed and watched, not what is learned."""
@@ -28,7 +29,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "fastcut": ("cut",), "lambda_nce": ("cut",),
 }  # fmt: skip
 """Settings that not all methods have: those that do. Elsewhere they keep their defaults, and say nothing."""
-LATER = frozenset({"fastcut", "lambda_nce", "method"})
+LATER = frozenset({"keep_validated", "fastcut", "lambda_nce", "method"})
 """Settings that runs were recorded without: not written at their defaults, so that a run's id stays what it was."""
 
 
@@ -104,6 +105,8 @@ class TrainConfig:
     """Minutes between checkpoints."""
     keep: Annotated[int, Range(0)] = 50
     """Every so many epochs a checkpoint is kept for good; 0 keeps only the last two and the best."""
+    keep_validated: bool = False
+    """Keep also the checkpoint of every validation for good."""
     log_every: Annotated[int, Range(0)] = 0
     """Steps in a row of metrics.csv (means over them); 0 means about 2,000 rows in the run."""
     samples: Annotated[int, Range(0)] = 24

@@ -274,6 +274,8 @@ class Trainer:
         return self.schedule.fixed and self.step >= self.schedule.total
 
     def _kept(self, step: int) -> bool:
+        if self.config.keep_validated and self.schedule.due(step, self.config.validations):
+            return True
         return bool(self.config.keep) and step > 0 and step % (self.config.keep * self.steps_per_epoch) == 0
 
     def _rate(self, step: int) -> float:

@@ -119,13 +119,15 @@ def choose_run(workspace: Workspace, name: str | None, split: str = "test", aske
     raise BamkitError(f"there is no run {name}", f"there are: {', '.join(others)}" if others else "bamkit train")
 
 
-def open_run(workspace: Workspace, name: str, split: str = "test") -> Run:
+def open_run(workspace: Workspace, name: str, split: str = "test", folder: Path | None = None) -> Run:
     """The translations of `name` made from `split`, paired with their sources.
 
-    Raises BamkitError where translations or sources are missing or stale, with the command that makes them.
+    They lie in translations/NAME, or in `folder`. Raises BamkitError where translations or sources are missing or
+    stale, with the command that makes them.
     """
-    require_current(workspace, stale_translations(workspace, name))
-    path = workspace.translations / name / TRANSLATIONS
+    if folder is None:
+        require_current(workspace, stale_translations(workspace, name))
+    path = (folder or workspace.translations / name) / TRANSLATIONS
     after = ShardReader(
         [path], ["mid", "direction", "run_id", "checkpoint", "split", "source_sha256", "width", "height"]
     )
