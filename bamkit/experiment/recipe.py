@@ -39,19 +39,20 @@ class Step:
         return "bamkit " + shlex.join(self.words)
 
 
-def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
-    """The commands of the experiment in order, each typed in the workspace."""
+def preparation(workspace: Workspace, config: Experiment) -> list[Step]:
+    """The commands before the first training: selections, pictures, the published study's report, the judge."""
     a, b = config.domains
     counts = [word for name, count in config.counts.items() for word in (f"--{name}", str(count))]
+    counts += ["--group-by", "project"] if config.apart else []
     judges = [f"judge-{name}" for name in config.domains] if config.judge_count else []
-    names = [a, b, *judges]
-    run = workspace.run(config.run)
-    steps = [
-        _select(workspace, a, "--emotion", a, *counts),
-        _select(workspace, b, "--emotion", b, *counts, "--disjoint-from", a),
-    ]
+    domains = list(dict.fromkeys(name for pair in config.pairs for name in pair))
+    names = [*domains, *judges]
+    steps = [_select(workspace, a, "--emotion", a, *counts)]
+    for name in domains[1:]:
+        matched = () if name == b else ("--name", name, "--match", a)
+        steps.append(_select(workspace, name, "--emotion", b, *counts, *matched, "--disjoint-from", a))
     for number, name in enumerate(judges):
-        others = (a, b, *judges[:number])
+        others = (*domains, *judges[:number])
         steps.append(_select_for_judge(workspace, name, config.domains[number], config.judge_count, others))
     steps += [
         Step(
@@ -60,13 +61,15 @@ def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
             lambda: all(is_fetched(workspace, name) for name in names),
             lambda: cost.of_fetch(workspace, names),
         ),
-        Step(
+    ]
+    if not config.apart:
+        report = Step(
             ("report", a, b),
             "score histograms, attribute distributions, contact sheets",
             (workspace.reports / "index.html").exists,
             "a pass over the database: seconds to half a minute",
-        ),
-    ]
+        )
+        steps.append(report)
     if judges:
         judge = Step(
             ("judge", "train", *judges),
@@ -75,8 +78,14 @@ def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
             f"20 passes over about {2 * config.judge_count:,} pictures",
         )
         steps.append(judge)
+    return steps
+
+
+def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
+    """The commands of the experiment in order, each typed in the workspace."""
+    run = workspace.run(config.run)
     return [
-        *steps,
+        *preparation(workspace, config),
         Step(
             ("train", *_train_words(run, config)),
             "train CycleGAN",
@@ -100,6 +109,8 @@ def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
 
 def _select(workspace: Workspace, name: str, *words: str) -> Step:
     why = f"select the images surest to be {name}: the first ranks to learn from, the next ones to test on"
+    if "--match" in words:
+        why = f"select {name}: images that are alike to the other domain in content and media"
     return Step(("select", *words), why, workspace.selection(name).exists, "seconds")
 
 
@@ -152,7 +163,7 @@ def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int =
         click.echo(f"\n{head}{cost}\n  $ {click.style(step.line, fg='cyan')}")
         begun = time.monotonic()
         try:
-            status = _call(step.words, root)
+            status = call(step.words, root)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(again) from None
         if status:
@@ -162,12 +173,22 @@ def run(steps: Sequence[Step], root: Path, again: str, after: int = 0, of: int =
         click.echo(f"\ndone in {duration(time.monotonic() - started)}")
 
 
-def _call(words: Sequence[str], root: Path) -> int:
+def call(words: Sequence[str], root: Path, hear: Callable[[str], None] | None = None) -> int:
+    """Run a command in the workspace `root` as a process of its own; its exit status.
+
+    `hear` gets the lines that it writes to standard error, which are shown all the same. SIGTERM is passed on.
+    """
     # Settings meant for the user's own workspace must not change what the recipe does.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BAMKIT_") or k == "BAMKIT_DEBUG"}
     sys.stdout.flush()
-    child = subprocess.Popen([sys.executable, "-m", "bamkit", *words], cwd=root, env=environment)
+    told = subprocess.PIPE if hear else None
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bamkit", *words], cwd=root, env=environment, stderr=told, text=True
+    )
     try:
+        for line in child.stderr or ():
+            click.echo(line, err=True, nl=False)
+            hear and hear(line)
         return child.wait()
     except BaseException as error:
         # Ctrl-C reaches the child by itself; SIGTERM must be passed on. Then let it save what it has.

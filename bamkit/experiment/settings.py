@@ -8,9 +8,13 @@ from typing import Annotated, TypeAlias
 
 from bamkit.common.contract import emotion, short
 from bamkit.common.errors import BamkitError
-from bamkit.common.settings import Choice, Option, Range, check
-from bamkit.gan.train.settings import PRESETS
+from bamkit.common.settings import Choice, Option, Range, check, settings_of
+from bamkit.gan.train.settings import PRESETS, TrainConfig
 
+METHODS = tuple(next(setting.choices or () for setting in settings_of(TrainConfig) if setting.name == "method"))
+"""The training methods there are."""
+MATCHED = "-matched"
+"""What the name of a matched domain ends with."""
 VALIDATION = 50
 """Images of the validation split at the published size; it chooses the checkpoint."""
 
@@ -38,9 +42,24 @@ class StudyConfig:
     """Where to train."""
     steps: Annotated[int, Range(0), Option(default="the preset's")] = 0
     """Training steps."""
+    methods: Annotated[str, Option(metavar="NAMES", default="the published experiment alone")] = ""
+    """Compare training methods on a leaderboard: names with commas between them, or `all`.
+
+    The names are those of `bamkit train --method`.
+    """
+    seeds: Annotated[int, Range(0), Option(default="3 with --methods")] = 0
+    """With --methods: trainings of each method, with the seeds 0, 1, 2 ..."""
+    matched: Annotated[str, Choice("no", "yes", "both")] = "no"
+    """With --methods: match the second domain to the first on content and media, or do both."""
 
     def __post_init__(self) -> None:
         check(self)
+        if unknown := [name for name in self.compared if name not in METHODS]:
+            raise BamkitError(f"there is no training method {unknown[0]!r}", f"--methods {','.join(METHODS)}")
+        if len(set(self.compared)) < len(self.compared):
+            raise BamkitError(f"--methods {self.methods} names a method twice")
+        if not self.methods and (self.seeds or self.matched != "no"):
+            raise BamkitError("--seeds and --matched have no effect without --methods", "add --methods all")
         if short(emotion(self.source)) == short(emotion(self.target)):
             raise BamkitError("the two emotions of a study must differ", "bamkit study --from happy --to scary")
 
@@ -51,6 +70,34 @@ class StudyConfig:
     @property
     def run(self) -> str:
         return "-".join(self.domains)
+
+    @property
+    def report(self) -> str:
+        """The folder of the study's page under reports/."""
+        return f"{'leaderboard' if self.methods else 'study'}-{self.run}"
+
+    @property
+    def apart(self) -> bool:
+        """Whether projects are kept within one split: as published they are not, for a comparison they must be."""
+        return bool(self.methods)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The methods of a leaderboard, in the order of its rows; () for the published experiment."""
+        names = tuple(name.strip().lower() for name in self.methods.split(",") if name.strip())
+        return METHODS if names == ("all",) else names
+
+    @property
+    def trainings(self) -> range:
+        """The seeds of a leaderboard."""
+        return range(self.seeds or 3)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The two domains of a training, by name; of a leaderboard perhaps once as they are and once matched."""
+        a, b = self.domains
+        pairs = {"no": [(a, b)], "yes": [(a, f"{b}{MATCHED}")], "both": [(a, b), (a, f"{b}{MATCHED}")]}
+        return pairs[self.matched]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,8 +129,10 @@ class DemoConfig:
     """Training steps."""
 
     domains = ("happy", "scary")
+    pairs = (("happy", "scary"),)
     run = "happy-scary"
     preset = "quick"
+    apart = False
     device = ""
     judge_count = 0
 
