@@ -116,6 +116,7 @@ class TrainConfigKeywords(TypedDict, total=False):
     on_nan: Literal["stop", "rollback"] | None
     checkpoint_minutes: float | None
     keep: int | None
+    keep_validated: bool | None
     log_every: int | None
     samples: int | None
     sample_pictures: int | None
@@ -155,6 +156,7 @@ class EvaluateOptionsKeywords(TypedDict, total=False):
     alexnet: str | PathLike[str] | None
     device: str | None
     seed: int | None
+    checkpoints: bool | None
     pictures: int | None
 
 
