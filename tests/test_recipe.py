@@ -41,7 +41,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bamkit.experiment.recipe._call", stopped)
+    monkeypatch.setattr("bamkit.experiment.recipe.call", stopped)
     with pytest.raises(KeyboardInterrupt, match="bamkit demo"):
         run([Step(("info",), "look", lambda: False)], tmp_path, "bamkit demo")
 

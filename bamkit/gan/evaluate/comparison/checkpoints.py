@@ -54,7 +54,7 @@ NEIGHBOURS = 5
 
 
 def measure_checkpoints(workspace: Workspace, evaluation: Evaluation) -> pd.DataFrame:
-    """Every kept checkpoint of an evaluated run on the split of that evaluation, and the baselines: COLUMNS.
+    """Every kept and validated checkpoint of a run on the split of its evaluation, and the baselines: COLUMNS.
 
     Each translates the split once more, into a temporary folder; real pictures are not looked at again.
     """
@@ -68,12 +68,22 @@ def measure_checkpoints(workspace: Workspace, evaluation: Evaluation) -> pd.Data
             measured = _similarities(result, method)
             frames += real.rows(result.direction, method, step, images, verdict, measured)
         frames += real.own_rows(result)
-    others = [step for step in checkpoint.steps(workspace.run(of_run)) if step != used]
+    others = [step for step in _candidates(workspace.run(of_run)) if step != used]
     with Progress(f"checkpoints of {of_run}", len(others), "checkpoints") as progress:
         for number, step in enumerate(others, 1):
             frames += _translated(workspace, evaluation, of_run, step)
             progress.update(number)
     return pd.concat(frames, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def _candidates(run: Path) -> list[int]:
+    """The steps of the kept checkpoints that were validated: those which a clock has kept are no candidates.
+
+    All that are kept, where none was validated.
+    """
+    kept, path = checkpoint.steps(run), run / "validation.csv"
+    validated = set(pd.read_csv(path)["step"].tolist()) if path.is_file() else set()
+    return [step for step in kept if step in validated] if validated else kept
 
 
 def _translated(workspace: Workspace, evaluation: Evaluation, name: str, step: int) -> list[pd.DataFrame]:
