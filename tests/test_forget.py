@@ -328,6 +328,23 @@ def test_killed_in_the_middle_the_next_call_finishes(template, tmp_path, monkeyp
     assert not _killed(template, tmp_path, 24, monkeypatch)
 
 
+def test_asked_for_again_it_is_one_tombstone(workspace, monkeypatch):
+    """Also after a kill at the end, when the workspace knows less of the picture than the tombstone."""
+
+    def die(*_, **__):
+        raise _Killed
+
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr("bamkit.curate.forget.run.refresh_index", die)
+        forget(Workspace(workspace), [str(MID)])
+    before = Tombstones.of(Workspace(workspace)).stones
+    for _ in range(2):
+        forget(Workspace(workspace), [str(MID)])
+    assert [stone.identity for stone in Tombstones.of(Workspace(workspace)).stones] == [s.identity for s in before]
+    more = Tombstones(before).with_new([Tombstone(mid=str(MID), sha256="0" * 64), Tombstone(mid=str(MID))])
+    assert [stone.sha256 for stone in more.stones[len(before) :]] == ["0" * 64]
+
+
 @pytest.mark.slow
 def test_killed_at_any_step_the_next_call_finishes(template, tmp_path, monkeypatch):
     steps = next(step for step in range(1, 1000) if _killed(template, tmp_path, step, monkeypatch))

@@ -50,6 +50,10 @@ class Tombstone:
     def identity(self) -> tuple[str, str, str, str]:
         return self.mid, self.address, self.sha256, self.phash
 
+    def says_no_more(self, other: Tombstone) -> bool:
+        """Whether all that is known here is known of `other`, too."""
+        return all(mine in ("", its) for mine, its in zip(self.identity, other.identity, strict=True))
+
 
 COLUMNS = tuple(field.name for field in fields(Tombstone))
 SHARED = COLUMNS[:4]
@@ -127,9 +131,12 @@ class Tombstones:
         return found
 
     def with_new(self, others: Iterable[Tombstone]) -> Tombstones:
-        """These and those of `others` that say something else."""
-        known = {stone.identity for stone in self.stones}
-        new = {stone.identity: stone for stone in others if stone.identity not in known}
+        """These and those of `others` that say something more than one of these."""
+        known: dict[tuple[int, str], list[Tombstone]] = {}
+        for stone in self.stones:
+            for part in enumerate(stone.identity):
+                known.setdefault(part, []).append(stone)
+        new = {stone.identity: stone for stone in others if not any(map(stone.says_no_more, _alike(stone, known)))}
         return Tombstones([*self.stones, *new.values()])
 
     def with_models(self, models: str) -> Tombstones:
@@ -148,6 +155,11 @@ class Tombstones:
         places = [COLUMNS.index(name) for name in columns]
         writer.writerows([[astuple(stone)[place] for place in places] for stone in self.stones])
         write_text(path, text.getvalue())
+
+
+def _alike(stone: Tombstone, known: dict[tuple[int, str], list[Tombstone]]) -> list[Tombstone]:
+    """Those of `known` (by each part of their identity) that share the first part of `stone`'s that is known."""
+    return next((known.get(part, []) for part in enumerate(stone.identity) if part[1]), [])
 
 
 def read_tombstones(path: Path) -> Tombstones:
