@@ -27,7 +27,7 @@ from bamkit.common.lineage import stale_run
 from bamkit.common.pages.page import Page, Picture
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_about, read_table, write_shard, write_table
-from bamkit.common.tombstones import Tombstones, read_tombstones
+from bamkit.common.tombstones import Tombstone, Tombstones, read_tombstones
 from bamkit.common.workspace import Workspace, write_bytes, write_text
 from bamkit.curate.fetch.run import fetch
 from bamkit.curate.forget.run import forget
