@@ -3,6 +3,7 @@
     python benchmarks/train.py                        # the ladder of acceleration that this device has
     python benchmarks/train.py --batches 1 2 4 8 16   # images a second by batch size, with the best acceleration
     python benchmarks/train.py --memory               # peak memory, each in a process of its own
+    python benchmarks/train.py --methods              # a step of every method against CycleGAN's, and its peak memory
     python benchmarks/train.py --sustained 60         # the real loop for 60 s; the study's training extrapolated
     python benchmarks/train.py --curves 300 --out DIR # losses in float32 and bf16, batch 1 and 8, on the same pictures
     python benchmarks/train.py --loader               # what a pair of pictures costs
@@ -263,12 +264,47 @@ def memory(options):
         print(f"{kind:24} {float(found.stdout.splitlines()[-1]):10,.0f}")
 
 
+VARIANTS = {
+    **{name: {"method": name} for name in METHODS},
+    "cut, fastcut": {"method": "cut", "fastcut": True},
+    **{f"{name}, low memory": {"method": name, "low_memory": True} for name in METHODS},
+}
+"""The methods, each as it is asked for."""
+
+
+def methods(config, device, pair, rounds, count, options):
+    """Median time of a step of every method, its ratio to CycleGAN's in the same round, and its peak memory."""
+    peaks = {}
+    for name in VARIANTS:  # first: Linux hands the peak of this process on to its children
+        words = [sys.executable, __file__, "--peak", name, *options]
+        found = subprocess.run(words, capture_output=True, text=True, check=True)
+        peaks[name] = float(found.stdout.splitlines()[-1])
+    steps = {
+        name: Bench(replace(config, **given), pair, device, ProcessGroup()).one for name, given in VARIANTS.items()
+    }
+    warm = 12 if device.type == "cuda" else 1
+    for step in steps.values():
+        seconds(step, 0, warm, device)
+    times = {name: [] for name in steps}
+    for round_ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(seconds(step, warm + round_ * count, count, device))
+    print(f"{'method':24} {'ms a step':>10} {'of CycleGAN':>12}   (lowest .. highest round)  peak memory, MB")
+    for name, measured in times.items():
+        ratios = sorted(m / c for m, c in zip(measured, times["cyclegan"], strict=True))
+        print(
+            f"{name:24} {1000 * statistics.median(measured):10.2f} {statistics.median(ratios):12.2f}"
+            f"   ({ratios[0]:.2f} .. {ratios[-1]:.2f})  {peaks[name]:10,.0f}"
+        )
+
+
 def peak(kind, config, device, pair):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if kind == "baseline":
         step = peer(config, device, pair)
     else:
-        step = Bench(replace(config, low_memory=kind == "low-memory"), pair, device, ProcessGroup()).one
+        given = VARIANTS.get(kind, {"low_memory": kind == "low-memory"})
+        step = Bench(replace(config, **given), pair, device, ProcessGroup()).one
     for i in range(2):
         step(i)
     if device.type == "cuda":
@@ -362,7 +398,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("build/bench-train"))
     parser.add_argument("--everything", action="store_true", help="CPU: the acceleration that do not pay there, too")
     parser.add_argument("--cpu-time", action="store_true", help="processor time instead of wall time (a busy machine)")
-    for name in ("memory", "loader"):
+    for name in ("memory", "methods", "loader"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--peak")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -384,6 +420,9 @@ def main():
     count = args.count or (50 if device.type == "cuda" else 2)
     if args.memory:
         memory([word for word in sys.argv[1:] if word != "--memory"])
+    elif args.methods:
+        options = [word for word in sys.argv[1:] if word != "--methods"]
+        methods(config, device, pair, args.rounds, count, options)
     elif args.batches:
         batches(config, device, pair, args.batches, count, args.json)
     elif args.sustained:

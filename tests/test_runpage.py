@@ -22,18 +22,23 @@ CYCLEGAN = METHODS["cyclegan"]
 COLUMNS, VALIDATION_COLUMNS = columns(CYCLEGAN), validation_columns(CYCLEGAN)
 
 
-def make_run(root, rows=40, frames=3, name="happy-scary"):
+def make_run(root, rows=40, frames=3, name="happy-scary", method="cyclegan"):
     run = root / "runs" / name
     (run / "samples").mkdir(parents=True)
-    about = {"run_id": "abc", "name": name, "config": TrainConfig(width=16, steps=400, size=72, crop=64).as_dict()}
+    about = {
+        "run_id": "abc",
+        "name": name,
+        "config": TrainConfig(method=method, width=16, steps=400, size=72).as_dict(),
+    }
     about |= {"from": {"name": "happy", "split_id": "s1"}, "to": {"name": "<scary>", "split_id": "s2"}}
     about |= {"device": "cpu", "versions": {"torch": "2.x"}}
     (run / "run.json").write_text(json.dumps(about))
     for i in range(1, rows + 1):
-        row = dict.fromkeys(COLUMNS, 1 / i) | {"step": 10 * i, "epoch": i / 10, "seconds": 2.0 * i}
-        _append(run / "metrics.csv", COLUMNS, row)
+        row = dict.fromkeys(columns(METHODS[method]), 1 / i) | {"step": 10 * i, "epoch": i / 10, "seconds": 2.0 * i}
+        _append(run / "metrics.csv", columns(METHODS[method]), row)
     for i in range(1, 4):
-        _append(run / "validation.csv", VALIDATION_COLUMNS, dict.fromkeys(VALIDATION_COLUMNS, 1 / i) | {"step": i})
+        head = validation_columns(METHODS[method])
+        _append(run / "validation.csv", head, dict.fromkeys(head, 1 / i) | {"step": i})
     pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     for i in range(frames):
         sheet = samples.draw(lambda x: -x, lambda x: x, pictures, torch.device("cpu"))
@@ -42,15 +47,19 @@ def make_run(root, rows=40, frames=3, name="happy-scary"):
     return run
 
 
-def test_the_page_is_complete_and_needs_no_network(tmp_path):
-    run = make_run(tmp_path)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_is_complete_and_needs_no_network(tmp_path, method):
+    run = make_run(tmp_path, method=method)
     page = run_page.write(run)
     assert page == run / "index.html"
     html = page.read_text()
     assert "Training happy-scary" in html
     assert "happy to &lt;scary&gt;" in html or "happy and &lt;scary&gt;" in html
     assert "<scary>" not in html
-    assert html.count("<svg") == 9  # six panels of losses, three of validation
+    assert html.count("<svg") == 7 + len(METHODS[method].terms)  # panels of losses, three of validation
+    for shown in (METHODS[method].title, *(term.title for term in METHODS[method].terms)):
+        assert shown in html
+    assert ("it should be the first again" in html) == METHODS[method].comes_back
     assert "https://" not in re.sub(r'xmlns[:a-z]*="[^"]*"|<metadata>.*?</metadata>', "", html, flags=re.DOTALL)
     assert set(re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', html)) == {"../../index.html"}
     frames = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])

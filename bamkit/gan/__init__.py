@@ -1,1 +1,1 @@
-"""The CycleGAN trainer, translation and evaluation. Never imports bamkit.curate."""
+"""The trainer, translation and evaluation. Never imports bamkit.curate."""

@@ -1,1 +1,1 @@
-"""Training a CycleGAN."""
+"""Training two generators, one for each direction."""

@@ -58,7 +58,7 @@ class TrainConfig:
     lambda_identity: Annotated[float, Range(0)] = 0.5
     """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
     fastcut: Annotated[bool, Option("--fastcut/--no-fastcut")] = False
-    """FastCUT: `cut` at half the cost, without its identity term, mirroring what the generator sees."""
+    """FastCUT: `cut` at about half the cost, without its identity term, mirroring what the generator sees."""
     lambda_nce: Annotated[float, Range(0)] = 0.0
     """Weight of the patch contrast of `cut`; 0 means 1, with --fastcut 10."""
     pool: Annotated[int, Range(0)] = 50

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bamkit.common.errors import BamkitError
+
 
 @dataclass(frozen=True)
 class Term:
@@ -73,5 +75,11 @@ METHODS = {
 
 
 def method_of(config: dict[str, object]) -> Method:
-    """The method of a run by the settings in its run.json; runs from before there was a choice are CycleGAN's."""
-    return METHODS[str(config.get("method", "cyclegan"))]
+    """The method of a run by the settings in its run.json; runs from before there was a choice are CycleGAN's.
+
+    Raises BamkitError for one that is not known here.
+    """
+    name = str(config.get("method", "cyclegan"))
+    if name not in METHODS:
+        raise BamkitError(f"there is no training method {name!r}", "pip install --upgrade bamkit")
+    return METHODS[name]
