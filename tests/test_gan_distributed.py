@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import gan_parts
 import pytest
@@ -33,7 +34,7 @@ def rows(run):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("method", ["cyclegan", "cut"])
+@pytest.mark.parametrize("method", ["cyclegan", "cut", "santa"])
 def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch, method):
     monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Monitor.pages", lambda self: None)
     workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))

@@ -63,8 +63,21 @@ def same(one, other):
             {"method": "cut", "batch": 2, "diffaug": True, "ema": 0.9},
         ),
         (Acceleration(), {"method": "cut", "fastcut": True, "batch": 2}),
+        (Acceleration(merged=True, bf16=True), {"method": "santa", "batch": 2, "ema": 0.9}),
+        (Acceleration(), {"method": "santa", "generator": "affine", "halvings": 2, "low_memory": True}),
     ],
-    ids=["plain", "merged", "unet", "affine", "low memory", "bf16 and all options", "cut and all options", "fastcut"],
+    ids=[
+        "plain",
+        "merged",
+        "unet",
+        "affine",
+        "low memory",
+        "bf16 and all options",
+        "cut and all options",
+        "fastcut",
+        "santa",
+        "santa affine",
+    ],
 )
 def test_a_replayed_step_is_the_step(monkeypatch, acceleration, settings):
     """Rate, draws, pools, averages and Adam's count reach a replay, as they must reach a CUDA graph."""

@@ -218,8 +218,9 @@ def test_kill_and_resume_give_bit_identical_losses(workspace):
         {"generator": "affine", "halvings": 2},
         {"method": "cut", "ema": 0.9},
         {"method": "cut", "fastcut": True, "generator": "affine", "halvings": 2},
+        {"method": "santa", "blocks": 2, "diffaug": True, "ema": 0.9},
     ],
-    ids=["affine", "cut", "affine fastcut"],
+    ids=["affine", "cut", "affine fastcut", "santa"],
 )
 def test_every_generator_and_method_resumes_bit_identically(workspace, settings):
     settings = {"steps": 6, **settings}

@@ -129,6 +129,7 @@ class TranslateConfigKeywords(TypedDict, total=False):
     batch: int | None
     tile: int | None
     memory: float | None
+    strength: float | None
     device: str | None
     no_mark: bool | None
     c2pa: str | PathLike[str] | None

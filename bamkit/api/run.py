@@ -86,6 +86,7 @@ class Run:
         tile: int = 512,
         memory: float = 2.0,
         device: str = "auto",
+        strength: float | None = None,
     ) -> Picture:
         """A picture, or several of one size, through the generator of a direction (the first by default).
 
@@ -97,9 +98,10 @@ class Run:
 
         Pictures may have any size; large ones are translated in tiles of `tile` pixels where one pass would take more
         than `memory` GB, with the same result. `size` is the shorter side that the generator sees: `own`, `trained`
-        (the size of the training) or pixels; the result is resized back. The generator sees 8 bits a channel, and no
-        gradient flows: for those take `generator`. Raises TypeError for another kind, ValueError for another shape or
-        range, BamkitError for a direction or checkpoint that the run has not.
+        (the size of the training) or pixels; the result is resized back. `strength`, from 0 to 1, is how far a run of
+        `--method santa` goes (the whole way by default). The generator sees 8 bits a channel, and no gradient flows:
+        for those take `generator`. Raises TypeError for another kind, ValueError for another shape or
+        range, BamkitError for a direction, checkpoint or strength that the run has not.
 
         >>> import numpy as np
         >>> from PIL import Image
@@ -111,7 +113,7 @@ class Run:
         from bamkit.gan.translate.pictures import translate_picture
         from bamkit.gan.translate.settings import TranslateConfig
 
-        config = TranslateConfig(checkpoint, tile=tile, memory=memory, size=str(size), device=device)
+        config = TranslateConfig(checkpoint, tile=tile, memory=memory, size=str(size), device=device, strength=strength)
         translator = self._translator(self._direction(direction), config)
         return translate_picture(picture, translator, config.shorter_side(self._trained_size, split=False))
 
@@ -150,7 +152,7 @@ class Run:
         from bamkit.gan.train.checkpoint import load_generators
         from bamkit.gan.translate.run import translator_of
 
-        key = (direction, config.checkpoint, config.tile, config.memory, config.device)
+        key = (direction, config.checkpoint, config.tile, config.memory, config.device, config.strength)
         if key not in self._translators:
             made = load_generators(self.path, config.checkpoint)
             self._translators[key] = translator_of(made.directions()[direction], config)

@@ -236,8 +236,9 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _translate(about: Mapping[str, Any], name: str, run: str) -> str:
-    split = about.get("split") or "test"
-    return f"bamkit translate {run}" + (f" --split {split}" if split not in ("test", "files") else "") + " --force"
+    split, strength = about.get("split") or "test", about.get("strength", 1)
+    options = f" --split {split}" if split not in ("test", "files") else ""
+    return f"bamkit translate {run}{options}{f' --strength {strength:g}' if strength != 1 else ''} --force"
 
 
 def _trained_on(workspace: Workspace, run: str) -> dict[str, dict[str, Any]]:

@@ -67,6 +67,8 @@ def lead(evaluation: Evaluation) -> str:
     parts = ", ".join(f"{len(direction)} {direction.name}" for direction in directions)
     checkpoints = ", ".join(sorted({direction.checkpoint for direction in directions if direction.checkpoint}))
     chosen = f" Checkpoint: {checkpoints}." if checkpoints else ""
+    if "strength" in evaluation.run.about:
+        chosen += f" Strength: {evaluation.run.about['strength']:g}."
     return f"Translations of the {evaluation.run.split} split: {parts}.{chosen} Intervals are 95 %."
 
 

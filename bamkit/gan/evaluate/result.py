@@ -115,6 +115,7 @@ class Evaluation:
             "run_id": self.run.run_id,
             "split": self.run.split,
             "checkpoints": {r.direction.name: r.direction.checkpoint for r in self.results},
+            **({"strength": self.run.about["strength"]} if "strength" in self.run.about else {}),
             "n": {r.direction.name: len(r.direction) for r in self.results},
             "projects": {r.direction.name: count_clusters(r.measured.projects) for r in self.results},
             "doubts": {r.direction.name: [doubt.sentence for doubt in r.doubts] for r in self.results},

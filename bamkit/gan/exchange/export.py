@@ -2,7 +2,8 @@
 
 Out: `cyclegan` (the public implementation's files), `onnx`, `safetensors` (weights under the public names),
 `torchscript`, and `web`, a page that runs the ONNX networks. All take and give float32 [N, 3, H, W] in -1 .. 1, RGB, H
-and W multiples of `multiple`.
+and W multiples of `multiple`. Generators that have strengths take one more, float32 [1] in 0 .. 1, for all pictures of
+the batch.
 In: `load_public` reads one file of the public layout; `import_public` makes a run of two.
 """
 
@@ -28,10 +29,12 @@ from bamkit.gan.exchange.web import folder as web
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.train.networks.affine import AffineGenerator
-from bamkit.gan.translate.generator import weights_id
+from bamkit.gan.translate.generator import has_strength, weights_id
 
 FORMATS = ("cyclegan", "onnx", "safetensors", "torchscript", "web")
 CARD, MODEL_CARD = "bamkit-export.json", "README.md"
+STRENGTH = "float32 [1], 0 (near the picture itself) .. 1 (the whole way)"
+"""The second input of generators that have strengths."""
 Writer = Callable[[Path], None]
 """Writes one file to the (temporary) path it is given."""
 
@@ -160,6 +163,11 @@ def _writers(
             "the public CycleGAN code has no affine generator, so that its format cannot hold this run",
             "--to safetensors, onnx or torchscript; or train with --generator unet",
         )
+    if to == "cyclegan" and any(has_strength(named.network) for named in chosen):
+        raise BamkitError(
+            "the public CycleGAN code's generators have no strength, so that its format cannot hold this run",
+            "--to safetensors, onnx or torchscript; or train with --method cyclegan",
+        )
     writers: dict[str, Writer] = {}
     for named in chosen:
         if to == "cyclegan":
@@ -209,6 +217,7 @@ def _card(chosen: list[Named], to: str) -> dict[str, Any]:
         "input": "float32 [N, 3, H, W], RGB, -1 .. 1 (pixel / 127.5 - 1)",
         "output": "the same shape and range",
         "multiple": chosen[0].network.multiple,
+        **({"strength": STRENGTH} if has_strength(chosen[0].network) else {}),
         "networks": {named.direction: {**named.about, "weights": weights_id(named.network)} for named in chosen},
         "versions": versions(("torch",)),
     }
@@ -226,6 +235,7 @@ def _pth(network: nn.Module, old: bool, dropout: bool) -> Writer:
 
 def _safetensors(named: Named) -> Writer:
     layout = "bamkit affine" if isinstance(named.network, AffineGenerator) else "public CycleGAN"
+    layout += " with strength" if has_strength(named.network) else ""
     about = {"bamkit": canonical(named.about), "layout": layout}
     return lambda path: public_layout.save_safetensors(public_layout.weights(named.network), path, about)
 
@@ -233,9 +243,10 @@ def _safetensors(named: Named) -> Writer:
 def _torchscript(named: Named) -> Writer:
     def write(path: Path) -> None:
         network, side = named.network.cpu().float().eval(), example_side(named.network)
+        example = (torch.zeros(1, 3, side, side), *_example_strength(network))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates TorchScript; people still deploy it
-            script = torch.jit.trace(network, torch.zeros(1, 3, side, side), check_trace=False)
+            script = torch.jit.trace(network, example, check_trace=False)
             buffer = io.BytesIO()  # not by name, as above
             torch.jit.save(torch.jit.freeze(script), buffer, _extra_files={"bamkit.json": canonical(named.about)})
         path.write_bytes(buffer.getvalue())
@@ -255,20 +266,24 @@ def _onnx(named: Named) -> Writer:
         network, multiple = named.network.cpu().float().eval(), named.network.multiple
         side = example_side(network)
         batch, rows, columns = (torch.export.Dim(name, max=10_000) for name in ("batch", "rows", "columns"))
-        shapes = {"x": {0: batch, 2: multiple * rows, 3: multiple * columns}}
+        shapes: dict[str, Any] = {"x": {0: batch, 2: multiple * rows, 3: multiple * columns}}
+        strength = _example_strength(network)
+        shapes |= {"strength": None} if strength else {}
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the exporter prints
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,
-                (torch.zeros(2, 3, side, side + multiple),),
+                (torch.zeros(2, 3, side, side + multiple), *strength),
                 dynamo=True,
                 dynamic_shapes=shapes,
-                input_names=["picture"],
+                input_names=["picture", "strength"][: 1 + len(strength)],
                 output_names=["translated"],
                 verbose=False,
             )
         model = cast("torch.onnx.ONNXProgram", program).model_proto
-        for key, value in {"bamkit": canonical(named.about), "multiple": str(multiple), "range": "-1..1"}.items():
+        about = {"bamkit": canonical(named.about), "multiple": str(multiple), "range": "-1..1"}
+        about |= {"strength": "0..1"} if strength else {}
+        for key, value in about.items():
             field = model.metadata_props.add()
             field.key, field.value = key, value
         onnx.checker.check_model(model)
@@ -283,6 +298,11 @@ _FORMATS: dict[str, tuple[str, Callable[[Named], Writer]]] = {
     "torchscript": ("pt", _torchscript),
 }
 """Ending and writer of each format with one file a network."""
+
+
+def _example_strength(network: nn.Module) -> tuple[torch.Tensor, ...]:
+    """The inputs beside the picture: (a strength,) or ()."""
+    return (torch.ones(1),) if has_strength(network) else ()
 
 
 def example_side(network: cyclegan.Generator) -> int:

@@ -23,6 +23,7 @@ from bamkit.gan.evaluate.result import read_metrics
 from bamkit.gan.train.checkpoint import Generators
 from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.settings import TrainConfig
+from bamkit.gan.translate.generator import has_strength
 
 FAILURES = ("far from both domains", "copies", "inverted", "alike", "re-lit")
 """The metrics of bamkit evaluate that count failures; the rest says how well it went."""
@@ -61,6 +62,7 @@ def model_card(
         generator=generators.config.generator,
         tag=generators.config.method,
         method=METHODS[generators.config.method],
+        strength=has_strength(generators.a_to_b),
         device=about.get("device", ""),
         versions=", ".join(f"{package} {number}" for package, number in (about.get("versions") or {}).items()),
         split=evaluation.get("split", ""),

@@ -6,6 +6,7 @@ epoch's draws can be sent to a GPU at once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -129,3 +130,24 @@ class Sampler:
         filling = seen < self.pool
         slots = np.where(filling, seen, np.where(swaps, slots, self.pool))
         return slots, swaps & ~filling
+
+
+def normal(keys: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """float32 [N, *shape] of N(0, 1): each picture's numbers follow from its key, int64 [N] in [0, 2^32), alone.
+
+    Uniform numbers are hashes of key and position (rounds of xor, shift and multiplication modulo 2^32); two of them
+    make two normal ones (Box & Muller 1958). A generator of torch's own would give others on every kind of device.
+    """
+    pairs = -(-math.prod(shape) // 2)
+    place = torch.arange(2 * pairs, device=keys.device)
+    uniform = (_hashed(_hashed(keys)[:, None] ^ place).float() + 0.5) / 2**32
+    radius, angle = torch.sqrt(-2 * torch.log(uniform[:, :pairs])), 2 * math.pi * uniform[:, pairs:]
+    drawn = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
+    return drawn[:, : math.prod(shape)].reshape(len(keys), *shape)
+
+
+def _hashed(x: Tensor) -> Tensor:
+    """int64 in [0, 2^32) -> int64 in [0, 2^32). The factors stay below 2^31, so that no product leaves 63 bits."""
+    for factor in (0x45D9F3B, 0x2C1B3C6D, 0x297A2D39):
+        x = ((x ^ (x >> 16)) * factor) & 0xFFFFFFFF
+    return x ^ (x >> 16)

@@ -26,10 +26,10 @@ CHANGEABLE = frozenset(
 
 ONLY: dict[str, tuple[str, ...]] = {
     "lambda_a": ("cyclegan",), "lambda_b": ("cyclegan",), "lambda_identity": ("cyclegan",), "pool": ("cyclegan",),
-    "fastcut": ("cut",), "lambda_nce": ("cut",),
+    "fastcut": ("cut",), "lambda_nce": ("cut",), "lambda_path": ("santa",), "lambda_ends": ("santa",),
 }  # fmt: skip
 """Settings that not all methods have: those that do. Elsewhere they keep their defaults, and say nothing."""
-LATER = frozenset({"keep_validated", "fastcut", "lambda_nce", "method"})
+LATER = frozenset({"keep_validated", "fastcut", "lambda_ends", "lambda_nce", "lambda_path", "method"})
 """Settings that runs were recorded without: not written at their defaults, so that a run's id stays what it was."""
 
 
@@ -37,8 +37,9 @@ LATER = frozenset({"keep_validated", "fastcut", "lambda_nce", "method"})
 class TrainConfig:
     """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
 
-    method: Annotated[str, Choice("cyclegan", "cut")] = "cyclegan"
-    """What holds the content: `cyclegan` (the study), by coming back; `cut`, by patches that are told apart."""
+    method: Annotated[str, Choice("cyclegan", "cut", "santa")] = "cyclegan"
+    """What holds the content: `cyclegan` (the study), by coming back; `cut`, by patches that are told apart; `santa`, by a
+    short path, along which a strength says how far to go."""
     generator: Annotated[str, Choice("resnet", "unet", "affine")] = "resnet"
     """Generator: `resnet` (the study), `unet`, or `affine`, which recolours and keeps the source's edges."""
     blocks: Annotated[int, Range(1)] = 9
@@ -61,6 +62,10 @@ class TrainConfig:
     """FastCUT: `cut` at about half the cost, without its identity term, mirroring what the generator sees."""
     lambda_nce: Annotated[float, Range(0)] = 0.0
     """Weight of the patch contrast of `cut`; 0 means 1, with --fastcut 10."""
+    lambda_path: Annotated[float, Range(0)] = 0.01
+    """SANTA: weight of the path's energy."""
+    lambda_ends: Annotated[float, Range(0)] = 5.0
+    """SANTA: weight of the source restored at strength 0, and of target pictures kept at strength 1."""
     pool: Annotated[int, Range(0)] = 50
     """Past fakes kept for each discriminator; 0 shows it the newest only."""
     learning_rate: Annotated[float, Range(0, min_open=True)] = 0.0002
@@ -126,6 +131,11 @@ class TrainConfig:
                 f"{name} is a setting of {' and '.join(methods)}: {self.method} has nothing that it would change",
                 f"leave --{name.replace('_', '-')} away, or --method {methods[0]}",
             )
+        _demand(
+            not (self.method == "santa" and self.generator == "unet"),
+            "santa has no unet generator: its outermost levels would carry the picture past the code and the strength",
+            "--generator resnet or affine",
+        )
         _demand(
             self.epochs + self.decay_epochs >= 1 or self.steps or self.minutes, "the run has no epochs and no steps"
         )

@@ -123,10 +123,10 @@ class TrainState:
         networks = self.averages or {name: getattr(self.nets, name) for name in DIRECTIONS.values()}
 
         def translator(network: nn.Module) -> Translate:
-            def translate(x: Tensor) -> Tensor:
+            def translate(x: Tensor, *strength: Tensor) -> Tensor:
                 # Pictures of another size than the crops would be compiled for each size.
                 with torch.compiler.set_stance("force_eager"):
-                    translated: Tensor = network(x.to(self.device))
+                    translated: Tensor = network(x.to(self.device), *strength)
                 return translated
 
             return translate

@@ -73,24 +73,33 @@ class Maker:
     """What the files are signed with."""
     method: str = "CycleGAN"
     """The title of the method that trained it."""
+    strength: float | None = None
+    """How far the networks went, where they have strengths."""
 
     @property
     def mark(self) -> str:
         """The XMP packet of the files; "" where they shall have none."""
-        return xmp_packet(self.run, self.run_id, self.checkpoint, self.method) if self.marked else ""
+        made_with = self.checkpoint + ("" if self.strength is None else f", strength {self.strength:g}")
+        return xmp_packet(self.run, self.run_id, made_with, self.method) if self.marked else ""
 
     def sign(self, data: bytes, kind: str, title: str, source: Source) -> bytes:
         """The picture file with Content Credentials, where there are credentials."""
         if self.credentials is None:
             return data
         parameters = {"run": self.run, "run_id": self.run_id, "checkpoint": self.checkpoint}
+        parameters |= {name: f"{value:g}" for name, value in self.dose.items()}
         return self.credentials.sign(data, kind, title, source.read(), Path(source.name).name, parameters)
 
     @property
+    def dose(self) -> dict[str, float]:
+        """The strength, where there is one."""
+        return {} if self.strength is None else {"strength": self.strength}
+
+    @property
     def choices(self) -> dict[str, Any]:
-        """What tells files made with other marks apart; {} for the default."""
+        """What tells files of other strengths or with other marks apart; {} for the default."""
         signed = {"c2pa": self.credentials.id} if self.credentials else {}
-        return signed if self.marked else {"marked": False, **signed}
+        return {**self.dose, **({} if self.marked else {"marked": False}), **signed}
 
 
 @dataclass

@@ -5,18 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bamkit.common.errors import BamkitError
 from bamkit.gan.train.networks import public_layout
-from bamkit.gan.train.networks.affine import AffineGenerator
-from bamkit.gan.train.networks.cyclegan import Generator, ResnetGenerator, UnetGenerator
+from bamkit.gan.train.networks.affine import AffineGenerator, ConditionalAffineGenerator
+from bamkit.gan.train.networks.cyclegan import ConditionalResnetGenerator, Generator, ResnetGenerator, UnetGenerator
+from bamkit.gan.train.networks.strength import Modulation
 from bamkit.gan.translate.tiled_networks import run_affine, run_resnet, run_unet
 from bamkit.gan.translate.tiling import Store, to_uint8, untiled_bytes
 
-RUN = {ResnetGenerator: run_resnet, UnetGenerator: run_unet, AffineGenerator: run_affine}
+RUN = {
+    ResnetGenerator: run_resnet,
+    ConditionalResnetGenerator: run_resnet,
+    UnetGenerator: run_unet,
+    AffineGenerator: run_affine,
+    ConditionalAffineGenerator: run_affine,
+}
 """How each kind of generator is run in tiles."""
 
 
@@ -33,8 +42,17 @@ class Translator:
     device: torch.device
     tile: int = 512
     memory: int = 2_000_000_000
+    strength: float | None = None
+    """How far to go, 0 .. 1, for a network that has strengths (None: the whole way). It is None for all others."""
 
     def __post_init__(self) -> None:
+        conditional = has_strength(self.network)
+        if self.strength is not None and not conditional:
+            raise BamkitError(
+                "this generator has no strength: it was trained by another method than santa, and goes the whole way",
+                "leave --strength away, or bamkit train --method santa",
+            )
+        self.strength = (1.0 if self.strength is None else self.strength) if conditional else None
         self.network = self.network.to(self.device).eval().requires_grad_(requires_grad=False)
         self.multiple = self.network.multiple
         self.width = public_layout.config_of(self.network).width
@@ -72,13 +90,33 @@ class Translator:
     def whole(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """One forward pass over a batch of pictures of one size that the network takes."""
         batch = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2)
-        made = self.network(batch.float() / 127.5 - 1)
+        given = () if self.strength is None else (torch.tensor([self.strength], device=self.device),)
+        made = self.network(batch.float() / 127.5 - 1, *given)
         return list(to_uint8(made).permute(0, 2, 3, 1).cpu().numpy())
 
     def tiled(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The same for one picture, tile by tile."""
         run, weights = RUN[type(self.network)], public_layout.weights(self.network)
+        if self.strength is not None:
+            weights |= modulations(self.network, self.strength)
         return run(picture, weights, Store(self.device, self.memory), self.tile)
+
+
+def has_strength(network: torch.nn.Module) -> bool:
+    """Whether a strength tells the generator how far to go."""
+    return isinstance(network, ConditionalResnetGenerator | ConditionalAffineGenerator)
+
+
+@torch.inference_mode()
+def modulations(network: torch.nn.Module, strength: float) -> public_layout.Weights:
+    """Gain and shift, (channels,), behind each norm at a strength: `NAME.gain` and `NAME.shift` by public name."""
+    assert isinstance(network, ConditionalResnetGenerator | ConditionalAffineGenerator)
+    public = dict(public_layout.names(network))
+    found: public_layout.Weights = {}
+    for name, turn in zip(network.turned, cast("list[Modulation]", network.turns), strict=True):
+        gain, shift = turn(turn.weight.new_tensor([strength])).flatten().chunk(2)
+        found |= {f"{public[name]}.gain": 1 + gain, f"{public[name]}.shift": shift}
+    return found
 
 
 def pad(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -107,13 +107,14 @@ def begin(output: Path, about: dict[str, Any], force: bool, own_folder: bool) ->
                 "give --force to go on there: finished translations are kept, the rest is replaced",
             )
         if earlier:
+            dose = f", strength {earlier['strength']:g}" if "strength" in earlier else ""
             raise BamkitError(
                 f"{output} holds other translations "
-                f"(checkpoint {earlier.get('checkpoint')}, {earlier.get('split', 'files')})",
+                f"(checkpoint {earlier.get('checkpoint')}, {earlier.get('split', 'files')}{dose})",
                 "give --force to replace them, or --output DIR",
             )
     output.mkdir(parents=True, exist_ok=True)
-    marker = {key: about[key] for key in ("translation_id", "checkpoint", "split") if key in about}
+    marker = {key: about[key] for key in ("translation_id", "checkpoint", "split", "strength") if key in about}
     write_text(output / UNFINISHED, json.dumps(marker) + "\n")
 
 

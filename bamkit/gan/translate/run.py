@@ -49,9 +49,9 @@ def translate_run(
 
     The pictures are those of `inputs` (files and folders) or `listed` (paths, one a line), else those of `split` (test
     by default) of the domains that the run was trained on, at most `limit` of each (0: all). The result goes to the
-    folder `output`; by default to translations/RUN for the test split, to translations/RUN-<split or input> for others.
-    One picture in one direction may go to a file: an `output` with the suffix of a picture. Raises BamkitError for
-    whatever a user can mend.
+    folder `output`; by default to translations/RUN for the test split, to translations/RUN-<split or input> for others,
+    with -strength-S behind it where the networks go less than the whole way. One picture in one direction may go to a
+    file: an `output` with the suffix of a picture. Raises BamkitError for whatever a user can mend.
     """
     config = config or TranslateConfig()
     files = bool(inputs) or listed is not None
@@ -86,6 +86,7 @@ def translate_run(
         notes.append(
             f"pictures of {built} px were translated at {size} px, as the run was trained; --size own keeps theirs"
         )
+    strength = jobs[0].translator.strength
     maker = Maker(
         name,
         generators.run_id,
@@ -95,9 +96,11 @@ def translate_run(
         config.mark,
         _credentials(config),
         METHODS[generators.config.method].title,
+        strength,
     )
     label = _label(inputs) if files else "" if split in (None, "test") else split
-    folder = output or workspace.translations / "-".join(filter(None, (name, label)))
+    dose = "" if strength in (None, 1) else f"strength-{strength:g}"
+    folder = output or workspace.translations / "-".join(filter(None, (name, label, dose)))
     own_folder = output is None and not files
     result = _translate(jobs, maker, folder, config, force, own_folder)
     result.notes = notes + result.notes + _out_of_range(result, generators.config.size if not size else 0)
@@ -168,7 +171,10 @@ def translate_weights(
     size = config.shorter_side(0, split=False)
     job = Job(direction, ("picture", second or "result"), translator, partial(iter, given), len(given), size)
     about = _about_files(given)
-    maker = Maker(weights.name, translator.id, weights.stem, 0, about, config.mark, _credentials(config))
+    maker = Maker(
+        weights.name, translator.id, weights.stem, 0, about, config.mark, _credentials(config),
+        METHODS[public_layout.config_of(network).method].title, translator.strength,
+    )  # fmt: skip
     result = _translate([job], maker, output, config, force)
     result.folders = folders
     return result
@@ -176,7 +182,7 @@ def translate_weights(
 
 def translator_of(network: cyclegan.Generator, config: TranslateConfig) -> Translator:
     """The network as a function on pictures."""
-    return Translator(network, pick_device(config.device), config.tile, int(config.memory * 1e9))
+    return Translator(network, pick_device(config.device), config.tile, int(config.memory * 1e9), config.strength)
 
 
 def _credentials(config: TranslateConfig) -> Credentials | None:

@@ -12,7 +12,7 @@ from bamkit.common.settings import Option, Range, check
 
 @dataclass(frozen=True)
 class TranslateConfig:
-    """How to translate. Nothing here changes the result but `checkpoint` and `size`."""
+    """How to translate. Nothing here changes the result but `checkpoint`, `size` and `strength`."""
 
     checkpoint: str = "best-or-last"
     """best (by validation), last, best-or-last, or a name such as step-00012000."""
@@ -31,6 +31,8 @@ class TranslateConfig:
 
     `trained` is the size the run was trained at, `own` each picture's own.
     """
+    strength: Annotated[float | None, Range(0, 1), Option(metavar="S", default="1, the whole way")] = None
+    """How far to go, from 0 (near the picture itself) to 1, with a run of `--method santa`."""
     device: str = "auto"
     """auto, cpu or cuda."""
     mark: bool = True

@@ -16,7 +16,8 @@ from bamkit.gan.translate.tiling import Enlarged, Joined, Layer, Pixels, Plane, 
 
 
 def _layer(weights: Weights, store: Store, source: Plane, name: str, **settings: Any) -> Layer:
-    return Layer(source, weights[f"{name}.weight"], weights.get(f"{name}.bias"), store, **settings)
+    turned = (weights[f"{name}.gain"], weights[f"{name}.shift"]) if f"{name}.gain" in weights else None
+    return Layer(source, weights[f"{name}.weight"], weights.get(f"{name}.bias"), store, modulation=turned, **settings)
 
 
 @torch.inference_mode()
@@ -24,7 +25,8 @@ def run_resnet(pixels: NDArray[np.uint8], weights: Weights, store: Store, side: 
     """The ResNet generator over a picture in tiles of `side` pixels.
 
     `pixels` is uint8 (height, width, 3), both sides multiples of 4 and at least 8; so is the result. `weights` are in
-    the public layout without dropout (`model.1.weight`, `model.10.conv_block.5.weight`, ...).
+    the public layout without dropout (`model.1.weight`, `model.10.conv_block.5.weight`, ...); `NAME.gain` and
+    `NAME.shift` beside them stand behind that convolution's norm.
     """
     blocks = len({name.split(".")[1] for name in weights if ".conv_block." in name})
     conv = partial(_layer, weights, store)

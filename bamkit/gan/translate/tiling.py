@@ -119,7 +119,7 @@ class Pixels(Plane):
 
 
 class Layer(Plane):
-    """Convolution, then instance norm once its statistics are known, then an activation.
+    """Convolution, then instance norm once its statistics are known, then gain and shift, if any, then an activation.
 
     `transposed` doubles the side (stride 2, padding 1, output padding as needed); otherwise the side is divided by
     `stride`. `mode` is the padding at the border: `reflect`, `repeat` or `zeros`.
@@ -137,6 +137,7 @@ class Layer(Plane):
         mode: str = "zeros",
         transposed: bool = False,
         activation: Callable[[Tensor], Tensor] | None = None,
+        modulation: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.source: Plane | None = source
         self.weight = weight.to(store.device, store.dtype)
@@ -151,6 +152,8 @@ class Layer(Plane):
         )
         self.norm: tuple[Tensor, Tensor] | None = None
         """Mean and reciprocal of the standard deviation, (channels, 1, 1)."""
+        self.modulation = modulation and tuple(part.to(store.device, store.dtype)[:, None, None] for part in modulation)
+        """Gain and shift after the norm, (channels, 1, 1)."""
         self.kept: Tensor | None = None
 
     def raw(self, region: Region) -> Tensor:
@@ -216,6 +219,8 @@ class Layer(Plane):
             values = self.kept[:, top:bottom, left:right].to(self.store.device)
         if self.norm is not None:
             values = (values - self.norm[0]) * self.norm[1]
+        if self.modulation is not None:
+            values = self.modulation[0] * values + self.modulation[1]
         return values if self.activation is None else self.activation(values)
 
     def add(self, other: Layer, side: int) -> None:
@@ -224,7 +229,7 @@ class Layer(Plane):
         for top, bottom, left, right in self.tiles(side):
             values = self.read((top, bottom, left, right)) + other.read((top, bottom, left, right))
             self.kept[:, top:bottom, left:right] = values.to(self.kept.device)
-        self.norm = self.activation = None
+        self.norm = self.modulation = self.activation = None
 
     def drop(self) -> None:
         """Give the kept values back."""

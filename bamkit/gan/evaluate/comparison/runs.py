@@ -88,7 +88,7 @@ class Comparison:
         return as_html(*tables, notes(self.warnings))
 
     def settings(self) -> pd.DataFrame:
-        """One row a training setting in which the runs differ (and their checkpoints), one column a run.
+        """One row a training setting in which the runs differ (and checkpoints and strengths), one column a run.
 
         NOT_MEASURED where a run does not say.
         """
@@ -97,6 +97,7 @@ class Comparison:
         values["checkpoint"] = [
             ", ".join(sorted(set(map(str, run.about["checkpoints"].values())))) for run in self.runs
         ]
+        values["strength"] = [run.about.get("strength") for run in self.runs]
         rows = [
             {"setting": name, **{run.name: _shown(value) for run, value in zip(self.runs, of, strict=True)}}
             for name, of in values.items()

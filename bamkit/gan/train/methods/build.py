@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.device.distributed import ProcessGroup
-from bamkit.gan.train.methods import base, cut, cyclegan
+from bamkit.gan.train.methods import base, cut, cyclegan, one_sided, santa
 from bamkit.gan.train.random_draws import Further
 from bamkit.gan.train.settings import TrainConfig
+
+NETWORKS: dict[str, Callable[[TrainConfig], base.Networks]] = {
+    "cyclegan": base.Networks, "cut": cut.Networks, "santa": one_sided.Networks,
+}  # fmt: skip
+STEPS: dict[str, Callable[..., base.Step]] = {"cyclegan": cyclegan.Step, "cut": cut.Step, "santa": santa.Step}
+DRAWS: dict[str, Callable[[TrainConfig], Further]] = {"cut": cut.further_draws, "santa": santa.further_draws}
+KEPT: dict[str, Callable[[TrainConfig], tuple[float, float]]] = {
+    "cyclegan": cyclegan.kept_passes, "cut": cut.kept_passes, "santa": santa.kept_passes,
+}  # fmt: skip
 
 
 def networks(config: TrainConfig) -> base.Networks:
     """New networks, with the initial weights of the run's seed."""
-    return cut.Networks(config) if config.method == "cut" else base.Networks(config)
+    return NETWORKS[config.method](config)
 
 
 def further_draws(config: TrainConfig) -> Further:
     """What the method draws at random beside what all methods draw."""
-    return cut.further_draws(config) if config.method == "cut" else Further()
+    return DRAWS[config.method](config) if config.method in DRAWS else Further()
 
 
 def kept_passes(config: TrainConfig) -> tuple[float, float]:
@@ -26,7 +37,7 @@ def kept_passes(config: TrainConfig) -> tuple[float, float]:
 
     Both are of `config.batch` pictures.
     """
-    return cut.kept_passes(config) if config.method == "cut" else cyclegan.kept_passes(config)
+    return KEPT[config.method](config)
 
 
 def step(
@@ -37,5 +48,4 @@ def step(
     averages: list[nn.Parameter] | None = None,
 ) -> base.Step:
     """The step on these networks; `averages` are the parameters of the generators' moving averages."""
-    kind = cut.Step if config.method == "cut" else cyclegan.Step
-    return kind(nets, config, acceleration, group, averages)
+    return STEPS[config.method](nets, config, acceleration, group, averages)

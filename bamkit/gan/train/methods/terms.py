@@ -33,6 +33,8 @@ class Method:
     """Beside the adversarial one. The first is what holds the content, and stands wherever there is room for one."""
     comes_back: bool
     """Whether the generators are trained to undo each other, so that coming back says something of a run."""
+    strengths: tuple[float, ...] = ()
+    """Of how far to go, those that sample sheets show; () where the generators have no strength."""
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -69,6 +71,17 @@ METHODS = {
             Term("nce_idt", "Identity contrast loss", ("{b} and itself through G_A", "{a} and itself through G_B")),
         ),
         comes_back=False,
+    ),
+    "santa": Method(
+        title="SANTA",
+        source="Xie et al. 2023, CVPR",
+        terms=(
+            Term("path", "Energy of the path", ("{a} to {b}", "{b} to {a}")),
+            Term("source", "Source restored at strength 0, and its code", ("{a} by G_A", "{b} by G_B")),
+            Term("target", "Target kept at strength 1, and its code", ("{b} by G_A", "{a} by G_B")),
+        ),
+        comes_back=False,
+        strengths=(0.0, 0.25, 0.5, 0.75, 1.0),
     ),
 }
 """By the setting `method`."""

@@ -94,7 +94,7 @@ class Monitor:
             (f"{a}-to-{b}", forward, backward, self.shown[0]),
             (f"{b}-to-{a}", backward, forward, self.shown[1]),
         ):
-            sheet = samples.draw(translate, translate_back, pictures, self.train_state.device)
+            sheet = samples.draw(translate, translate_back, pictures, self.train_state.device, self.method.strengths)
             with self._disk_trouble():
                 samples.write(self.folder.path / "samples", direction, step, sheet, self._mark(step))
             with self._disk_trouble():

@@ -1,7 +1,8 @@
-"""Sample grids: fixed test pictures in every direction, with cycle and identity."""
+"""Sample grids: fixed test pictures in every direction, with cycle and identity, or at several strengths."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,33 @@ SMALLEST = 64
 
 
 @torch.no_grad()
-def draw(there: Translate, back: Translate, pictures: np.ndarray, device: torch.device) -> Image.Image:
+def draw(
+    there: Callable[..., Tensor],
+    back: Translate,
+    pictures: np.ndarray,
+    device: torch.device,
+    strengths: Sequence[float] = (),
+) -> Image.Image:
     """A grid for uint8 [N, S, S, 3]: a row a picture; real, translated, translated back, identity.
 
-    Identity is the picture given to the other direction's generator, which should leave it alone.
+    Identity is the picture given to the other direction's generator, which should leave it alone. Where `there` takes
+    strengths, the picture and its translations at these.
     """
+    columns = ("real", *(f"at {strength:g}" for strength in strengths)) if strengths else COLUMNS
     factor = -(-SMALLEST // pictures.shape[1])
     side = pictures.shape[1] * factor
-    sheet = Image.new("RGB", (len(COLUMNS) * (side + GAP) - GAP, HEAD + len(pictures) * (side + GAP) - GAP), "white")
+    sheet = Image.new("RGB", (len(columns) * (side + GAP) - GAP, HEAD + len(pictures) * (side + GAP) - GAP), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for column, title in enumerate(COLUMNS):
+    for column, title in enumerate(columns):
         pen.text((column * (side + GAP) + 2, 2), title, fill="#444444", font=font)
     for row, picture in enumerate(pictures):
         real = unit(torch.from_numpy(picture[None]).to(device))
-        fake = there(real)
-        cells = (picture, as_picture(fake), as_picture(back(fake)), as_picture(back(real)))
+        if strengths:
+            made = [there(real, torch.tensor([strength], device=device)) for strength in strengths]
+        else:
+            fake = there(real)
+            made = [fake, back(fake), back(real)]
+        cells = (picture, *map(as_picture, made))
         for column, cell in enumerate(cells):
             large = Image.fromarray(cell.repeat(factor, axis=0).repeat(factor, axis=1))
             sheet.paste(large, (column * (side + GAP), HEAD + row * (side + GAP)))

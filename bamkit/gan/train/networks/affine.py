@@ -13,11 +13,14 @@ convolution enlarges anything, so that there is none of the uneven overlap that 
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bamkit.gan.train.networks.normalisation import at_least_float32, normalise
+from bamkit.gan.train.networks.strength import Modulation, disturbed, full, modulated
 
 CONTRAST = 1.5
 """Factor of x before the tanh: an untrained generator returns almost the picture, since tanh(1.5) is 0.91."""
@@ -78,6 +81,49 @@ class AffineGenerator(nn.Module):
         return recolour(x, enlarge(at_least_float32(self.head(_padded(F.relu(h))))))
 
 
+class ConditionalAffineGenerator(AffineGenerator):
+    """The same, told how far to go: a strength in [0, 1] conditions the way up (see strength.py)."""
+
+    conditional = True
+
+    def __init__(self, width: int = 64, halvings: int = 4) -> None:
+        super().__init__(width, halvings)
+        self.turns = nn.ModuleList(Modulation(cast("nn.Conv2d", conv).out_channels) for conv in self.up)
+        self.turned = [f"up.{level}" for level in range(len(self.up))]
+        """The convolution behind whose norm each of `turns` stands."""
+
+    def forward(
+        self, x: Tensor, strength: Tensor | None = None, keys: Tensor | None = None, times: int = 1, along: bool = False
+    ) -> Any:
+        """[N, 3, H, W] and strengths [1 or times N] -> [times N, 3, H, W] (see ConditionalResnetGenerator.forward).
+
+        The code is the innermost level; the other levels are handed over as they are. The outputs along the decoder are
+        those of its convolutions (but the first, before any strength), and the picture before its tanh.
+        """
+        strength = full(x) if strength is None else strength
+        innermost = len(self.down) - 1
+        skips = []
+        h = self.down[0](_padded(x))
+        for level in range(1, innermost + 1):
+            skips.append(h.repeat(times, 1, 1, 1))
+            h = self.down[level](_padded(F.leaky_relu(h, 0.2)))
+            if level < innermost:
+                h = normalise(h)
+        code = h
+        h = disturbed(h, keys).repeat(times, 1, 1, 1)
+        features = []
+        for level in range(innermost, 0, -1):
+            h = self.up[level - 1](_padded(F.relu(h)))
+            if level < innermost:
+                features.append(h)
+            h = modulated(h, self.turns[level - 1](strength), "relu", norm=level < innermost)
+            h = torch.cat([skips.pop(), enlarge(h)], dim=1)
+        transform = at_least_float32(self.head(_padded(F.relu(h))))
+        picture = mixed(x.repeat(times, 1, 1, 1), enlarge(transform))
+        made = torch.tanh(picture)
+        return (made, [code, *features, picture]) if along else made
+
+
 def _padded(x: Tensor) -> Tensor:
     """x with its border's values repeated once: zeros there would paint a frame."""
     return F.pad(x, (1, 1, 1, 1), mode="replicate")
@@ -90,5 +136,11 @@ def enlarge(x: Tensor) -> Tensor:
 
 def recolour(x: Tensor, transform: Tensor) -> Tensor:
     """tanh(CONTRAST x + A x + b) of [N, 3, H, W]; `transform` [N, 12, H, W] is A, row by row, and then b."""
+    return torch.tanh(mixed(x, transform))
+
+
+def mixed(x: Tensor, transform: Tensor) -> Tensor:
+    """What `recolour` takes the tanh of."""
     matrix = transform[:, :9].unflatten(1, (3, 3))
-    return torch.tanh(CONTRAST * at_least_float32(x) + (matrix * x[:, None]).sum(2) + transform[:, 9:])
+    picture: Tensor = CONTRAST * at_least_float32(x) + (matrix * x[:, None]).sum(2) + transform[:, 9:]
+    return picture

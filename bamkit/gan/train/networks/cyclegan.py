@@ -8,13 +8,15 @@ autograd copies.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bamkit.gan.train.networks.affine import AffineGenerator
+from bamkit.gan.train.networks.affine import AffineGenerator, ConditionalAffineGenerator
 from bamkit.gan.train.networks.normalisation import at_least_float32, normalise, reflect
+from bamkit.gan.train.networks.strength import Modulation, disturbed, full, modulated
 from bamkit.gan.train.settings import TrainConfig
 
 INITIAL_DEVIATION = 0.02
@@ -82,6 +84,55 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = normalise(self.first(reflect(x, 1)), "relu", pad=1)
         return x + normalise(self.second(h))
+
+
+class ConditionalResnetGenerator(ResnetGenerator):
+    """The same, told how far to go: a strength in [0, 1] conditions the decoder (see strength.py).
+
+    As in SANTA (Xie et al. 2023) the first half of the blocks belongs to the encoder, the second to the decoder.
+    """
+
+    conditional = True
+
+    def __init__(self, width: int = 64, blocks: int = 9) -> None:
+        super().__init__(width, blocks)
+        inner = [f"blocks.{i}.{which}" for i in range(blocks // 2, blocks) for which in ("first", "second")]
+        self.turned = [*inner, "up.0", "up.1"]
+        """The convolution behind whose norm each of `turns` stands."""
+        self.turns = nn.ModuleList(Modulation(channels) for channels in (*[width * 4] * len(inner), width * 2, width))
+
+    def forward(
+        self, x: Tensor, strength: Tensor | None = None, keys: Tensor | None = None, times: int = 1, along: bool = False
+    ) -> Any:
+        """[N, 3, H, W] and strengths [1 or times N] -> [times N, 3, H, W]; without a strength the whole way, 1.
+
+        For training: the code is disturbed where there are `keys` [N] of noise; each code is decoded `times` times, a
+        block of N strengths after the other; with `along` the code [N, ...] and outputs of layers along the decoder
+        come too: of the first and the last block, both enlarging convolutions, and the head.
+        """
+        strength = full(x) if strength is None else strength
+        encoding = len(self.blocks) // 2
+        h = normalise(self.stem(reflect(x, 3)), "relu")
+        h = normalise(self.down[0](h), "relu")
+        h = normalise(self.down[1](h), "relu")
+        for block in self.blocks[:encoding]:
+            h = block(h)
+        code = h
+        h = disturbed(h, keys).repeat(times, 1, 1, 1)
+        changes = [turn(strength) for turn in self.turns]
+        features = []
+        for i, block in enumerate(cast("list[ResidualBlock]", self.blocks[encoding:])):
+            inner = modulated(block.first(reflect(h, 1)), changes[2 * i], "relu", pad=1)
+            h = h + modulated(block.second(inner), changes[2 * i + 1])
+            features.append(h)
+        features = [features[0], features[-1]] if len(features) > 1 else features
+        for i, up in enumerate(self.up):
+            h = up(h)
+            features.append(h)
+            h = modulated(h, changes[i - 2], "relu", pad=3 * i)
+        h = self.head(h)
+        made = _picture(h)
+        return (made, [code, *features, h]) if along else made
 
 
 class UnetGenerator(nn.Module):
@@ -162,6 +213,7 @@ class PatchDiscriminator(nn.Module):
 
 
 Generator = ResnetGenerator | UnetGenerator | AffineGenerator
+"""The conditional generators are subclasses."""
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -169,9 +221,10 @@ def generator(config: TrainConfig) -> Generator:
     """A new generator with torch's own initial weights (see `initialise`)."""
     if config.generator == "unet":
         return UnetGenerator(config.width, config.halvings)
+    conditional = config.method == "santa"
     if config.generator == "affine":
-        return AffineGenerator(config.width, config.halvings)
-    return ResnetGenerator(config.width, config.blocks)
+        return (ConditionalAffineGenerator if conditional else AffineGenerator)(config.width, config.halvings)
+    return (ConditionalResnetGenerator if conditional else ResnetGenerator)(config.width, config.blocks)
 
 
 def discriminator(config: TrainConfig) -> PatchDiscriminator:

@@ -4,7 +4,8 @@ G_A goes A -> B and G_B goes B -> A; D_A is shown domain B and D_B domain A. A o
 `latest_net_G.pth`. A file may carry running statistics of its instance norms (written before torch 0.4, never used), a
 `module.` prefix (saved from DataParallel), or the other numbering of networks built with dropout. All are read.
 
-The affine generator has no place in that layout. Its weights keep bamkit's names, by which they are read again.
+The affine generator has no place in that layout. Its weights keep bamkit's names, by which they are read again; so do
+those that condition a generator on a strength.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.train.networks.affine import AffineGenerator
+from bamkit.gan.train.networks.affine import AffineGenerator, ConditionalAffineGenerator
 from bamkit.gan.train.networks.cyclegan import (
+    ConditionalResnetGenerator,
     Convolution,
     Generator,
     PatchDiscriminator,
@@ -49,7 +51,7 @@ def names(network: nn.Module, dropout: bool = False) -> list[tuple[str, str]]:
         ]
         head = [("stem", "model.1"), ("down.0", "model.4"), ("down.1", "model.7")]
         tail = [("up.0", f"model.{10 + count}"), ("up.1", f"model.{13 + count}"), ("head", f"model.{17 + count}")]
-        return head + inner + tail
+        return head + inner + tail + [(name, name) for name, _ in convolutions(network) if name.startswith("turns.")]
     if isinstance(network, AffineGenerator):
         return [(name, name) for name, _ in convolutions(network)]
     if isinstance(network, UnetGenerator):
@@ -145,13 +147,15 @@ def _recognised(state: dict[str, Tensor], where: str) -> Generator | PatchDiscri
     blocks = {int(match[1]) for name in state if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     if blocks:
         _mirrored(state, where)
-        return ResnetGenerator(_width(state, "model.1.weight", 7, where), len(blocks))
+        kind = ConditionalResnetGenerator if "turns.0.weight" in state else ResnetGenerator
+        return kind(_width(state, "model.1.weight", 7, where), len(blocks))
     if any(name.startswith("model.model.") for name in state):
         halvings = sum(tensor.dim() == 4 for tensor in state.values()) // 2
         return UnetGenerator(_width(state, "model.model.0.weight", 4, where), halvings)
     if "down.0.weight" in state and "head.weight" in state:
         halvings = sum(name.startswith("down.") and name.endswith(".weight") for name in state)
-        return AffineGenerator(_width(state, "down.0.weight", 4, where), halvings)
+        form = ConditionalAffineGenerator if "turns.0.weight" in state else AffineGenerator
+        return form(_width(state, "down.0.weight", 4, where), halvings)
     if "model.11.weight" in state and "model.0.weight" in state:
         return PatchDiscriminator(_width(state, "model.0.weight", 4, where))
     shown = ", ".join(list(state)[:3]) or "nothing"
@@ -174,11 +178,13 @@ def _width(state: dict[str, Tensor], name: str, kernel: int, where: str) -> int:
 
 def config_of(generator: Generator) -> TrainConfig:
     """The settings that describe a generator; the rest are defaults."""
+    conditional = isinstance(generator, ConditionalResnetGenerator | ConditionalAffineGenerator)
+    method = "santa" if conditional else TrainConfig.method
     if isinstance(generator, ResnetGenerator):
-        return TrainConfig(width=generator.stem.out_channels, blocks=len(generator.blocks))
+        return TrainConfig(method=method, width=generator.stem.out_channels, blocks=len(generator.blocks))
     kind = "unet" if isinstance(generator, UnetGenerator) else "affine"
     width = cast("Convolution", generator.down[0]).out_channels
-    return TrainConfig(generator=kind, width=width, halvings=len(generator.down))
+    return TrainConfig(method=method, generator=kind, width=width, halvings=len(generator.down))
 
 
 def read(path: Path) -> Generator | PatchDiscriminator:
