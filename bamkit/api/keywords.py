@@ -82,7 +82,7 @@ class FetchSettingsKeywords(TypedDict, total=False):
 
 
 class TrainConfigKeywords(TypedDict, total=False):
-    method: Literal["cyclegan", "cut"] | None
+    method: Literal["cyclegan", "cut", "santa"] | None
     generator: Literal["resnet", "unet", "affine"] | None
     blocks: int | None
     width: int | None
@@ -94,6 +94,8 @@ class TrainConfigKeywords(TypedDict, total=False):
     lambda_identity: float | None
     fastcut: bool | None
     lambda_nce: float | None
+    lambda_path: float | None
+    lambda_ends: float | None
     pool: int | None
     learning_rate: float | None
     beta1: float | None

@@ -38,8 +38,8 @@ class TrainConfig:
     """The settings of a run. `TrainConfig()` is the study: CycleGAN on 286 px pictures, crop 256, 100 + 100 epochs."""
 
     method: Annotated[str, Choice("cyclegan", "cut", "santa")] = "cyclegan"
-    """What holds the content: `cyclegan` (the study), by coming back; `cut`, by patches that are told apart; `santa`, by
-    a short path, along which a strength says how far to go."""
+    """What holds the content: `cyclegan` (the study), by coming back; `cut`, by patches that are told apart;
+    `santa`, by a short path, along which a strength says how far to go."""
     generator: Annotated[str, Choice("resnet", "unet", "affine")] = "resnet"
     """Generator: `resnet` (the study), `unet`, or `affine`, which recolours and keeps the source's edges."""
     blocks: Annotated[int, Range(1)] = 9
