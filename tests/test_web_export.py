@@ -161,7 +161,7 @@ def onnx_model(path, strength=False):
     path.write_bytes(model.SerializeToString())
 
 
-ABOUT = {"run": "moods", "run_id": "r1", "checkpoint": "best"}
+ABOUT = {"run": "moods", "run_id": "r1", "checkpoint": "best", "method": "CUT"}
 
 
 def write_page(target, given, about=ABOUT, width=64, names=("happy-to-scary", "scary-to-happy")):
@@ -206,6 +206,7 @@ def test_the_folder_holds_all_and_its_page_may_ask_for_nothing(tmp_path, small_r
     assert [one["strength"] for one in config_of(page)["directions"]] == [False, True]
     assert "Copyright (c) Microsoft Corporation" in (one / "LICENSE-onnxruntime-web.txt").read_text()
     assert "onnxruntime-web 0.0.1" in page
+    assert config_of(page)["mark"] == xmp_packet("moods", "r1", "best", "CUT")
     text = (one / "scary-to-happy.onnx.js").read_text()
     onnx_model(tmp_path / "it.onnx", strength=True)
     assert base64.b64decode(re.search('"([^"]*)"\\);$', text)[1]) == (tmp_path / "it.onnx").read_bytes()
@@ -429,7 +430,7 @@ def test_a_saved_picture_says_what_made_it_and_how_strongly(tmp_path, browser, p
     name, found = saved(browser)
     assert name == "my cat_moods_scary-to-happy_strength-0.25.png"
     assert np.abs(np.asarray(found) - ((picture / 127.5 - 1) * 0.5 + 1) * 127.5).max() <= 0.51
-    assert found.info["xmp"].decode() == xmp_packet("moods", "r1", "best")
+    assert found.info["xmp"].decode() == xmp_packet("moods", "r1", "best", "CUT")
     about = json.loads(found.info["bamkit"])
     assert (about["run_id"], about["weights"], about["strength"]) == ("r1", "w-scary-to-happy", 0.25)
     assert "strength 0.25 · 30 × 20 pixels" in text_of(browser, "facts")

@@ -27,6 +27,7 @@ from bamkit.common.provenance import canonical, digest, versions
 from bamkit.common.workspace import Workspace, atomic_path, checked_name, write_text
 from bamkit.gan.exchange.web import folder as web
 from bamkit.gan.train import checkpoint
+from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.networks import cyclegan, public_layout
 from bamkit.gan.train.networks.affine import AffineGenerator
 from bamkit.gan.translate.generator import has_strength, weights_id
@@ -95,7 +96,8 @@ def export_run(
     ]
     discriminators = _discriminators(run, generators) if to == "cyclegan" and direction is None else {}
     if to == "web":
-        writers = _page(chosen, generators.config.size, runtime, card=True)
+        method = METHODS[generators.config.method].title
+        writers = _page(chosen, generators.config.size, runtime, method=method, card=True)
     else:
         writers = _writers(chosen, discriminators, to, old, dropout, direction is not None)
     exported = _write(writers, chosen, to, output, force, with_card=True)
@@ -181,7 +183,9 @@ def _writers(
     return writers
 
 
-def _page(chosen: list[Named], trained: int, runtime: Path | None, *, card: bool) -> dict[str, Writer]:
+def _page(
+    chosen: list[Named], trained: int, runtime: Path | None, *, card: bool, method: str = "CycleGAN"
+) -> dict[str, Writer]:
     """File name -> what writes it, of a page that translates in the browser."""
     networks = [
         web.Network(
@@ -190,7 +194,7 @@ def _page(chosen: list[Named], trained: int, runtime: Path | None, *, card: bool
         )
         for named in chosen
     ]  # fmt: skip
-    return web.writers(networks, chosen[0].about, trained, card, runtime)
+    return web.writers(networks, {**chosen[0].about, "method": method}, trained, card, runtime)
 
 
 def _write(

@@ -47,12 +47,17 @@ class Network:
 
 
 def writers(
-    networks: Sequence[Network], about: Mapping[str, Any], trained: int, card: bool, given: Path | None
+    networks: Sequence[Network],
+    about: Mapping[str, Any],
+    trained: int,
+    card: bool,
+    given: Path | None,
 ) -> dict[str, Writer]:
     """File name -> what writes it, in the order in which they are to be written: the page comes last.
 
-    `about`: run and, where they are known, run_id and checkpoint. `trained`: the side of training pictures, 0 where it
-    is not known. `card`: whether there will be a model card. `given`: the .tgz of onnxruntime-web, else it is fetched.
+    `about`: run and, where they are known, run_id, checkpoint and method (its title). `trained`: the side of training
+    pictures, 0 where it is not known. `card`: whether there will be a model card. `given`: the .tgz of
+    onnxruntime-web, else it is fetched.
     """
     inputs: dict[str, list[str]] = {}  # filled as the networks are written
     files: dict[str, Writer] = {RUNTIME_FILE: lambda path: _write_runtime(path, given)}
@@ -106,6 +111,7 @@ def _page(
     networks: Sequence[Network], about: Mapping[str, Any], trained: int, card: bool, inputs: Mapping[str, list[str]]
 ) -> str:
     run, run_id, checkpoint = (str(about.get(key, "")) for key in ("run", "run_id", "checkpoint"))
+    mark = xmp_packet(run, run_id, checkpoint, str(about.get("method", "CycleGAN")))
     multiple, directions = networks[0].multiple, " and ".join(_words(network.direction) for network in networks)
     limit = most_pixels(networks[0].width)
     data = {
@@ -124,7 +130,7 @@ def _page(
             "digital_source_type": TERM,
         },
         **{"trained": trained, "multiple": multiple, "least": max(multiple, 8), "limit": limit},
-        **{"mark": xmp_packet(run, run_id, checkpoint), "software": f"bamkit {bamkit.__version__}"},
+        **{"mark": mark, "software": f"bamkit {bamkit.__version__}"},
         "runtime": runtime.ONNXRUNTIME_WEB.version,
     }
     of = f"run {run}" + (f", checkpoint {checkpoint}" if checkpoint else "")
