@@ -1,11 +1,24 @@
-"""Do a moving average of the generators and differentiable augmentation help at few pictures? Held-out pictures decide.
+"""Do options of training help at few pictures? Held-out pictures decide, each option against the plain run, by seed.
 
-    python benchmarks/train_options.py --from DIR --to DIR --seeds 3 --steps 2000
+    python benchmarks/train_options.py --from A --to B --seeds 4 --set generator=affine halvings=3 steps=1000
 
-Each seed is trained twice, without and with augmentation; in both, the generators as they end and their moving average
-are measured on the test split (validation.py: style is 1 as far from the target as the untouched pictures, 0 at
-no difference; cycle is the mean absolute error of coming back). Lower is better. Differences are paired by seed, with a
-bootstrap interval over the seeds.
+Run in a workspace with fetched splits. Each seed is trained once for each arm of ARMS:
+
+- `plain`;
+- `augmented`: differentiable augmentation (`--diffaug`);
+- `penalty`: UVCGAN2's discriminators (Torbunov et al. 2023, arXiv:2303.16280): spectral normalisation (Miyato et al.
+  2018) of their convolutions, and a gradient penalty centred at zero between real and fake pictures, weight 1.
+
+and each training gives several pairs of generators:
+
+- as they end;
+- `+ ema`: the exponential moving average that `--ema` keeps;
+- `+ power`: averages weighted by t^gamma, rebuilt after the run from snapshots of two such averages, their length chosen
+  on the validation split (Karras et al. 2023, arXiv:2312.02696, section 3 and appendix C).
+
+All are measured on the test split (validation.py: style is 1 as far from the target as the untouched pictures, 0 at no
+difference; cycle is the mean absolute error of coming back). Lower is better. Differences are paired by seed, with
+Student's interval over the seeds.
 """
 
 from __future__ import annotations
@@ -14,10 +27,13 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
+from torch.nn.utils import parametrizations
 
 from bamkit.common.provenance import versions
 from bamkit.common.workspace import Workspace
@@ -29,6 +45,79 @@ from bamkit.gan.train.schedule import Schedule
 from bamkit.gan.train.settings import build
 from bamkit.gan.train.state import TrainState
 
+ARMS = ("plain", "augmented", "penalty")
+KEPT = (0.05, 0.10)
+"""Relative widths of the two averages that are kept along the run."""
+LENGTHS = (0.03, 0.05, 0.08, 0.12, 0.16, 0.20, 0.25)
+"""Relative widths that are rebuilt after it: standard deviation of the weights over time, as a share of the run."""
+SNAPSHOTS = 16
+
+
+def exponent(width):
+    """gamma whose weights t^gamma on [0, 1] have this standard deviation (section 3.1).
+
+    width^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)), a cubic whose largest root is meant.
+    """
+    inverse = width**-2
+    return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
+
+
+def product(gamma_a, end_a, gamma_b, end_b):
+    """The integral of two averages' weights, (gamma + 1) t^gamma / end^(gamma + 1) on [0, end] each (appendix C)."""
+    overlap = gamma_a + gamma_b + 1
+    logarithm = overlap * np.log(min(end_a, end_b)) - (gamma_a + 1) * np.log(end_a) - (gamma_b + 1) * np.log(end_b)
+    return (gamma_a + 1) * (gamma_b + 1) / overlap * np.exp(logarithm)
+
+
+class PowerAverages:
+    """Averages of parameters weighted by t^gamma, t the step from 1, in float32; snapshots of them along the run."""
+
+    def __init__(self, parameters, total):
+        self.parameters, self.total, self.step = parameters, total, 0
+        self.gammas = [exponent(width) for width in KEPT]
+        self.averages = [[p.detach().clone() for p in parameters] for _ in self.gammas]
+        self.snapshots = []
+
+    @torch.no_grad()
+    def update(self):
+        self.step += 1
+        for gamma, averages in zip(self.gammas, self.averages, strict=True):
+            # beta(t) = (1 - 1/t)^(gamma + 1): the weights of all steps before shrink to make room for this one.
+            torch._foreach_lerp_(averages, list(self.parameters), 1 - (1 - 1 / self.step) ** (gamma + 1))
+            if self.step * SNAPSHOTS // self.total > (self.step - 1) * SNAPSHOTS // self.total:
+                self.snapshots.append((gamma, self.step, [a.clone() for a in averages]))
+
+    def rebuilt(self, width):
+        """The average of this relative width at the end of the run: the snapshots' combination with the nearest weights."""
+        profiles, wanted = [(gamma, end) for gamma, end, _ in self.snapshots], (exponent(width), self.total)
+        gram = np.array([[product(*a, *b) for b in profiles] for a in profiles])
+        factors = np.linalg.lstsq(gram, np.array([product(*a, *wanted) for a in profiles]), rcond=1e-12)[0]
+        stacks = zip(*(kept for *_, kept in self.snapshots), strict=True)
+        return [sum(float(f) * p.double() for f, p in zip(factors, stack, strict=True)).float() for stack in stacks]
+
+
+def penalise(state, seed, weight=1.0):
+    """Give the discriminators of `state` spectral normalisation and a gradient penalty, through torch's hooks."""
+    generator = torch.Generator().manual_seed(seed)
+    seen = {}
+    for network in (state.nets.D_A, state.nets.D_B):
+        network.register_forward_pre_hook(lambda module, args: seen.update({module: args[0].detach()}))
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                parametrizations.spectral_norm(module)
+
+    def penalty(*_):
+        """weight E[(|grad mean D(x)|)^2] at x = a real + (1 - a) fake, added to the gradients before Adam's step."""
+        for network, both in list(seen.items()):
+            real, fake = both.chunk(2)  # the discriminator's own step shows it both in one pass
+            a = torch.rand(1, generator=generator)
+            x = (a * real + (1 - a) * fake).requires_grad_()
+            (gradient,) = torch.autograd.grad(network(x).mean(dim=(1, 2, 3)).sum(), x, create_graph=True)
+            (weight * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()
+        seen.clear()
+
+    state.step.optimizers["discriminators"].register_step_pre_hook(penalty)
+
 
 def measure(validator, networks, device):
     with torch.no_grad():
@@ -36,25 +125,39 @@ def measure(validator, networks, device):
     return {"style": sum(found.style) / 2, "cycle": sum(found.kept) / 2, "score": found.score}
 
 
-def train(pair, config, device):
-    """One training; the measure of the generators as they end, and of their average."""
-    train_state = TrainState(config, pair, device, ProcessGroup())
-    schedule = Schedule(config, train_state.sampler.steps_per_epoch)
-    validator = Validator(*(samples.centre(train_state.decode(d, "test"), 4) for d in pair))
+def train(pair, config, device, arm):
+    """One training; the measure of each of its pairs of generators, by name, and its processor seconds."""
+    state = TrainState(config, pair, device, ProcessGroup())
+    if arm == "penalty":
+        penalise(state, config.seed)
+    schedule = Schedule(config, state.sampler.steps_per_epoch)
+    of = {s: Validator(*(samples.centre(state.decode(d, s, 50), 16) for d in pair)) for s in ("validation", "test")}
+    generators = [*state.nets.G_A.parameters(), *state.nets.G_B.parameters()]
+    power, began = PowerAverages(generators, schedule.total), time.process_time()
     for step in range(schedule.total):
-        train_state.set_rate(config.learning_rate * schedule.factor(step))
-        train_state.train_step(step)
-        train_state.clear_losses()
-    averaged = measure(validator, train_state.translators(), device)
-    train_state.averages = None
-    return measure(validator, train_state.translators(), device), averaged
+        state.set_rate(config.learning_rate * schedule.factor(step))
+        state.train_step(step)
+        state.clear_losses()
+        power.update()
+    found = {"seconds": time.process_time() - began, " + ema": measure(of["test"], state.translators(), device)}
+    state.averages = None
+    found[""] = measure(of["test"], state.translators(), device)
+    lengths = {}
+    for width in LENGTHS:
+        with torch.no_grad():
+            torch._foreach_copy_(generators, power.rebuilt(width))
+        lengths[width] = [measure(of[s], state.translators(), device) for s in ("validation", "test")]
+    chosen = min(lengths, key=lambda width: lengths[width][0]["score"])
+    found[" + power"] = lengths[chosen][1] | {"length": chosen}
+    found["lengths"] = {width: [m["score"] for m in measured] for width, measured in lengths.items()}
+    return found
 
 
 def interval(values):
-    """Mean and 95 % bootstrap interval over the seeds."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, (2000, len(values))).mean(1)
-    return f"{statistics.fmean(values):+.4f} [{np.quantile(means, 0.025):+.4f}, {np.quantile(means, 0.975):+.4f}]"
+    """Mean and 95 % interval (Student's t) over the seeds."""
+    mean, error = statistics.fmean(values), stats.sem(values)
+    half = stats.t.ppf(0.975, len(values) - 1) * error
+    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
 
 
 def main():
@@ -62,35 +165,33 @@ def main():
     parser.add_argument("--from", dest="first", required=True)
     parser.add_argument("--to", dest="second", required=True)
     parser.add_argument("--pictures", type=int, default=0, help="training pictures of each domain (0: all)")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--ema", type=float, default=0.995)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["plain", "penalty"])
+    parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--preset", default="quick")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=NUMBER", help="other settings, such as width=12")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings, such as width=12")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    workspace = Workspace.open(Path())
-    pair = domains.find_pair(workspace, args.first, args.second)
+    pair = domains.find_pair(Workspace.open(Path()), args.first, args.second)
     for domain in pair:
         domain.entries["train"] = domain.train[: args.pictures or None]
-    counts = " + ".join(str(len(domain.train)) for domain in pair)
-    print(f"{counts} pictures, {args.steps} steps; {json.dumps(versions(('torch',)))}")
+    print(f"{' + '.join(str(len(d.train)) for d in pair)} pictures; {json.dumps(versions(('torch',)))}; {args.set}")
+    given = {"ema": args.ema}
+    for name, value in (each.split("=") for each in args.set):
+        given[name] = value if value.isalpha() else json.loads(value)
     results = {}
     for seed in range(args.seeds):
-        for diffaug in (False, True):
-            given = {"seed": seed, "steps": args.steps, "ema": args.ema, "diffaug": diffaug}
-            given |= {name: int(value) for name, value in (pair_.split("=") for pair_ in args.set)}
-            config = build(args.preset, None, given).fitted(min(d.side for d in pair))
-            found = train(pair, config, torch.device(args.device))
-            for ending, measured in zip(("", " + average"), found, strict=True):
-                name = ("augmented" if diffaug else "plain") + ending
-                results.setdefault(name, []).append(measured)
-                print(f"seed {seed} {name:20} {json.dumps(measured)}", file=sys.stderr, flush=True)
-    print(f"{'':20} {'style':>8} {'cycle':>8} {'score':>8}   score against plain, mean and 95 % interval")
+        for arm in args.arms:
+            config = build(args.preset, None, given | {"seed": seed, "diffaug": arm == "augmented"})
+            found = train(pair, config.fitted(min(d.side for d in pair)), torch.device(args.device), arm)
+            print(f"seed {seed} {arm:10} {json.dumps(found)}", file=sys.stderr, flush=True)
+            for ending in ("", " + ema", " + power"):
+                results.setdefault(arm + ending, []).append(found[ending])
+    print(f"{'':18} {'style':>8} {'cycle':>8} {'score':>8}   score less plain's, mean and 95 % interval")
     for name, measured in results.items():
         means = [statistics.fmean(m[key] for m in measured) for key in ("style", "cycle", "score")]
-        against = [m["score"] - p["score"] for m, p in zip(measured, results["plain"], strict=True)]
-        print(f"{name:20} " + " ".join(f"{value:8.4f}" for value in means) + f"   {interval(against)}")
+        against = [m["score"] - p["score"] for m, p in zip(measured, results[args.arms[0]], strict=True)]
+        print(f"{name:18} " + " ".join(f"{value:8.4f}" for value in means) + f"   {interval(against)}")
 
 
 if __name__ == "__main__":
