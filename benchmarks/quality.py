@@ -14,11 +14,13 @@ other ways are bamkit's trainer with other settings (WAYS). Rules:
 - A validation is monitor/validation.py's score on the validation split, 10 times along each way's own schedule. Reached
   is the first of them whose mean with the one before is at or below the target; its time is the later one's. The
   target is the median, over seeds, of the same mean at the end of `public`'s schedule. A run that reaches it stops.
-- The score alone can be had by a worse picture. So every row has, at the moment it is reached: cycle, variety, and on the
-  test split KID of colours and edges, KID of form (histograms of oriented gradients), edges kept and the energy of a
-  2 px grid; and a sheet of pictures, the first of the test split.
+- The score alone can be had by a worse picture. So every row has, at the moment it is reached: cycle, variety, and on
+  the test split KID of colours and edges, KID of form (histograms of oriented gradients), edges kept and the energy of
+  a 2 px grid; and a sheet of pictures, the first of the test split.
 - Beside each validation two steps of `public` are timed (not counted): its cost in the same minutes on the same
   machine. The ratio of a row is public's median steps to the target x that cost / the row's seconds.
+- Joules are those of the processor packages by their RAPL counters, whoever used them; where there are none (most
+  virtual machines, other accelerators) the column is missing.
 - Ways are chosen on seeds from 100 on and reported on seeds from 0 on. Every row names machine, commit and command.
 """
 
@@ -57,12 +59,10 @@ SCALE = {"size": 64, "crop": 56, "width": 16, "blocks": 6, "steps": 400}
 """The public settings but for these: a whole schedule in minutes of one core."""
 WAYS = {
     "public": {},
-    "bamkit": {},
-    "resnet": {"lambda_a": 5.0, "lambda_b": 5.0, "learning_rate": 4e-4, "steps": 300},
-    "affine": {
-        "generator": "affine", "halvings": 3, "lambda_a": 5.0, "lambda_b": 5.0, "learning_rate": 4e-4, "steps": 300,
-    },
-}  # fmt: skip
+    "merged passes": {},
+    "small": {"width": 8, "blocks": 3, "learning_rate": 4e-4, "steps": 500},
+    "affine": {"generator": "affine", "halvings": 3, "lambda_a": 5.0, "lambda_b": 5.0, "learning_rate": 4e-4},
+}
 VALIDATIONS = 10
 BESIDE = 2
 
@@ -112,13 +112,14 @@ class Clock:
 
     def __exit__(self, *_):
         now = self._now()
-        self.total = {key: self.total[key] + now[key] - self._began[key] for key in self.total}
+        # A counter of joules begins anew at its end: that one step is left out.
+        self.total = {key: self.total[key] + max(0.0, now[key] - self._began[key]) for key in self.total}
 
 
-def joules():
+def joules(folder=Path("/sys/class/powercap")):
     """What the processor packages have used (Intel's and AMD's RAPL counters), or None where they cannot be read."""
     try:
-        counters = sorted(Path("/sys/class/powercap").glob("intel-rapl:?"))
+        counters = sorted(folder.glob("intel-rapl:?"))
         return sum(int((path / "energy_uj").read_text()) for path in counters) / 1e6 if counters else None
     except OSError:
         return None
@@ -158,7 +159,7 @@ def race(way, config, pair, device, target) -> Iterator[tuple[dict, object]]:
     validator = Validator(*(samples.centre(state.decode(d, "validation", 50), 16) for d in pair))
     schedule = Schedule(config, state.sampler.steps_per_epoch)
     trained = Public(config, state) if way == "public" else state
-    beside = Public(config, TrainState(config, pair, device, ProcessGroup())) if way != "public" else None
+    beside = Public(config, TrainState(config, pair, device, ProcessGroup())) if way != "public" and target else None
     clock, aside, before = Clock(device), Clock(device), None
     for step in range(schedule.total):
         with clock:
@@ -188,30 +189,38 @@ def run(args):
     pair = domains.find_pair(Workspace.open(Path()), args.first, args.second)
     args.out.mkdir(parents=True, exist_ok=True)
     target = final_of(read(args.target)) if args.target else None
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    about = {"commit": commit.stdout.strip(), "command": shlex.join(sys.argv), "versions": versions(("torch",))}
-    about["machine"] = f"{platform.machine()}, {torch.get_num_threads()} thread(s)" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    about = {"target": target, "command": shlex.join(sys.argv), "machine": machine(device)}
+    changed = {
+        name: value if value.isalpha() else json.loads(value) for name, value in (s.split("=") for s in args.set)
+    }
     guards = None
-    for seed in args.seeds:
-        for way in args.ways:
-            given = dict(name.split("=") for name in args.set)
-            given = {name: json.loads(value) if value[0] not in "abcdefghijklmnopqrstuvwxyz" else value for name, value in given.items()}
-            config = build("study", None, SCALE | WAYS[way] | given | {"seed": seed}).fitted(64)
-            history, translators = [], None
-            for row, translators in race(way, config, pair, device, target):
-                history.append(row)
-                print(way, seed, {k: round(v, 3) for k, v in row.items() if v is not None}, file=sys.stderr, flush=True)
-            if guards is None:
-                state = TrainState(config, pair, device, ProcessGroup())
-                guards = Guards([samples.centre(state.decode(d, "test"), 16) for d in pair])
-            name = args.name or way
-            row = {"way": name, "seed": seed, "target": target, "config": config.as_dict(), **about}
-            row |= {"history": history, "guards": guards(translators, device)}
-            for i, direction in enumerate(("there", "back")):
-                there, back = translators[i], translators[1 - i]
-                samples.draw(there, back, guards.pictures[i][:6], device).save(args.out / f"{name}-{seed}-{direction}.png")
-            with open(args.out / "rows.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+    for seed, way in ((seed, way) for seed in args.seeds for way in args.ways):
+        config = build("study", None, SCALE | WAYS[way] | changed | {"seed": seed}).fitted(SCALE["size"])
+        history, translators = [], ()
+        for row, generators in race(way, config, pair, device, target):
+            history.append(row)
+            translators = generators
+            print(way, seed, json.dumps(row), file=sys.stderr, flush=True)
+        if guards is None:
+            decode = TrainState(config, pair, device, ProcessGroup()).decode
+            guards = Guards([samples.centre(decode(domain, "test"), 16) for domain in pair])
+        name = args.name or way
+        row = {"way": name, "seed": seed, "config": config.as_dict(), **about, "history": history}
+        row["guards"] = guards(translators, device)
+        for direction, (there, back) in (("there", translators), ("back", translators[::-1])):
+            pictures = guards.pictures[direction == "back"][:6]
+            samples.draw(there, back, pictures, device).save(args.out / f"{name}-{seed}-{direction}.png")
+        with open(args.out / "rows.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def machine(device):
+    """What the figures were measured on, and of which commit."""
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    cpu = f"{platform.machine()}, {torch.get_num_threads()} thread(s)"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    return {"device": name, "commit": commit, "energy": joules() is not None, **versions(("torch",))}
 
 
 def read(folder):
@@ -231,22 +240,25 @@ def reached(row, target):
 def table(args):
     rows = read(args.folder)
     target = final_of(rows)
-    public = [reached(row, target) for row in rows if row["way"] == "public"]
-    steps = statistics.median(found["step"] if found else float("inf") for found in public)
-    print(f"target {target:.4f}; public reaches it after {steps} steps (median of {len(public)} seeds)\n")
-    print("| way | seeds | reached | steps | seconds | times as fast | score | cycle | variety | KID | form | edges | grid |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    ends = {(row["way"], row["seed"]): reached(row, target) for row in rows}
+    public = [end["step"] if end else float("inf") for (way, _), end in ends.items() if way == "public"]
+    steps = statistics.median(public)
+    print(f"target {target:.4f}; public reaches it after {steps:,} steps (median of {len(public)} seeds)\n")
+    measures = ("score", "cycle", "variety")
+    guards = {"kid": ".3f", "form": ".4f", "edges": ".2f", "grid": ".1f"}
+    energy = ["joules"] if all("joules" in row["history"][-1] for row in rows) else []
+    heads = ["way", "reached", "steps", "seconds", *energy, "times as fast", *measures, *guards]
+    print("| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1))
     for way in dict.fromkeys(row["way"] for row in rows):
         mine = [row for row in rows if row["way"] == way]
-        ends = [reached(row, target) for row in mine]
-        lasts = [end or row["history"][-1] for end, row in zip(ends, mine, strict=True)]
-        ratios = [steps * end["public_step"] / end["seconds"] for end in ends if end and "public_step" in end]
-        cells = [way, str(len(mine)), f"{sum(end is not None for end in ends)}"]
-        for key, form in (("step", ".0f"), ("seconds", ".0f")):
-            cells.append(spread([last[key] for last in lasts], form))
-        cells.append(spread(ratios, ".1f") if len(ratios) == len(mine) else "1" if way == "public" else "not reached")
-        cells += [spread([last[key] for last in lasts], ".2f") for key in ("score", "cycle", "variety")]
-        cells += [spread([row["guards"][key] for row in mine], f) for key, f in zip(("kid", "form", "edges", "grid"), (".3f", ".4f", ".2f", ".1f"), strict=True)]
+        found = [ends[way, row["seed"]] for row in mine]
+        lasts = [end or row["history"][-1] for end, row in zip(found, mine, strict=True)]
+        ratios = [steps * end["public_step"] / end["seconds"] for end in found if end and "public_step" in end]
+        cells = [way, f"{sum(end is not None for end in found)} of {len(mine)}"]
+        cells += [spread([last[key] for last in lasts], ".0f") for key in ("step", "seconds", *energy)]
+        cells.append("1" if way == "public" else spread(ratios, ".1f") if all(found) else "")
+        cells += [spread([last[key] for last in lasts], ".2f") for key in measures]
+        cells += [spread([row["guards"][key] for row in mine], form) for key, form in guards.items()]
         print("| " + " | ".join(cells) + " |")
 
 
