@@ -37,6 +37,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ from bamkit.gan.train.data import domains
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.monitor import samples
 from bamkit.gan.train.monitor.validation import Validator
+from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.schedule import Schedule
 from bamkit.gan.train.settings import build
 from bamkit.gan.train.state import TrainState
@@ -60,9 +62,12 @@ SCALE = {"size": 64, "crop": 56, "width": 16, "blocks": 6, "steps": 400}
 WAYS = {
     "public": {},
     "merged passes": {},
-    "small": {"width": 8, "blocks": 3, "learning_rate": 4e-4, "steps": 500},
-    "affine": {"generator": "affine", "halvings": 3, "lambda_a": 5.0, "lambda_b": 5.0, "learning_rate": 4e-4},
-}
+    "small": {"width": 8, "blocks": 3, "learning_rate": 4e-4},
+    "affine": {
+        "generator": "affine", "halvings": 3, "lambda_a": 3.0, "lambda_b": 3.0, "learning_rate": 8e-4, "ema": 0.98,
+    },
+}  # fmt: skip
+"""Settings of each way. `small` also enlarges by interpolation and a convolution (Enlarging)."""
 VALIDATIONS = 10
 BESIDE = 2
 
@@ -91,6 +96,24 @@ class Public:
 
     def translators(self):
         return self.networks.G_A, self.networks.G_B
+
+
+class Enlarge(torch.nn.Conv2d):
+    """[N, C, H, W] -> [N, D, 2 H, 2 W]: bilinear, then a convolution (Odena et al. 2016)."""
+
+    def forward(self, x):
+        return super().forward(torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
+
+
+class Enlarging(cyclegan.ResnetGenerator):
+    """The ResNet generator without transposed convolutions."""
+
+    def __init__(self, width, blocks):
+        super().__init__(width, blocks)
+        for i, layer in enumerate(self.up):
+            self.up[i] = Enlarge(
+                layer.in_channels, layer.out_channels, 3, padding=1, padding_mode="reflect", bias=False
+            )
 
 
 class Clock:
@@ -155,11 +178,13 @@ class Guards:
 
 def race(way, config, pair, device, target) -> Iterator[tuple[dict, object]]:
     """Train one way; after each validation its row and the two generators. Ends when the target is reached."""
-    state = TrainState(config, pair, device, ProcessGroup())
+    with mock.patch.object(cyclegan, "ResnetGenerator", Enlarging if way == "small" else cyclegan.ResnetGenerator):
+        state = TrainState(config, pair, device, ProcessGroup())
     validator = Validator(*(samples.centre(state.decode(d, "validation", 50), 16) for d in pair))
     schedule = Schedule(config, state.sampler.steps_per_epoch)
     trained = Public(config, state) if way == "public" else state
-    beside = Public(config, TrainState(config, pair, device, ProcessGroup())) if way != "public" and target else None
+    base = build("study", None, SCALE | {"seed": config.seed}).fitted(SCALE["size"])
+    beside = Public(base, TrainState(base, pair, device, ProcessGroup())) if way != "public" and target else None
     clock, aside, before = Clock(device), Clock(device), None
     for step in range(schedule.total):
         with clock:
