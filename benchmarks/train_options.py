@@ -1,6 +1,6 @@
 """Do options of training help at few pictures? Held-out pictures decide, each option against the plain run, by seed.
 
-    python benchmarks/train_options.py --from A --to B --seeds 4 --set generator=affine halvings=3 steps=1000
+    python benchmarks/train_options.py --from A --to B --seeds 4 --set generator=affine steps=1000
 
 Run in a workspace with fetched splits. Each seed is trained once for each arm of ARMS:
 
@@ -168,7 +168,7 @@ def main():
     parser.add_argument("--to", dest="second", required=True)
     parser.add_argument("--pictures", type=int, default=0, help="training pictures of each domain (0: all)")
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["plain", "penalty"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings, such as width=12")
