@@ -195,7 +195,7 @@ def race(way, config, pair, device, target) -> Iterator[tuple[dict, object]]:
             continue
         found = validator(*trained.translators(), device)
         row = {"step": step + 1, **clock.total, "score": found.score, "style": sum(found.style) / 2}
-        row |= {"cycle": sum(found.cycle) / 2, "variety": sum(found.variety) / 2}
+        row |= {"cycle": sum(found.kept) / 2, "variety": sum(found.variety) / 2}
         row["smooth"] = (found.score + before) / 2 if before is not None else None
         before = found.score
         if beside:
