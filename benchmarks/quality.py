@@ -37,6 +37,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -57,9 +58,9 @@ from bamkit.gan.train.schedule import Schedule
 from bamkit.gan.train.settings import build
 from bamkit.gan.train.state import TrainState
 
-SCALE = {"size": 64, "crop": 56, "width": 16, "blocks": 6, "steps": 400}
+SCALE: dict[str, Any] = {"size": 64, "crop": 56, "width": 16, "blocks": 6, "steps": 400}
 """The public settings but for these: a whole schedule in minutes of one core."""
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "public": {},
     "merged passes": {},
     "small": {"width": 8, "blocks": 3, "learning_rate": 4e-4},
@@ -193,7 +194,8 @@ def race(way, config, pair, device, target) -> Iterator[tuple[dict, object]]:
             state.clear_losses()
         if not schedule.due(step + 1, VALIDATIONS):
             continue
-        found = validator(*trained.translators(), device)
+        there, back = trained.translators()
+        found = validator(there, back, device)
         row = {"step": step + 1, **clock.total, "score": found.score, "style": sum(found.style) / 2}
         row |= {"cycle": sum(found.kept) / 2, "variety": sum(found.variety) / 2}
         row["smooth"] = (found.score + before) / 2 if before is not None else None
@@ -204,7 +206,7 @@ def race(way, config, pair, device, target) -> Iterator[tuple[dict, object]]:
                 for i in range(BESIDE):
                     beside.train_step(i + 1)
             row["public_step"] = aside.total["seconds"] / BESIDE / (VALIDATIONS * (step + 1) // schedule.total)
-        yield row, trained.translators()
+        yield row, (there, back)
         if target is not None and row["smooth"] is not None and row["smooth"] <= target:
             return
 
