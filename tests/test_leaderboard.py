@@ -84,9 +84,9 @@ def test_the_table_has_seeds_intervals_and_the_flattering_figure(boards):
         Leaderboard(boards, {"good": COST, "poor": "no room"}, {"good": [60.0, 62.0]}, {}, 3).table(board).set_index("")
     )
     assert list(table.index) == ["good", "poor", "colour transfer", "no translation", "real pictures"]
-    assert table.loc["good", "emotion reached, chosen on test"] == "1.00 (+0.08)"
-    assert table.loc["colour transfer", "emotion reached, chosen on test"] == "–"
-    assert "[" in table.loc["real pictures", "emotion reached"]
+    assert table.loc["good", "reached on test"] == "1.00 (+0.08)"
+    assert table.loc["colour transfer", "reached on test"] == "–"
+    assert "[" in table.loc["real pictures", "reached"]
     assert table.loc["real pictures", "SSIM"] == "–"
 
 
@@ -138,7 +138,7 @@ def test_a_training_that_failed_is_a_row_and_the_json_is_whole(boards):
     board = Leaderboard(boards, {"good": COST}, {"good": [1.0]}, failed, 3)
     table = board.table(boards[0])
     row = table[table["seeds"] == "failed"].iloc[0]
-    assert (row.iloc[0], row["emotion reached"]) == ("happy-scary-good-2", "step 7: D_A is nan")
+    assert (row.iloc[0], row["reached"]) == ("happy-scary-good-2", "step 7: D_A is nan")
     assert "elsewhere" not in table.to_string()
     about = json.loads(json.dumps(board.about(), allow_nan=False))
     assert about["failed"] == failed
@@ -167,8 +167,9 @@ def drawn(tmp_path):
 
 
 def test_the_page_shows_figures_pictures_and_what_is_not_concluded(drawn):
-    for words in ("happy to scary", "Which is ahead", "no difference shown", "chosen on test", "A rehearsal", "Cost",
-                  "happy-scary-poor-2 failed: no room", "The same test pictures", "Rings"):  # fmt: skip
+    for words in ("happy to scary", "Which is ahead", "no difference shown", "choosing the checkpoint there",
+                  "A rehearsal", "Cost", "happy-scary-poor-2 failed: no room", "The same test pictures",
+                  "Rings"):  # fmt: skip
         assert words in drawn
     assert drawn.count("<img") == 5 * 4, "five sources, each with the colour transfer and two methods"
     assert drawn.count("<svg") == 3

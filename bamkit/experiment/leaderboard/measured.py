@@ -42,6 +42,11 @@ class Metric:
     threshold: float = 0.5
     """Of a share: what counts as a hit."""
 
+    @property
+    def short(self) -> str:
+        """The title over a column."""
+        return {"reached": "reached", "form": "by form"}.get(self.key, self.title)
+
 
 FIGURES = (
     Metric("reached", "emotion reached", "reached", 1, share=True),

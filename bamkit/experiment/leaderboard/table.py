@@ -72,13 +72,13 @@ class Leaderboard:
             trained = name in board.methods
             row = {"": METHOD_NAMES.get(name, name), "seeds": str(len(board.frames[name])) if trained else NOT_MEASURED}
             for metric in measured(board):
-                row[metric.title] = str(board.estimate(metric, name) or NOT_MEASURED)
+                row[metric.short] = str(board.estimate(metric, name) or NOT_MEASURED)
                 if metric.key in ("reached", "kid"):
-                    row[f"{metric.title}, chosen on test"] = self.gap(board, metric, name) if trained else NOT_MEASURED
+                    row[f"{metric.short} on test"] = self.gap(board, metric, name) if trained else NOT_MEASURED
             rows.append(row)
         for cell, reason in self.failed.items():
             if cell.rpartition("-")[0].rpartition("-")[0] == "-".join(board.domains):
-                rows.append({"": cell, "seeds": "failed", FIGURES[0].title: reason})
+                rows.append({"": cell, "seeds": "failed", FIGURES[0].short: reason})
         return pd.DataFrame(rows).fillna(NOT_MEASURED)
 
     def gap(self, board: Board, metric: Metric, method: str) -> str:
