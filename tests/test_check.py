@@ -2,6 +2,8 @@
 
 import io
 import json
+import tracemalloc
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +13,16 @@ from domains import manifest, two_domains, write_selection, write_split
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.pictures import altered_copies
 from bamkit.common.pictures.altered_copies import are_copies, candidate_pairs
+from bamkit.common.pictures.feature_store import FeatureStore
 from bamkit.common.shards import read_about, write_table
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.leaks import check
+from bamkit.curate.audit import leaks
+from bamkit.curate.audit.leaks import Cluster, Member, check
 from bamkit.curate.audit.similarity import small_copy
 from bamkit.curate.fetch.splits.picture import phash
+from bamkit.curate.report.leakage import write_page
 
 
 def edit(workspace: Workspace, name: str, split: str, position: int, **values) -> None:
@@ -320,3 +326,66 @@ def test_what_to_do_about_leaks_is_said(tmp_path, bamkit):
     assert "next: bamkit select ... --name scary --force --disjoint-from happy\nnext: bamkit fetch\n" in shown
     assert " yes\n" in shown
     assert "next:" not in bamkit("check happy", cwd=tmp_path).output
+
+
+def test_altered_copies_are_found_in_blocks_and_on_disk_as_in_memory(monkeypatch):
+    originals = [drawing(seed) for seed in range(9)]
+    copies = copies_of(*originals, *map(ImageOps.mirror, originals), *map(ALTERED["cropped by 3 %"], originals))
+    store = FeatureStore(64 * 64 * 3, np.uint8)
+    store.append(copies.reshape(len(copies), -1))
+    whole, parts = candidate_pairs(copies), candidate_pairs(store, block=4)
+    assert np.array_equal(whole, parts)
+    same = are_copies(copies, *whole)
+    assert same.sum() >= 16
+    monkeypatch.setattr(altered_copies, "PAIRS", 3)
+    assert np.array_equal(are_copies(store, *parts), same)
+
+
+def test_looking_for_altered_copies_holds_no_pictures_and_no_maps(monkeypatch):
+    monkeypatch.setattr(altered_copies, "coarse_views", lambda copies: np.zeros((6, len(copies), 256), np.float32))
+    peaks = []
+    for n in (600, 600, 3000):
+        store = FeatureStore(64 * 64 * 3, np.uint8)
+        for _ in range(n // 100):
+            store.append(np.zeros((100, store.shape[1]), np.uint8))
+        tracemalloc.start()
+        assert candidate_pairs(store, block=200)[0].size == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[2] - peaks[1]) / 2400 < 1000  # bytes a picture; its small copy takes 12,288, its maps 6,144
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_borders_of_a_cluster_are_those_of_all_pairs_of_its_members(seed):
+    random = np.random.default_rng(seed)
+    sides = {"a": "happy", "b": "scary", "c": "happy"}
+    names, splits = random.choice(list("abc"), 12), random.choice(["train", "test", "reserve"], 12)
+    members = [
+        Member(n, sides[n], s, i, i, i) for i, (n, s) in enumerate(zip(names.tolist(), splits.tolist(), strict=True))
+    ]
+    every = [(a.place, b.place) for a, b in combinations(members, 2) if leaks._apart(a, b)]
+    assert Cluster("src", tuple(members), "x").borders == tuple(dict.fromkeys(every))
+
+
+def test_a_large_cluster_is_not_compared_pair_by_pair(monkeypatch):
+    calls = []
+    compare = leaks._apart
+    monkeypatch.setattr(leaks, "_apart", lambda a, b: calls.append(1) or compare(a, b))
+    members = [Member(f"d{i % 2}", "happy", ("train", "test")[i % 3 == 0], i, i, i) for i in range(3000)]
+    assert Cluster("file", tuple(members), "x").leak
+    assert len(calls) < 4 * len(members)
+
+
+def test_the_page_opens_each_split_once(tmp_path, monkeypatch):
+    workspace = two_domains(tmp_path)
+    for place in range(6):
+        data = hashed(artwork(place))
+        edit(workspace, "happy", "train", place, **data)
+        edit(workspace, "scary", "train", place, **data)
+    found = check(workspace)
+    assert len(found.leaks) >= 6
+    looked = []
+    shards = Workspace.shards
+    monkeypatch.setattr(Workspace, "shards", lambda self, *place: looked.append(place) or shards(self, *place))
+    write_page(workspace, found)
+    assert sorted(looked) == sorted(set(looked))

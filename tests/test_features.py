@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bamkit.common.errors import BamkitError
-from bamkit.gan.evaluate.features import Colours, FeatureStore, Inception, ScaledFeatures, inception_weights, unit_scale
+from bamkit.common.pictures.feature_store import FeatureStore
+from bamkit.gan.evaluate.features import Colours, Inception, ScaledFeatures, inception_weights, unit_scale
 from bamkit.gan.evaluate.lpips import Lpips, alexnet_weights
 from bamkit.gan.vision import torchvision
 

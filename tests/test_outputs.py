@@ -10,11 +10,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from bamkit.common.pictures.altered_copies import small_copy_of
+from bamkit.common.pictures.feature_store import FeatureStore
 from bamkit.gan.evaluate.comparison.runs import _warnings as warnings_of
 from bamkit.gan.evaluate.comparison.runs import read
 from bamkit.gan.evaluate.estimates import REAL, find, table
 from bamkit.gan.evaluate.estimates import summary as summary_of
-from bamkit.gan.evaluate.features import Colours, EvenRows, FeatureStore
+from bamkit.gan.evaluate.features import Colours, EvenRows
 from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, Networks, extract
 from bamkit.gan.evaluate.outputs.copies import TrainingCopies

@@ -11,15 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from bamkit.common.pictures.feature_store import FeatureStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    SmallCopies: TypeAlias = NDArray[np.uint8] | FeatureStore
+
 SIDE = 64
-"""Pixels of a small copy's side; (n, 64, 64, 3) uint8 is what all functions here take."""
+"""Pixels of a small copy's side; (n, 64, 64, 3) uint8 is what all functions here take. Those that look for pairs also
+take a store of (n, 64 * 64 * 3)."""
 COARSE, FINE = 16, 32
 """Cells of an edge map's side, when candidates are looked for and when they are compared."""
 CUT = 0.05
@@ -32,6 +37,8 @@ SAME_EDGES = 0.9
 """Correlation of fine edge maps from which on two pictures show one drawing."""
 SAME_COLOURS, LIKE_EDGES = 0.65, 0.5
 """The share of what is drawn that has the same colours, and the correlation, from which on a part was altered."""
+PAIRS = 1000
+"""Pairs that are compared closely at a time: each takes some 50 kB."""
 TOLERANCE = 12
 """Levels of 255 in which the same colour may differ after encoding."""
 
@@ -60,33 +67,49 @@ def fine_maps(copies: NDArray[np.uint8]) -> NDArray[np.float32]:
     return _unit(_view(edge_maps(copies), FINE))
 
 
-def candidate_pairs(copies: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def candidate_pairs(copies: SmallCopies, block: int = 2048) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pairs i < j whose coarse edge maps correlate, plain, mirrored, or with one of the two cropped.
 
-    Compares all pairs: time grows with n squared, memory with n.
+    Compares all pairs: time grows with n squared. The maps lie on disk: memory holds those of two blocks of pictures.
     """
-    maps = np.zeros((VIEWS, len(copies), COARSE**2), np.float32)
+    views = FeatureStore(VIEWS * COARSE**2)
     for start in range(0, len(copies), 512):
-        maps[:, start : start + 512] = coarse_views(copies[start : start + 512])
-    places = []
-    for start in range(0, len(copies), 512):
-        rows = maps[0][start : start + 512]
-        alike = np.zeros((len(rows), len(copies)), dtype=bool)
-        for others in maps:
-            alike |= rows @ others.T >= CANDIDATE
-        places.append(np.argwhere(alike) + np.array((start, 0)))
-    pairs = np.sort(np.concatenate([*places, np.zeros((0, 2), np.int64)]), axis=1)
-    left, right = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0).T
+        maps = coarse_views(_pictures(copies, slice(start, start + 512)))
+        views.append(np.moveaxis(maps, 0, 1).reshape(maps.shape[1], -1))
+    found = [np.zeros((0, 2), np.int64)]
+    for start in range(0, len(copies), block):
+        rows = np.ascontiguousarray(views[start : start + block][:, : COARSE**2])
+        for other in range(0, len(copies), block):
+            columns = views[other : other + block].reshape(-1, VIEWS, COARSE**2)
+            alike = np.zeros((len(rows), len(columns)), dtype=bool)
+            # The first two views, plain and mirrored, are as alike from either side.
+            for view in range(0 if other >= start else 2, VIEWS):
+                alike |= rows @ columns[:, view].T >= CANDIDATE
+            pairs = np.sort(np.argwhere(alike) + np.array((start, other)), axis=1)
+            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+    left, right = np.unique(np.concatenate(found), axis=0).T
     return left, right
 
 
-def are_copies(copies: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+def are_copies(copies: SmallCopies, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(len(left),) bool: whether the pictures left[k] and right[k] show one drawing; see the head of this module.
 
     A picture in which nothing is drawn is a copy of those that have its colours everywhere.
     """
-    involved, places = np.unique(np.concatenate([left, right]), return_inverse=True)
-    copies, left, right = copies[involved], places[: len(left)], places[len(left) :]
+    same = np.zeros(len(left), dtype=bool)
+    for start in range(0, len(left), PAIRS):
+        pairs = np.stack([left[start : start + PAIRS], right[start : start + PAIRS]])
+        involved, places = np.unique(pairs, return_inverse=True)
+        these, others = places.reshape(pairs.shape)
+        same[start : start + PAIRS] = _are_copies(_pictures(copies, involved), these, others)
+    return same
+
+
+def _pictures(copies: SmallCopies, rows: Any) -> NDArray[np.uint8]:
+    return np.asarray(copies[rows]).reshape(-1, SIDE, SIDE, 3)
+
+
+def _are_copies(copies: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
     edges = edge_maps(copies)
     plain = _view(edges, FINE)
     colours = copies.reshape(len(copies), FINE, SIDE // FINE, FINE, SIDE // FINE, 3).mean((2, 4), dtype=np.float32)

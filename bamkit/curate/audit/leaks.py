@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import combinations, groupby
+from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.near_duplicates import DISTANCE, linked_groups, near_pairs, parse_hashes
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.pictures.altered_copies import SIDE, are_copies, candidate_pairs
+from bamkit.common.pictures.feature_store import FeatureStore
 from bamkit.common.shards import ShardReader
 from bamkit.common.workspace import Workspace, is_judges
 from bamkit.curate.audit.domain import DomainTables, read_domains
@@ -69,16 +71,26 @@ class Cluster:
     def places(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(member.place for member in self.members))
 
-    @property
+    @cached_property
     def borders(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of places that must not share anything and do."""
-        pairs = combinations(self.members, 2)
-        return tuple(dict.fromkeys((a.place, b.place) for a, b in pairs if _apart(a, b)))
+        """The pairs of places that must not share anything and do, in the order of the members they are met at.
+
+        Members are compared with one of each place, not with all others: a cluster may have thousands.
+        """
+        first: dict[str, tuple[int, Member]] = {}
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for number, member in enumerate(self.members):
+            place = member.place
+            for before, (earlier, other) in first.items():
+                if (before, place) not in found and _apart(other, member):
+                    found[before, place] = (earlier, number)
+            first.setdefault(place, (number, member))
+        return tuple(sorted(found, key=found.__getitem__))
 
     @property
     def leak(self) -> bool:
         """Whether it reaches over a border; else it is a repetition inside one split, or between alternatives."""
-        return any(_apart(a, b) for a, b in combinations(self.members, 2))
+        return bool(self.borders)
 
 
 def _apart(a: Member, b: Member) -> bool:
@@ -256,31 +268,33 @@ def _near(
             f"{wrong.place}, image {wrong.mid}: {text!r} is no perceptual hash (16 hexadecimal digits)",
             f"delete splits/{wrong.domain}, and bamkit fetch {wrong.domain} builds it anew",
         ) from error
-    copies = _small_copies(workspace, [members[i] for i in places])
-    left, right = _candidates(numbers, copies, distance)
+    copies, light = _small_copies(workspace, [members[i] for i in places])
+    left, right = _candidates(numbers, copies, light, distance)
     same = are_copies(copies, left, right)
     left, right = left[same], right[same]
     bits = np.bitwise_count(numbers[left] ^ numbers[right])
     group = linked_groups(len(numbers), left, right)
+    bits_of = np.zeros(len(numbers), np.int64)
+    np.maximum.at(bits_of, group[left], bits)
+    order = np.argsort(group, kind="stable")
+    of_group = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     return [
         Cluster(
-            "picture",
-            tuple(members[places[i]] for i in np.flatnonzero(group == each).tolist()),
-            f"{bits[group[left] == each].max()} bits of the hash differ",
+            "picture", tuple(members[places[i]] for i in of_group[each]), f"{bits_of[each]} bits of the hash differ"
         )
         for each in dict.fromkeys(group[left].tolist())
     ]
 
 
 def _candidates(
-    hashes: NDArray[np.uint64], copies: NDArray[np.uint8], distance: int
+    hashes: NDArray[np.uint64], copies: FeatureStore, light: NDArray[np.float64], distance: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pairs of pictures to compare closely: near by their hashes or, unless equal ones are wanted, by their edges.
 
     Of a run of equal hashes each is paired with the first, and with the next by brightness: flat pictures share a hash.
     """
     left, right, _ = near_pairs(hashes, distance)
-    order = np.lexsort((copies.mean((1, 2, 3)), hashes))
+    order = np.lexsort((light, hashes))
     equal = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
     pairs = [(left, right), (order[equal], order[equal + 1])]
     if distance:
@@ -289,11 +303,16 @@ def _candidates(
     return left, right
 
 
-def _small_copies(workspace: Workspace, members: Sequence[Member]) -> NDArray[np.uint8]:
-    """(n, 64, 64, 3) uint8: the pictures of `members`, which lie together by domain and split, in their order."""
-    copies = np.empty((len(members), SIDE, SIDE, 3), np.uint8)
+def _small_copies(workspace: Workspace, members: Sequence[Member]) -> tuple[FeatureStore, NDArray[np.float64]]:
+    """The pictures of `members`, which lie together by domain and split, as small copies, and their mean levels.
+
+    (n, 64 * 64 * 3) uint8, on disk, and (n,).
+    """
+    copies, light = FeatureStore(SIDE * SIDE * 3, np.uint8), np.empty(len(members))
     for (name, split), run in groupby(enumerate(members), key=lambda item: (item[1].domain, item[1].split)):
         shards = ShardReader(workspace.shards(name, split), ())
         for place, member in run:
-            copies[place] = small_copy(shards.encoded(member.position))
-    return copies
+            copy = small_copy(shards.encoded(member.position))
+            light[place] = copy.mean()
+            copies.append(copy.reshape(1, -1))
+    return copies, light

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from bamkit.common.pages.page import Page, Picture
+from bamkit.common.shards import ShardReader
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.domain import read_pictures
 from bamkit.curate.audit.leaks import KINDS, Check, Cluster, Member
 from bamkit.curate.audit.similarity import thumbnail
 
@@ -41,8 +42,29 @@ def add(page: Page, workspace: Workspace, check: Check, leaks_only: bool = False
         page.note(f"{n:,} {'cluster reaches' if n == 1 else 'clusters reach'} over a border between splits or domains.")
     if check.clusters:
         page.table(check.table(), caption="What is shared. Inside one split it is a repetition, not a leak.")
-    shown = [c for c in check.clusters if (c.leak or not leaks_only) and _with_pictures(workspace, c)][:SHOWN]
-    page.groups([(_caption(cluster), _pictures(workspace, cluster.members[:MEMBERS])) for cluster in shown])
+    readers = _Readers(workspace)
+    candidates = (c for c in check.clusters if (c.leak or not leaks_only) and readers.hold(c))
+    shown = list(islice(candidates, SHOWN))
+    page.groups([(_caption(cluster), _pictures(readers, cluster.members[:MEMBERS])) for cluster in shown])
+
+
+class _Readers:
+    """The shards of each domain's splits, looked for and opened once: there may be very many clusters."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._of: dict[str, ShardReader | None] = {}
+
+    def of(self, member: Member) -> ShardReader | None:
+        """None where the member's split was not fetched."""
+        if member.place not in self._of:
+            paths = self.workspace.shards(member.domain, member.split)
+            self._of[member.place] = ShardReader(paths, ()) if paths else None
+        return self._of[member.place]
+
+    def hold(self, cluster: Cluster) -> bool:
+        """Whether the pictures of a cluster are here; those of a project are not looked for."""
+        return cluster.kind != "project" and all(self.of(member) is not None for member in cluster.members)
 
 
 def _caption(cluster: Cluster) -> str:
@@ -52,18 +74,15 @@ def _caption(cluster: Cluster) -> str:
     return sentence + detail + (f", and {left} more" if left > 0 else "")
 
 
-def _with_pictures(workspace: Workspace, cluster: Cluster) -> bool:
-    return cluster.kind != "project" and all(workspace.shards(m.domain, m.split) for m in cluster.members)
-
-
-def _pictures(workspace: Workspace, members: Sequence[Member]) -> list[Picture]:
+def _pictures(readers: _Readers, members: Sequence[Member]) -> list[Picture]:
     pictures = []
     for member in members:
-        row = read_pictures(workspace, member.domain, member.split, [member.position])[0]
+        reader = readers.of(member)
+        assert reader is not None
         caption = f"{member.place} {member.rank:,}"
         pictures.append(
             Picture(
-                thumbnail(row["image"]["bytes"], 160),
+                thumbnail(reader.encoded(member.position), 160),
                 f"Image {member.mid}, {member.place}, rank {member.rank}",
                 caption,
             )

@@ -13,9 +13,10 @@ from PIL import Image
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.pictures.altered_copies import SIDE, small_copy_of
+from bamkit.common.pictures.feature_store import FeatureStore
 from bamkit.common.shards import ShardReader
 from bamkit.common.statistics import clusters_of
-from bamkit.gan.evaluate.features import Extractor, FeatureStore
+from bamkit.gan.evaluate.features import Extractor
 from bamkit.gan.evaluate.inputs.translations import Direction
 from bamkit.gan.evaluate.lpips import Lpips
 from bamkit.gan.evaluate.metrics.colour import ColourStatistics, colour_transfer

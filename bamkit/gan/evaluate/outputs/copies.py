@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bamkit.common.pictures.altered_copies import CANDIDATE, COARSE, SIDE, VIEWS, are_copies, coarse_views
-from bamkit.gan.evaluate.features import FeatureStore
+from bamkit.common.pictures.feature_store import FeatureStore
 
 BLOCK = 256
 CLOSEST = 3

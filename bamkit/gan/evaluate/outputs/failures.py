@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bamkit.common.pictures.feature_store import FeatureStore
 from bamkit.common.statistics import subset
 from bamkit.gan.evaluate.estimates import REAL, FeatureSpace, Row, mean_row, share_row
-from bamkit.gan.evaluate.features import EvenRows, FeatureStore
+from bamkit.gan.evaluate.features import EvenRows
 from bamkit.gan.evaluate.measures import IDENTITY, METHODS, TRANSFER, TRANSLATION, Measured
 from bamkit.gan.evaluate.metrics.neighbours import nearest
 from bamkit.gan.evaluate.outputs.copies import TrainingCopies

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bamkit.common.pictures.altered_copies import fine_maps
-from bamkit.gan.evaluate.features import FeatureStore
+from bamkit.common.pictures.feature_store import FeatureStore
 from bamkit.gan.evaluate.metrics.similarity import luma
 from bamkit.gan.evaluate.outputs.copies import pictures
 
