@@ -262,7 +262,7 @@ def test_what_fails_at_a_host_that_answers_others_comes_to_an_end(tmp_path, answ
         write_selection(tmp_path, "happy", [server.url(f"/{index}") for index in range(51)], 51)
         politeness = Politeness(first_pause=0.02, breaker_pause=0.01, backoff=0.01)
         config = settings(politeness=politeness)
-        left = [len(fetch(Workspace(tmp_path), config=config).given_up) for _ in range(4)]
+        left = [fetch(Workspace(tmp_path), config=config).given_up.total() for _ in range(4)]
         assert left == sorted(left, reverse=True)
         assert left[-1] == 0, left
         assert len(ledger(tmp_path)) == 51
