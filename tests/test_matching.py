@@ -19,6 +19,7 @@ from bamkit.curate.select.manifest import explain as explain_query
 from bamkit.curate.select.manifest import read_selection, select, select_into
 from bamkit.curate.select.matching.confounders import coarse_labels, features, score_shift, separability
 from bamkit.curate.select.matching.match import explain, match, match_widening, worked
+from bamkit.curate.select.matching import search
 from bamkit.curate.select.matching.search import Search
 from bamkit.curate.select.query import Query
 
@@ -393,3 +394,53 @@ def test_advice_that_is_followed_gives_a_selection(tmp_path, fading_file, bamkit
         notes = json.loads(bamkit(f"{base} {new}").stdout)["notes"]
         if not said.exit_code:
             assert not [note for note in notes if ":negative" in note], new
+
+
+def plain_search(wanted, labels, there, there_labels, positive, others):
+    """The search as its description says it, by looking at every candidate for every anchor."""
+    caliper = 0.2 * np.concatenate([wanted, there]).std()
+    free, chosen = np.ones(there.size, dtype=bool), []
+    for logit, label in zip(wanted, labels, strict=True):
+        allowed = free & (positive | (others > 0))
+        distance, alike = np.abs(there - logit), there_labels == label
+        if (same := np.flatnonzero(allowed & alike & (distance <= caliper))).size:
+            best = same[0]
+        elif (wider := np.flatnonzero(allowed & alike & (distance <= 5 * caliper))).size:
+            best = wider[np.argmin(distance[wider])]
+        elif (every := np.flatnonzero(allowed)).size:
+            best = every[np.argmin(distance[every])]
+        else:
+            break
+        free[best] = False
+        others -= not positive[best]
+        chosen.append(int(best))
+    return chosen + [-1] * (wanted.size - len(chosen))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_search_finds_what_looking_at_every_candidate_finds(monkeypatch, seed):
+    monkeypatch.setattr(search, "BLOCK", 7)
+    random = np.random.default_rng(seed)
+    anchors, pool = 60, (50, 150, 900)[seed % 3]
+    wanted, there = random.normal(0.7, 1, anchors), random.normal(0, 1, pool)
+    labels, there_labels = random.integers(0, 3, anchors), random.integers(0, 3, pool)
+    positive, others = random.random(pool) < 0.7, int(random.integers(0, 20))
+    found = Search(wanted, labels, there, there_labels, positive, others).run()
+    assert found.place.tolist() == plain_search(wanted, labels, there, there_labels, positive, others)
+
+
+def test_an_anchor_does_not_look_at_all_that_lies_in_its_window():
+    ranks = np.random.default_rng(0).permutation(200_000)
+    alike = search._Alike(np.linspace(0, 1, ranks.size), ranks)
+    looked = []
+
+    class Counted(np.ndarray):
+        def __getitem__(self, part):
+            taken = super().__getitem__(part)
+            looked.append(np.size(taken))
+            return taken
+
+    expected = np.sort(ranks[1000:199_001])[:50]
+    alike.ranks, alike.lowest = alike.ranks.view(Counted), alike.lowest.view(Counted)
+    assert np.array_equal(np.asarray(alike.best((1000, 199_001), 50)), expected)
+    assert sum(looked) < 20_000

@@ -20,6 +20,10 @@ WIDE = 5.0
 """How many calipers away an image with the same labels is still taken before one with other labels."""
 REFINED = 50
 """How many of the best-ranked candidates that fit an anchor are tried in its place."""
+BLOCK = 256
+"""Candidates of which the best rank is kept together."""
+TAKEN = np.iinfo(np.int64).max
+"""Stands for the rank of a candidate that is not free."""
 FEASIBLE = 0.9
 """Refining needs this share of images that have the same labels or lie within the caliper."""
 
@@ -32,6 +36,91 @@ class Matches:
     """Whether it has the anchor's coarse labels."""
     close: NDArray[np.bool_]
     """Whether it lies within the caliper."""
+
+
+class _Alike:
+    """The free candidates that share their coarse labels, by propensity; which of those in a window rank best.
+
+    The best rank of each run of BLOCK candidates is kept, so that a window of any width is looked through in few steps.
+    """
+
+    def __init__(self, logits: NDArray[np.float64], ranks: NDArray[np.int64]) -> None:
+        """`logits`: ascending; `ranks`: the candidates' places in the pool."""
+        self.logits, self.ranks = logits, ranks
+        self.lowest = np.minimum.reduceat(ranks, np.arange(0, ranks.size, BLOCK))
+
+    def window(self, wanted: float, reach: float) -> tuple[int, int]:
+        start = np.searchsorted(self.logits, wanted - reach, side="left")
+        return int(start), int(np.searchsorted(self.logits, wanted + reach, side="right"))
+
+    def best(self, window: tuple[int, int], count: int) -> NDArray[np.int64]:
+        """At most `count` of the free candidates of a window, best rank first."""
+        start, end = window
+        first, last = -(-start // BLOCK), end // BLOCK
+        if last - first <= count:
+            found = self.ranks[start:end]
+        else:
+            # Each of the best lies in one of so many blocks, or at an edge of the window.
+            blocks = first + np.argpartition(self.lowest[first:last], count)[:count]
+            inside = [self.ranks[block * BLOCK : (block + 1) * BLOCK] for block in blocks.tolist()]
+            found = np.concatenate([self.ranks[start : first * BLOCK], *inside, self.ranks[last * BLOCK : end]])
+        found = np.partition(found, count)[:count] if found.size > count else found
+        return np.sort(found[found < TAKEN])
+
+    def put(self, place: int, rank: int) -> None:
+        """Give the candidate at `place` its rank back, or TAKEN."""
+        self.ranks[place] = rank
+        block = place // BLOCK
+        self.lowest[block] = self.ranks[block * BLOCK : (block + 1) * BLOCK].min()
+
+
+class _Free:
+    """Some of the candidates: which of them are free, in the order of their propensity and by their labels."""
+
+    def __init__(self, logits: NDArray[np.float64], labels: NDArray[np.int64], members: NDArray[np.bool_]) -> None:
+        """`logits` and `labels` of the whole pool, best rank first; `members`: which of it these are."""
+        self.order = np.argsort(logits, kind="stable")  # places in the pool, which are ranks
+        self.logits, self.free = logits[self.order], members[self.order]
+        self.position = np.empty(logits.size, np.int64)
+        self.position[self.order] = np.arange(logits.size)
+        self.labels, self.members = labels, members
+        own = self.order[self.free]
+        by_label = np.argsort(labels[own], kind="stable")
+        names, starts = np.unique(labels[own][by_label], return_index=True)
+        self.place = np.full(logits.size, -1, np.int64)
+        self.alike: dict[int, _Alike] = {}
+        for name, ranks in zip(names.tolist(), np.split(own[by_label], starts[1:]), strict=True):
+            self.alike[name] = _Alike(logits[ranks], ranks)
+            self.place[ranks] = np.arange(ranks.size)
+
+    def take(self, rank: int, free: bool = False) -> None:
+        """One candidate is no longer free, or free again; nothing where it is none of these."""
+        if self.members[rank]:
+            self.free[self.position[rank]] = free
+            self.alike[int(self.labels[rank])].put(int(self.place[rank]), rank if free else TAKEN)
+
+    def best(self, label: int, wanted: float, reach: float, count: int = 1) -> NDArray[np.int64]:
+        """The best free candidates with these labels within `reach` of a logit, at most `count`, best rank first."""
+        alike = self.alike.get(label)
+        return np.zeros(0, np.int64) if alike is None else alike.best(alike.window(wanted, reach), count)
+
+    def nearest_alike(self, label: int, wanted: float, reach: float) -> int:
+        """The free candidate with these labels nearest to a logit, -1 if none lies within `reach`."""
+        alike = self.alike.get(label)
+        if alike is None:
+            return -1
+        start, end = alike.window(wanted, reach)
+        at = _nearest_free(alike.ranks[start:end] < TAKEN, alike.logits[start:end], wanted)
+        if at < 0:
+            return -1
+        first = int(np.searchsorted(alike.logits, alike.logits[start + at]))  # of those as near
+        free = alike.ranks[max(start, first) : start + at + 1]
+        return int(free[free < TAKEN][0])
+
+    def nearest(self, wanted: float) -> int:
+        """The free candidate nearest to a logit, -1 if none is free."""
+        at = _nearest_free(self.free, self.logits, wanted)
+        return int(self.order[at]) if at >= 0 else -1
 
 
 class Search:
@@ -52,11 +141,12 @@ class Search:
         chosen (None for any number), apart from those for the reserve.
         """
         self.wanted, self.labels = wanted, labels
-        self.order = np.argsort(there, kind="stable")  # holds places in the pool, which are ranks
-        self.logits, self.there_labels = there[self.order], there_labels[self.order]
-        self.free = np.ones(self.order.size, dtype=bool)
-        self.positive = np.ones(self.order.size, dtype=bool) if positive is None else positive
-        self.others = self.order.size if others is None else others
+        self.there, self.there_labels = there, there_labels
+        every = np.ones(there.size, dtype=bool)
+        self.positive = every if positive is None else positive
+        self.every = _Free(there, there_labels, every)
+        self.positives = self.every if self.positive.all() else _Free(there, there_labels, self.positive)
+        self.others = there.size if others is None else others
         self.caliper = CALIPER * float(np.concatenate([wanted, there]).std())
 
     def run(self, unbounded: int | None = None) -> Matches:
@@ -64,38 +154,30 @@ class Search:
         are not positive holds for all anchors before the one numbered `unbounded` (None: for all)."""
         n = self.wanted.size
         matches = Matches(np.full(n, -1, np.int64), np.zeros(n, bool), np.zeros(n, bool))
-        held_back, remaining = np.zeros(self.order.size, dtype=bool), self.others
+        remaining = self.others
         for index in range(n):
-            if index == unbounded:
-                self.free |= held_back
-            elif not remaining and not held_back.any() and (unbounded is None or index < unbounded):
-                held_back = self.free & ~self.positive[self.order]
-                self.free &= ~held_back
-            same = self.like(index)
-            if same.size:
-                at = int(same[np.argmin(self.order[same])])
-            elif (wider := self.like(index, WIDE)).size:
-                at = int(wider[np.argmin(np.abs(self.logits[wider] - self.wanted[index]))])
-            else:
-                at = _nearest_free(self.free, self.logits, float(self.wanted[index]))
-                if at < 0:
-                    break
-            self.free[at] = False
-            matches.place[index] = self.order[at]
-            remaining -= not self.positive[self.order[at]]
-            matches.exact[index] = self.there_labels[at] == self.labels[index]
-            matches.close[index] = abs(self.logits[at] - self.wanted[index]) <= self.caliper
-        if unbounded is None or unbounded >= n:
-            self.free |= held_back
+            bounded = unbounded is None or index < unbounded
+            choice = self._choose(index, self.positives if bounded and remaining <= 0 else self.every)
+            if choice < 0:
+                break
+            self._take(choice)
+            matches.place[index] = choice
+            remaining -= not self.positive[choice]
+            matches.exact[index] = self.there_labels[choice] == self.labels[index]
+            matches.close[index] = abs(self.there[choice] - self.wanted[index]) <= self.caliper
         return matches
 
-    def like(self, index: int, calipers: float = 1.0) -> NDArray[np.int64]:
-        """The free candidates (places in `order`) with an anchor's labels within `calipers` of it."""
-        reach = calipers * self.caliper
-        start = np.searchsorted(self.logits, self.wanted[index] - reach, side="left")
-        end = np.searchsorted(self.logits, self.wanted[index] + reach, side="right")
-        same = self.free[start:end] & (self.there_labels[start:end] == self.labels[index])
-        return np.flatnonzero(same).astype(np.int64) + int(start)
+    def _choose(self, index: int, free: _Free) -> int:
+        label, wanted = int(self.labels[index]), float(self.wanted[index])
+        if (best := free.best(label, wanted, self.caliper)).size:
+            return int(best[0])
+        like = free.nearest_alike(label, wanted, WIDE * self.caliper)
+        return like if like >= 0 else free.nearest(wanted)
+
+    def _take(self, rank: int, free: bool = False) -> None:
+        self.every.take(rank, free)
+        if self.positives is not self.every:
+            self.positives.take(rank, free)
 
     def refine(
         self, matches: Matches, homes: NDArray[np.int64], target: NDArray[np.float64], pool: NDArray[np.float64]
@@ -107,8 +189,6 @@ class Search:
         odd images: such a split stays as it is. `target` are the features of the anchors, `pool` of the candidates.
         """
         target, pool = _standardised(target, pool)
-        position = np.empty(self.order.size, dtype=np.int64)
-        position[self.order] = np.arange(self.order.size)
         for home in range(len(SPLITS) - 1):
             own = np.flatnonzero((homes == home) & (matches.place >= 0))
             if not own.size or (matches.close | matches.exact)[own].mean() < FEASIBLE:
@@ -117,18 +197,19 @@ class Search:
             for index in [*own, *own]:
                 if np.abs(gap).max() < BALANCED / 2:
                     break
-                fits = self.order[self.like(index)]
-                if self.positive[matches.place[index]]:
-                    fits = fits[self.positive[fits]]
-                fits = np.sort(fits)[:REFINED]
-                if not fits.size or not (matches.exact[index] and matches.close[index]):
+                if not (matches.exact[index] and matches.close[index]):
                     continue
-                now = matches.place[index]
+                now = int(matches.place[index])
+                among = self.positives if self.positive[now] else self.every
+                fits = among.best(int(self.labels[index]), float(self.wanted[index]), self.caliper, REFINED)
+                if not fits.size:
+                    continue
                 gaps = gap - (pool[fits] - pool[now]) / own.size
                 best = int(np.argmin((gaps**2).sum(axis=1)))
                 if (gaps[best] ** 2).sum() < (gap**2).sum() - 1e-12:
                     gap, matches.place[index] = gaps[best], fits[best]
-                    self.free[position[now]], self.free[position[fits[best]]] = True, False
+                    self._take(now, free=True)
+                    self._take(int(fits[best]))
 
 
 def _standardised(
