@@ -17,9 +17,9 @@ from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.manifest import explain as explain_query
 from bamkit.curate.select.manifest import read_selection, select, select_into
+from bamkit.curate.select.matching import search
 from bamkit.curate.select.matching.confounders import coarse_labels, features, score_shift, separability
 from bamkit.curate.select.matching.match import explain, match, match_widening, worked
-from bamkit.curate.select.matching import search
 from bamkit.curate.select.matching.search import Search
 from bamkit.curate.select.query import Query
 
