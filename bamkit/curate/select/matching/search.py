@@ -89,7 +89,8 @@ class _Free:
         names, starts = np.unique(labels[own][by_label], return_index=True)
         self.place = np.full(logits.size, -1, np.int64)
         self.alike: dict[int, _Alike] = {}
-        for name, ranks in zip(names.tolist(), np.split(own[by_label], starts[1:]), strict=True):
+        # Where there are no members, split gives one part all the same.
+        for name, ranks in zip(names.tolist(), np.split(own[by_label], starts[1:]), strict=False):
             self.alike[name] = _Alike(logits[ranks], ranks)
             self.place[ranks] = np.arange(ranks.size)
 
