@@ -32,6 +32,13 @@ def found(prepared):
     return evaluate_and_write(prepared[0])
 
 
+def test_what_says_that_it_is_whole_is_written_last(found):
+    """A kill before it leaves no evaluation that counts."""
+    written = {path.name: path.stat().st_mtime_ns for path in found[1].iterdir() if path.is_file()}
+    assert {"index.html", "metrics.csv", "pictures.csv"} < set(written)
+    assert max(written, key=written.__getitem__) == "metrics.json"
+
+
 def test_pairs_every_translation_with_its_source(found, prepared):
     evaluation, _, _ = found
     first = evaluation.results[0].direction

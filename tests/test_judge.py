@@ -186,6 +186,18 @@ def test_learns_the_moods_and_says_how_well(judged):
     assert probabilities[0, happy] > 0.5 > probabilities[1, happy]
 
 
+def test_the_card_is_written_when_the_judge_of_form_is_there(judged):
+    """A kill before it leaves no judge that counts."""
+    folder = judged[0].root / "judge"
+    before = [
+        folder / "form" / "card.json",
+        folder / "form" / "judge.pt",
+        folder / "known.parquet",
+        folder / "judge.pt",
+    ]
+    assert all(path.stat().st_mtime_ns <= (folder / "card.json").stat().st_mtime_ns for path in before)
+
+
 def test_card_says_what_it_was_trained_on_and_what_not(judged):
     workspace, _, judge = judged
     card = json.loads((workspace.root / "judge" / "card.json").read_text())
