@@ -5,7 +5,15 @@ import pytest
 from scipy.special import expit
 
 from bamkit.common.statistics import bootstrap_mean, share
-from bamkit.common.statistics.crossed import CASES, Repeated, Side, difference_over, mean_over, share_over
+from bamkit.common.statistics.crossed import (
+    CASES,
+    Repeated,
+    Side,
+    difference_over,
+    mean_over,
+    share_difference_over,
+    share_over,
+)
 
 SLOW = pytest.mark.slow
 
@@ -131,6 +139,28 @@ def test_all_or_none_is_not_certain(level):
     assert found.high - found.low > 0.1
     one = share(hits[0], np.repeat(np.arange(8), 3))
     assert found.high - found.low >= 0.8 * (one.high - one.low), "three seeds on the same pictures are no new pictures"
+
+
+def test_two_shares_of_one_are_not_certain_to_be_equal():
+    clusters, all_ = np.repeat(np.arange(8), 3), np.ones((3, 24))
+    found = share_difference_over(Repeated.mean(all_, clusters), Repeated.mean(all_, clusters))
+    assert found.value == 0
+    assert -0.5 < found.low < -0.1
+    assert 0.1 < found.high < 0.5
+    apart = share_difference_over(Repeated.mean(all_, clusters), Repeated.mean(0 * all_, clusters))
+    assert 0.5 < apart.low < apart.high == 1.0
+
+
+def test_no_difference_of_shares_is_found_where_there_is_none():
+    random, found = np.random.default_rng(7), 0
+    for _ in range(100):
+        clusters = pictures(random, 20)
+        difficulty = 2 + random.normal(0, 1, clusters.max() + 1)[clusters]
+        chances = (expit(difficulty + random.normal(0, 0.5, (3, 1)) + 0 * clusters) for _ in range(2))
+        a, b = (Repeated.mean((random.random(p.shape) < p).astype(float), clusters) for p in chances)
+        estimate = share_difference_over(a, b)
+        found += estimate.low > 0 or estimate.high < 0
+    assert found <= 8
 
 
 def test_the_second_side_of_a_distance_widens_the_interval():

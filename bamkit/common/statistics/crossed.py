@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +70,18 @@ def difference_over(a: Repeated, b: Repeated, confidence: float = 0.95) -> Estim
     return _combined([(1.0, a), (-1.0, b)], confidence)
 
 
+def share_difference_over(a: Repeated, b: Repeated, confidence: float = 0.95) -> Estimate:
+    """`difference_over` of two shares, whose sides are 0 and 1; within [-1, 1].
+
+    The variance is taken with two clusters of mean size added, one that only `a` hits and one that only `b` does: else
+    two shares of 1 would be certain to be equal. As Agresti and Min 2005 (Statistics in Medicine 24:729) add pairs.
+    """
+    plain = _combined([(1.0, a), (-1.0, b)], confidence)
+    wide = _combined([(1.0, _with_both(a, 1.0)), (-1.0, _with_both(b, 0.0))], confidence)
+    reach = (wide.high - wide.low) / 2
+    return replace(plain, low=max(-1.0, plain.value - reach), high=min(1.0, plain.value + reach))
+
+
 def share_over(
     hits: NDArray[np.bool_], clusters: Clusters = None, fixed: bool = False, confidence: float = 0.95
 ) -> Estimate:
@@ -79,17 +91,26 @@ def share_over(
     cases that are all hits would seem certain. At most S n cases count.
     """
     runs, n = hits.shape
-    each = _numbered(clusters, n)
-    groups = int(each.max()) + 1
-    size = max(1, round(n / groups))
-    more = np.concatenate([hits, np.ones((runs, size)), np.zeros((runs, size))], axis=1)
-    parts = [(1.0, Repeated.mean(more, np.append(each, np.repeat([groups, groups + 1], size)), fixed))]
+    more = _with_both(Repeated.mean(hits.astype(float), clusters, fixed), 1.0)
+    parts = [(1.0, more)]
     variance, freedom = _variance(parts)
-    p, value = float(more.mean()), float(hits.mean())
-    effective = min(p * (1 - p) / variance * n / more.shape[1], float(runs * n))
+    p, value = float(more.values.mean()), float(hits.mean())
+    effective = min(p * (1 - p) / variance * n / more.sides[0].influence.shape[1], float(runs * n))
     left = min(1.0, (normal_quantile(confidence) / _student(freedom, confidence)) ** 2)
     bounds = wilson_bounds(value, max(1.0, effective * left), confidence)
     return Estimate(value, *bounds, n, _method(parts), confidence, count_clusters(clusters))
+
+
+def _with_both(share: Repeated, first: float) -> Repeated:
+    """A share with two clusters of mean size added, one whose cases are all `first` and one of all 1 - `first`."""
+    side = share.sides[0]
+    runs, n = side.influence.shape
+    each = _numbered(side.clusters, n)
+    groups = int(each.max()) + 1
+    size = max(1, round(n / groups))
+    added = [np.full((runs, size), value) for value in (first, 1 - first)]
+    places = np.append(each, np.repeat([groups, groups + 1], size))
+    return Repeated.mean(np.concatenate([side.influence, *added], axis=1), places, share.fixed)
 
 
 def _combined(parts: Sequence[tuple[float, Repeated]], confidence: float) -> Estimate:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bamkit.common.statistics import Estimate
-from bamkit.common.statistics.crossed import Repeated, difference_over
+from bamkit.common.statistics.crossed import Repeated, difference_over, share_difference_over
 from bamkit.experiment.leaderboard.measured import BASELINES, FIGURES, Board, Metric
 from bamkit.experiment.leaderboard.probe import StepCost
 from bamkit.experiment.settings import MATCHED
@@ -184,7 +184,8 @@ def _compared(board: Board, metric: Metric, first: str, second: str, family: int
 def _difference(
     board: Board, metric: Metric, names: tuple[str, str], values: tuple[Repeated, Repeated], family: int
 ) -> Difference:
-    one, together = (difference_over(*values, level) for level in (CONFIDENCE, 1 - (1 - CONFIDENCE) / family))
+    difference = share_difference_over if metric.share else difference_over
+    one, together = (difference(*values, level) for level in (CONFIDENCE, 1 - (1 - CONFIDENCE) / family))
     return Difference(board.direction, board.domains, metric, *names, one, together, family)
 
 
