@@ -111,7 +111,7 @@ def _facts(device: str, method: Method, metrics: pd.DataFrame) -> list[tuple[str
     return [
         ("Steps", f"{last['step']:,.0f}", f"{last['epoch']:,.1f} epochs" if math.isfinite(last["epoch"]) else ""),
         ("Time", duration(last["seconds"]) if math.isfinite(last["seconds"]) else "?", device),
-        ("Speed", f"{metrics['images_per_second'].median():,.3g}", "images/s, median"),
+        ("Speed", f"{metrics['images_per_second'].median():,.3g} images/s", "median"),
         (f"{title} losses", " · ".join(f"{tail[name]:.2g}" for name in method.content.columns), "A · B, last tenth"),
         (
             "Discriminators right",
