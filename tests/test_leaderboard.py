@@ -192,6 +192,12 @@ def test_what_cannot_be_is_refused():
     assert {cell.seed for cell in cells[: 2 * len(METHODS)]} == {0}, "all methods have their first seed first"
 
 
+def test_a_leaderboard_has_enough_pictures_to_choose_a_checkpoint():
+    from bamkit.gan.train.monitor.validation import FEWEST
+
+    assert StudyConfig(methods="cyclegan", scale=0.01).counts["validation"] >= FEWEST
+
+
 def test_the_preparation_keeps_projects_apart_and_the_judge_from_both(tmp_path):
     config = StudyConfig(methods="cyclegan", matched="both", scale=0.1)
     lines = [step.line for step in recipe.preparation(Workspace.open(tmp_path), config)]
@@ -315,8 +321,8 @@ def test_a_step_is_measured_in_a_process_of_its_own():
     assert "generator" in measure("quick", {"generator": "none"}, 40, "cpu")
 
 
-GRID = ("--methods", "all", "--seeds", "2", "--matched", "both", "--scale", "0.04", "--preset", "quick", "--size", "40",
-        "--steps", "20")  # fmt: skip
+GRID = ("--methods", "cyclegan", "--seeds", "2", "--matched", "both", "--scale", "0.04", "--preset", "quick",
+        "--size", "40", "--steps", "20")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -327,7 +333,7 @@ def test_a_grid_killed_anywhere_ends_with_every_training_once(sample_factory):
 
     root = sample_factory(rows=2000)
     command = [sys.executable, "-m", "bamkit", "study", *GRID]
-    trainings = 4 * len(METHODS)
+    trainings = 4
     with SampleServer(root):
         for wanted, wait in (
             ("judge train", 1.0),
@@ -363,8 +369,8 @@ def test_a_grid_killed_anywhere_ends_with_every_training_once(sample_factory):
     for words in ("painted by bamkit", "What matching changed", "matched domains", "Cost"):
         assert words in text
     figures = pd.read_csv(page.parent / "leaderboard.csv")
-    own = figures[figures["row"].isin(METHODS) & (figures["metric"] == "reached")]
-    assert len(own) == 4 * len(METHODS)
+    own = figures[(figures["row"] == "cyclegan") & (figures["metric"] == "reached")]
+    assert len(own) == 4
     assert (own["seeds"] == 2).all()
     assert (own["low"] <= own["value"]).all()
     other = subprocess.run([*command, "--scale", "0.05"], cwd=root, capture_output=True, text=True)

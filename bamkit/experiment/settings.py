@@ -102,7 +102,9 @@ class StudyConfig:
     @property
     def counts(self) -> dict[str, int]:
         """Pictures of each domain, under the names of the options of `bamkit select`."""
-        return {"top": self._scaled(1000, 8), "test": self._scaled(200, 4), "validation": self._scaled(VALIDATION, 4)}
+        # Fewer than five validation pictures choose no checkpoint, and a leaderboard's must be chosen.
+        validation = self._scaled(VALIDATION, 5 if self.methods else 4)
+        return {"top": self._scaled(1000, 8), "test": self._scaled(200, 4), "validation": validation}
 
     @property
     def judge_count(self) -> int:
