@@ -75,7 +75,10 @@ def _select(zygote: Zygote) -> Scenario:
         make_bam(folder / "bam.sqlite", rows=1500)
         _make("info", folder, zygote)
 
-    words = ("select --emotion happy --top 300 --test 60 --force", "select --emotion scary --top 90 --sample random")
+    words = (
+        "select --emotion happy --top 300 --test 60 --force",
+        "select --emotion scary --top 90 --sample random --force",
+    )
     return Scenario("select", prepare, words, ("selections/*", "index/*"))
 
 
