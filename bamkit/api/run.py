@@ -131,9 +131,11 @@ class Run:
 
         from bamkit.common.pictures.generated import save_options, xmp_packet
         from bamkit.common.workspace import atomic_path
+        from bamkit.gan.train.methods.terms import method_of
         from bamkit.gan.translate.origin import format_of, in_format, png_bytes, writable_suffixes
 
-        target, mark = Path(path), xmp_packet(self.name, str(self.about["run_id"]))
+        method = method_of(self.about["config"]).title
+        target, mark = Path(path), xmp_packet(self.name, str(self.about["run_id"]), method=method)
         suffix = target.suffix.lower()
         if suffix not in writable_suffixes() or save_options(format_of(suffix), mark) is None:
             raise BamkitError(f"{target} could not say that a network made it", "a .png, .jpg, .webp or .tif file can")
