@@ -127,7 +127,7 @@ def test_every_option_of_a_command_is_a_keyword_of_its_method():
         "select": {"explain"}, "report": {"show"}, "review": {"show"}, "balance": {"every"},
         "translate": {"weights", "inputs"}, "evaluate": {"user_study"},
         # Run.export and Workspace.import_run have these.
-        "export": {"direction", "checkpoint", "old", "dropout", "name", "domains"},
+        "export": {"direction", "checkpoint", "old", "dropout", "runtime", "name", "domains"},
     }  # fmt: skip
     more = {"export": ("export_tables",), "evaluate": ("user_study", "answers")}
     checked = 0
