@@ -294,6 +294,7 @@ def test_evaluation_tells_the_strength_and_a_stale_one_how_to_renew_it(workspace
 
 
 def test_from_python_and_a_file(workspace, bamkit):
+    pytest.importorskip("safetensors")
     run = library.Run(workspace / "runs" / "happy-scary")
     given = picture(40, 56)
     some = run.translate(given, strength=0.3)
@@ -336,6 +337,7 @@ def read_about_after(bamkit, root):
 
 @BOTH
 def test_torchscript_and_safetensors_keep_the_strength(tmp_path, config):
+    pytest.importorskip("safetensors")
     run, nets = write_santa(tmp_path, config)
     for to in ("torchscript", "safetensors"):
         export.export_run(run, to, tmp_path / to)

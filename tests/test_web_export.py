@@ -166,6 +166,7 @@ ABOUT = {"run": "moods", "run_id": "r1", "checkpoint": "best", "method": "CUT"}
 
 def write_page(target, given, about=ABOUT, width=64, names=("happy-to-scary", "scary-to-happy")):
     """A page of an identity and of a network with a strength; multiples of 16."""
+    pytest.importorskip("onnx")
     models = [onnx_model, partial(onnx_model, strength=True)]
     networks = [folder.Network(name, f"w-{name}", 16, width, model) for name, model in zip(names, models, strict=False)]
     target.mkdir(parents=True)
