@@ -3,6 +3,7 @@
 import io
 import json
 import tracemalloc
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -108,6 +109,9 @@ def test_near_duplicates_are_found_and_look_alikes_are_not(tmp_path):
     members = found.clusters[0].members
     assert [(m.place, m.position) for m in members] == [("happy/train", 2), ("scary/test", 3)]
     assert members[0].mid == row(workspace, "happy", "train", 2)["mid"]
+    assert "--group-by project" in found.advice()[1]
+    # Where no project is shared they are left to a person.
+    assert replace(found, by_project=True).advice()[1].startswith("bamkit review scary ")
 
 
 def drawing(seed: int) -> Image.Image:

@@ -142,10 +142,10 @@ class Check:
             return []
         kinds = {cluster.kind for cluster in self.leaks}
         if not kinds & {"mid", "src", "project"}:
-            return [
-                "bamkit check --page   # shows them",
-                "bamkit select ... --group-by project   # keeps most look-alikes together",
-            ]
+            apart = "bamkit select ... --group-by project   # keeps most look-alikes together"
+            if self.by_project:  # no project is shared
+                apart = f"bamkit review {_domain(self.leaks[0].places[-1])}   # to drop or move them"
+            return ["bamkit check --page   # shows them", apart]
         pairs = [
             pair for cluster in self.leaks for pair in cluster.borders if cluster.kind in ("mid", "src", "project")
         ]
