@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
+import torch
 from PIL import Image
 from templates import templated
 
@@ -100,3 +102,18 @@ def numpy_weights(network, seed):
         weight = rng.normal(0, 0.02, tuple(conv.weight.shape))
         found.append((weight, np.zeros(conv.bias.shape) if conv.bias is not None else None))
     return found
+
+
+def assert_gradients(objective, parameters, rel, abs):
+    """What autograd says of the objective's slope, at one number of each parameter, is what differences say."""
+    objective().backward()
+    rng = np.random.default_rng(0)
+    for parameter in parameters:
+        at = tuple(rng.integers(0, n) for n in parameter.shape)
+        with torch.no_grad():
+            values = []
+            for nudge in (1e-7, -2e-7):
+                parameter[at] += nudge
+                values.append(float(objective()))
+            parameter[at] += 1e-7
+        assert parameter.grad[at].item() == pytest.approx((values[0] - values[1]) / 2e-7, rel=rel, abs=abs)

@@ -158,7 +158,7 @@ def test_the_key_of_a_study_that_cannot_be_read_is_not_written_over(tmp_path, da
 
 def test_a_quote_in_a_runs_figures_is_no_number(tmp_path):
     (tmp_path / "metrics.csv").write_text('step,seconds\n1,"2\n2,3\n')
-    metrics, _ = run_page._tables(tmp_path, run_page.method_of({}))
+    metrics, _ = run_page.read_tables(tmp_path, run_page.method_of({}))
     assert metrics["step"].tolist() == [1, 2]
 
 

@@ -87,7 +87,7 @@ def test_nan_and_a_line_cut_by_a_kill(tmp_path):
     run = make_run(tmp_path)
     with open(run / "metrics.csv", "a") as file:
         file.write("410,4.1,82.0," + "nan," * 11 + "nan\n420,4.2,8")
-    table, _ = run_page._tables(run, CYCLEGAN)
+    table, _ = run_page.read_tables(run, CYCLEGAN)
     assert len(table) == 41
     assert math.isnan(table["G_A"].iloc[-1])
     assert table["step"].iloc[-1] == 410

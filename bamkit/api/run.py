@@ -131,7 +131,6 @@ class Run:
 
         from bamkit.common.pictures.generated import save_options, xmp_packet
         from bamkit.common.workspace import atomic_path
-        from bamkit.gan.train.methods.terms import method_of
         from bamkit.gan.translate.origin import format_of, in_format, png_bytes, writable_suffixes
 
         method = method_of(self.about["config"]).title

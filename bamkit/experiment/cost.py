@@ -28,9 +28,14 @@ def of_fetch(workspace: Workspace, names: Sequence[str]) -> str:
 def of_training(config: Experiment) -> str:
     """From a step measured on this machine with the experiment's own settings, on random pictures."""
     settings = build(config.preset, None, {})
-    steps = config.steps or settings.steps or (settings.epochs + settings.decay_epochs) * config.counts["top"]
+    steps = length(settings, config)
     seconds = measured_step(settings, config.size, config.device)
     return f"{steps:,} steps of {seconds:.3g} s, measured here: about {duration(steps * seconds)}"
+
+
+def length(settings: TrainConfig, config: Experiment) -> int:
+    """Steps of a training of the experiment with these settings."""
+    return config.steps or settings.steps or (settings.epochs + settings.decay_epochs) * config.counts["top"]
 
 
 def measured_step(settings: TrainConfig, size: int, device: str = "", steps: int = 2) -> float:

@@ -84,10 +84,11 @@ def preparation(workspace: Workspace, config: Experiment) -> list[Step]:
 def steps_of(workspace: Workspace, config: Experiment) -> list[Step]:
     """The commands of the experiment in order, each typed in the workspace."""
     run = workspace.run(config.run)
+    length = ("--steps", str(config.steps)) if config.steps else ()
     return [
         *preparation(workspace, config),
         Step(
-            ("train", *_train_words(run, config)),
+            ("train", *train_words(run, config.domains, config.preset, config.device, length)),
             "train CycleGAN",
             lambda: is_trained(run),
             lambda: cost.of_training(config),
@@ -122,13 +123,15 @@ def _select_for_judge(workspace: Workspace, name: str, mood: str, count: int, ot
     return Step(("select", *words, *rest), why, workspace.selection(name).exists, "seconds")
 
 
-def _train_words(run: Path, config: Experiment) -> tuple[str, ...]:
+def train_words(
+    run: Path, domains: tuple[str, str], preset: str, device: str, options: Sequence[str]
+) -> tuple[str, ...]:
+    """What follows `bamkit train`: to begin a run with some options beside the preset, or to go on with it."""
     if (run / "run.json").exists():
-        return ("--resume", "--name", config.run)
-    a, b = config.domains
-    length = ("--steps", str(config.steps)) if config.steps else ()
-    device = ("--device", config.device) if config.device else ()
-    return ("--from", a, "--to", b, "--name", config.run, "--preset", config.preset, *length, *device)
+        return ("--resume", "--name", run.name)
+    a, b = domains
+    on = ("--device", device) if device else ()
+    return ("--from", a, "--to", b, "--name", run.name, "--preset", preset, *options, *on)
 
 
 def is_fetched(workspace: Workspace, name: str) -> bool:

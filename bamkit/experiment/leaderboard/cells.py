@@ -65,15 +65,11 @@ def settings_given(config: StudyConfig, method: str, seed: int = 0) -> dict[str,
 def steps_of(workspace: Workspace, config: StudyConfig, cell: Cell) -> list[Step]:
     """The commands of one training, from its first step to its figures."""
     run = workspace.run(cell.name)
-    a, b = cell.domains
     given = settings_given(config, cell.method, cell.seed)
-    words = [word for name, value in given.items() for word in _option(name, value)]
-    device = ("--device", config.device) if config.device else ()
-    fresh = ("--from", a, "--to", b, "--name", cell.name, "--preset", config.preset, *words, *device)
-    again = ("--resume", "--name", cell.name)
+    options = [word for name, value in given.items() for word in _option(name, value)]
     return [
         Step(
-            ("train", *(again if (run / "run.json").exists() else fresh)),
+            ("train", *recipe.train_words(run, cell.domains, config.preset, config.device, options)),
             "train it",
             lambda: recipe.is_trained(run),
         ),

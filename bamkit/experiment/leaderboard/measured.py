@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ class Board:
     @property
     def methods(self) -> list[str]:
         return list(self.candidates)
+
+    @cached_property
+    def measured(self) -> list[Metric]:
+        """The figures that every method has."""
+        return [m for m in FIGURES if all(self.values(m, method) is not None for method in self.methods)]
 
     def values(self, metric: Metric, name: str) -> Repeated | None:
         """A figure of a method, a baseline or the real pictures, seed by seed; None if it was not measured."""

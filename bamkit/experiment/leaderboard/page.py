@@ -20,7 +20,7 @@ from bamkit.common.workspace import Workspace
 from bamkit.curate.audit.balance import compare_labels
 from bamkit.experiment.leaderboard.cells import CANDIDATES, Cell
 from bamkit.experiment.leaderboard.measured import BASELINES, BY_NAME, Board, Metric
-from bamkit.experiment.leaderboard.table import Leaderboard, measured
+from bamkit.experiment.leaderboard.table import Leaderboard
 from bamkit.experiment.settings import MATCHED, StudyConfig
 from bamkit.gan.domains import FetchedDomain
 from bamkit.gan.evaluate.charts import Panel, panels
@@ -106,7 +106,7 @@ def _size(config: StudyConfig) -> str:
 def _board(page: Page, leaderboard: Leaderboard, board: Board, workspace: Workspace, cells: Sequence[Cell]) -> None:
     matched = ", matched domains" if board.domains[1].endswith(MATCHED) else ""
     title = board.direction.replace(MATCHED, "").replace("-", " ") + matched
-    first = board.estimate(measured(board)[0], board.methods[0])
+    first = board.estimate(board.measured[0], board.methods[0])
     page.section(title, f"n = {cases_text(first.n, first.clusters)}." if first else "")
     page.figures(
         panels(_charts(board)),
@@ -146,7 +146,7 @@ def _board(page: Page, leaderboard: Leaderboard, board: Board, workspace: Worksp
 
 def _charts(board: Board) -> list[Panel]:
     charts = []
-    for metric in measured(board):
+    for metric in board.measured:
         if metric.key not in CHART:
             continue
         rows = {name: board.estimate(metric, name) for name in board.methods}

@@ -11,11 +11,13 @@ from typing import Any
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.experiment import recipe
+from bamkit.experiment.cost import length
 from bamkit.experiment.leaderboard import cells as grid
 from bamkit.experiment.leaderboard.cells import Cell
 from bamkit.experiment.leaderboard.probe import StepCost, measure
 from bamkit.experiment.settings import StudyConfig
 from bamkit.experiment.study import begin, options
+from bamkit.gan.train.settings import build
 
 COSTS, JSON, CSV = "costs.json", "leaderboard.json", "leaderboard.csv"
 
@@ -96,12 +98,8 @@ def _costs(
 
 def _expected(config: StudyConfig, costs: dict[str, StepCost | str]) -> dict[str, float]:
     """By method, the seconds that the steps of a training will take."""
-    from bamkit.gan.train.settings import build
-
-    seconds = {}
-    for method, cost in costs.items():
-        settings = build(config.preset, None, grid.settings_given(config, method))
-        steps = settings.steps or (settings.epochs + settings.decay_epochs) * config.counts["top"]
-        if isinstance(cost, StepCost):
-            seconds[method] = steps * cost.seconds
-    return seconds
+    return {
+        method: length(build(config.preset, None, grid.settings_given(config, method)), config) * cost.seconds
+        for method, cost in costs.items()
+        if isinstance(cost, StepCost)
+    }

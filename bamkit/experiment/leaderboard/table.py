@@ -71,7 +71,7 @@ class Leaderboard:
         for name in [*board.methods, *BASELINES, REAL]:
             trained = name in board.methods
             row = {"": METHOD_NAMES.get(name, name), "seeds": str(len(board.frames[name])) if trained else NOT_MEASURED}
-            for metric in measured(board):
+            for metric in board.measured:
                 row[metric.short] = str(board.estimate(metric, name) or NOT_MEASURED)
                 if metric.key in ("reached", "kid"):
                     row[f"{metric.short} on test"] = self.gap(board, metric, name) if trained else NOT_MEASURED
@@ -122,7 +122,7 @@ class Leaderboard:
             }
             for board in self.boards
             for name in [*board.methods, *BASELINES, REAL]
-            for metric in measured(board)
+            for metric in board.measured
             if (each := board.estimate(metric, name)) is not None
         ]  # fmt: skip
         return pd.DataFrame(rows)
@@ -148,29 +148,24 @@ class Leaderboard:
         for board in self.boards:
             for method in board.methods:
                 chosen = [int(frame["step"].iloc[0]) for frame in board.frames[method]]
-                for metric in measured(board):
+                for metric in board.measured:
                     steps = zip(board.seeds[method], chosen, board.by_checkpoint(metric, method), strict=True)
                     for seed, step, by in steps:
                         yield {"direction": board.direction, "method": method, "metric": metric.key, "seed": seed,
                                "chosen": step, "by_step": by}  # fmt: skip
 
 
-def measured(board: Board) -> list[Metric]:
-    """The figures that every method of a board has."""
-    return [m for m in FIGURES if all(board.values(m, method) is not None for method in board.methods)]
-
-
 def _between_methods(boards: Sequence[Board]) -> Iterator[Difference]:
     for board in boards:
         pairs = list(combinations(board.methods, 2))
-        for metric in measured(board):
+        for metric in board.measured:
             for first, second in pairs:
                 yield from _compared(board, metric, first, second, len(pairs))
 
 
 def _to_transfer(boards: Sequence[Board]) -> Iterator[Difference]:
     for board in boards:
-        for metric in measured(board):
+        for metric in board.measured:
             for method in board.methods:
                 yield from _compared(board, metric, method, TRANSFER, len(board.methods))
 
@@ -198,7 +193,7 @@ def _by_matching(boards: Sequence[Board]) -> Iterator[Difference]:
         if other is None or board is other or board.direction != f"{a}-to-{b}" or board.sources != other.sources:
             continue
         methods = [method for method in board.methods if method in other.methods]
-        for metric in (m for m in measured(board) if m.side == OUTPUT and m.column not in ("kid", "near")):
+        for metric in (m for m in board.measured if m.side == OUTPUT and m.column not in ("kid", "near")):
             for method in methods:
                 one, two = board.values(metric, method), other.values(metric, method)
                 if one is None or two is None:

@@ -127,7 +127,7 @@ class TrainConfig:
         check(self, HELP)
         for name, methods in ONLY.items():
             _demand(
-                self.method in methods or getattr(self, name) == getattr(TrainConfig, name),
+                self.uses(name) or getattr(self, name) == getattr(TrainConfig, name),
                 f"{name} is a setting of {' and '.join(methods)}: {self.method} has nothing that it would change",
                 f"leave --{name.replace('_', '-')} away, or --method {methods[0]}",
             )
@@ -166,7 +166,7 @@ class TrainConfig:
 
     def uses(self, name: str) -> bool:
         """Whether the method has this setting."""
-        return self.method in ONLY.get(name, (self.method,))
+        return applies(name, self.method)
 
     @property
     def contrast_weight(self) -> float:
@@ -255,6 +255,11 @@ PRESET_HELP = {
 }
 
 
+def applies(name: str, method: str) -> bool:
+    """Whether a method has the setting `name`."""
+    return method in ONLY.get(name, (method,))
+
+
 def preset_help() -> str:
     """One line for --help."""
     return "A starting point: " + "; ".join(f"{name}: {text}" for name, text in PRESET_HELP.items()) + "."
@@ -272,7 +277,7 @@ def build(preset: str | None = None, file: Path | None = None, given: dict[str, 
     method = chosen.get("method") or read.get("method") or TrainConfig.method
     # A preset speaks of all methods; what one of them does not have is not meant for it.
     preset_values = PRESETS[preset or "study"].items()
-    values = {name: value for name, value in preset_values if method in ONLY.get(name, (method,))} | read
+    values = {name: value for name, value in preset_values if applies(name, method)} | read
     # A length given in one unit takes the place of a length the preset gives in another.
     if {"steps", "minutes", "epochs", "decay_epochs"} & set(chosen):
         values |= {"steps": 0, "minutes": 0.0}

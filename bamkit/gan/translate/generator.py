@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from bamkit.common.errors import BamkitError
 from bamkit.gan.train.networks import public_layout
 from bamkit.gan.train.networks.affine import AffineGenerator, ConditionalAffineGenerator
-from bamkit.gan.train.networks.cyclegan import ConditionalResnetGenerator, Generator, ResnetGenerator, UnetGenerator
+from bamkit.gan.train.networks.cyclegan import (
+    Conditional,
+    ConditionalResnetGenerator,
+    Generator,
+    ResnetGenerator,
+    UnetGenerator,
+)
 from bamkit.gan.train.networks.strength import Modulation
 from bamkit.gan.translate.tiled_networks import run_affine, run_resnet, run_unet
 from bamkit.gan.translate.tiling import Store, to_uint8, untiled_bytes
@@ -104,13 +110,13 @@ class Translator:
 
 def has_strength(network: torch.nn.Module) -> bool:
     """Whether a strength tells the generator how far to go."""
-    return isinstance(network, ConditionalResnetGenerator | ConditionalAffineGenerator)
+    return isinstance(network, Conditional)
 
 
 @torch.inference_mode()
 def modulations(network: torch.nn.Module, strength: float) -> public_layout.Weights:
     """Gain and shift, (channels,), behind each norm at a strength: `NAME.gain` and `NAME.shift` by public name."""
-    assert isinstance(network, ConditionalResnetGenerator | ConditionalAffineGenerator)
+    assert isinstance(network, Conditional)
     public = dict(public_layout.names(network))
     found: public_layout.Weights = {}
     for name, turn in zip(network.turned, cast("list[Modulation]", network.turns), strict=True):

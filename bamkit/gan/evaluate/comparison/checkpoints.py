@@ -7,7 +7,7 @@ which flatters; `bamkit study` shows both.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ from bamkit.gan.evaluate.metrics.vectors import Vectors
 from bamkit.gan.evaluate.result import DirectionResult, Evaluation, published
 from bamkit.gan.evaluate.verdicts import Verdict, verdict_of
 from bamkit.gan.train import checkpoint
+from bamkit.gan.train.methods.terms import method_of
+from bamkit.gan.train.monitor.run_page import read_tables
 from bamkit.gan.translate.run import translate_run
 from bamkit.gan.translate.settings import TranslateConfig
 
@@ -60,8 +62,8 @@ def measure_checkpoints(workspace: Workspace, evaluation: Evaluation) -> pd.Data
     """
     run, frames = evaluation.run, []
     of_run, used = str(run.about.get("run", run.name)), int(run.about.get("step") or 0)
-    for result in evaluation.results:
-        real = _Real(evaluation, result)
+    reals = [_Real(evaluation, result) for result in evaluation.results]
+    for result, real in zip(evaluation.results, reals, strict=True):
         for method in METHODS:
             step = used if method == TRANSLATION else 0
             images, verdict = result.measured.images[method], result.verdicts.get(method)
@@ -71,7 +73,7 @@ def measure_checkpoints(workspace: Workspace, evaluation: Evaluation) -> pd.Data
     others = [step for step in _candidates(workspace.run(of_run)) if step != used]
     with Progress(f"checkpoints of {of_run}", len(others), "checkpoints") as progress:
         for number, step in enumerate(others, 1):
-            frames += _translated(workspace, evaluation, of_run, step)
+            frames += _translated(workspace, evaluation, reals, of_run, step)
             progress.update(number)
     return pd.concat(frames, ignore_index=True).reindex(columns=list(COLUMNS))
 
@@ -81,12 +83,14 @@ def _candidates(run: Path) -> list[int]:
 
     All that are kept, where none was validated.
     """
-    kept, path = checkpoint.steps(run), run / "validation.csv"
-    validated = set(pd.read_csv(path)["step"].tolist()) if path.is_file() else set()
+    kept, method = checkpoint.steps(run), method_of(checkpoint.read_run(run).get("config") or {})
+    validated = set(read_tables(run, method)[1]["step"].tolist())
     return [step for step in kept if step in validated] if validated else kept
 
 
-def _translated(workspace: Workspace, evaluation: Evaluation, name: str, step: int) -> list[pd.DataFrame]:
+def _translated(
+    workspace: Workspace, evaluation: Evaluation, reals: Sequence[_Real], name: str, step: int
+) -> list[pd.DataFrame]:
     frames = []
     with tempfile.TemporaryDirectory(prefix="bamkit-checkpoint-") as place:
         folder = Path(place) / "translations"
@@ -94,12 +98,11 @@ def _translated(workspace: Workspace, evaluation: Evaluation, name: str, step: i
         translate_run(workspace, name, split=evaluation.run.split, output=folder, config=config)
         run = open_run(workspace, evaluation.run.name, evaluation.run.split, folder)
         directions = {each.name: each for each in run.directions}
-        for result in evaluation.results:
+        for result, real in zip(evaluation.results, reals, strict=True):
             direction = directions[result.direction.name]
             images, similarities = _measure(direction, evaluation.networks)
             judges, target = evaluation.networks.judges, direction.target.attribute
             verdict = verdict_of(images, target, judges) if result.verdicts else None
-            real = _Real(evaluation, result)
             frames += real.rows(direction, TRANSLATION, step, images, verdict, similarities, chosen=False)
     return frames
 

@@ -37,7 +37,7 @@ function offer() {
     const text = side ? `${side} pixels${side === about.trained ? ", as in training" : ""}` : "as it is";
     at("size").append(new Option(text, side));
   }
-  at("dose").hidden = !direction().strength;
+  offerStrength();
 }
 
 function offerStrength() {

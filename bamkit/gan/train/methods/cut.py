@@ -87,16 +87,6 @@ class Heads(nn.Module):
             heads.append(z / (torch.linalg.vector_norm(z, dim=2, keepdim=True) + 1e-7))
         return heads
 
-    @torch.no_grad()
-    def initialise(self, seed: int) -> None:
-        """Draw all weights from N(0, 0.02) and set all biases to 0, the same on every device for the same seed."""
-        source = torch.Generator().manual_seed(seed)
-        for module in self.modules():
-            if isinstance(module, nn.Linear) and not module.weight.is_meta:
-                drawn = torch.empty(module.weight.shape).normal_(0.0, cyclegan.INITIAL_DEVIATION, generator=source)
-                module.weight.copy_(drawn)
-                module.bias.zero_()
-
 
 class Networks(one_sided.Networks):
     """Two generators with their heads, and two discriminators."""
@@ -107,7 +97,7 @@ class Networks(one_sided.Networks):
         self.F_A, self.F_B = Heads(channels, bare), Heads(channels, bare)
         # Seeds that no other network of any run's has: generators and discriminators take whole numbers from 0.
         for number, heads in enumerate((self.F_A, self.F_B)):
-            heads.initialise(2**32 + config.seed * 4 + number)
+            cyclegan.initialise(heads, 2**32 + config.seed * 4 + number)
 
     def others(self) -> dict[str, nn.Module]:
         return {"F_A": self.F_A, "F_B": self.F_B}

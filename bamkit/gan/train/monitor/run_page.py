@@ -47,7 +47,7 @@ def write(run: Path) -> Path:
     """
     about = checkpoint.read_run(run)
     names, method = _names(about), method_of(about.get("config") or {})
-    metrics, validation = _tables(run, method)
+    metrics, validation = read_tables(run, method)
     page = Page(f"Training {about.get('name', run.name)}", _lead(about, method, names, metrics))
     page.facts(_facts(str(about.get("device") or ""), method, metrics))
     for sentence in _warnings(method, names, metrics, validation):
@@ -76,10 +76,10 @@ def add_curves(page: Page, run: Path) -> None:
     """Add the section with the run's curves to another page, such as the demo's."""
     about = checkpoint.read_run(run)
     method = method_of(about.get("config") or {})
-    curves.add_curves(page, method, *_tables(run, method), _names(about))
+    curves.add_curves(page, method, *read_tables(run, method), _names(about))
 
 
-def _tables(run: Path, method: Method) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_tables(run: Path, method: Method) -> tuple[pd.DataFrame, pd.DataFrame]:
     """metrics.csv and validation.csv, in floats. A line cut by a kill is left out; what is no number is NaN."""
     tables = []
     for name, head in (("metrics.csv", columns(method)), ("validation.csv", validation_columns(method))):

@@ -84,8 +84,6 @@ class AffineGenerator(nn.Module):
 class ConditionalAffineGenerator(AffineGenerator):
     """The same, told how far to go: a strength in [0, 1] conditions the way up (see strength.py)."""
 
-    conditional = True
-
     def __init__(self, width: int = 64, halvings: int = 4) -> None:
         super().__init__(width, halvings)
         self.turns = nn.ModuleList(Modulation(cast("nn.Conv2d", conv).out_channels) for conv in self.up)
@@ -106,9 +104,7 @@ class ConditionalAffineGenerator(AffineGenerator):
         h = self.down[0](_padded(x))
         for level in range(1, innermost + 1):
             skips.append(h.repeat(times, 1, 1, 1))
-            h = self.down[level](_padded(F.leaky_relu(h, 0.2)))
-            if level < innermost:
-                h = normalise(h)
+            h = self._down(level, h)
         code = h
         h = disturbed(h, keys).repeat(times, 1, 1, 1)
         features = []

@@ -92,8 +92,6 @@ class ConditionalResnetGenerator(ResnetGenerator):
     As in SANTA (Xie et al. 2023) the first half of the blocks belongs to the encoder, the second to the decoder.
     """
 
-    conditional = True
-
     def __init__(self, width: int = 64, blocks: int = 9) -> None:
         super().__init__(width, blocks)
         inner = [f"blocks.{i}.{which}" for i in range(blocks // 2, blocks) for which in ("first", "second")]
@@ -214,6 +212,8 @@ class PatchDiscriminator(nn.Module):
 
 Generator = ResnetGenerator | UnetGenerator | AffineGenerator
 """The conditional generators are subclasses."""
+Conditional = ConditionalResnetGenerator | ConditionalAffineGenerator
+"""Those that a strength tells how far to go."""
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -239,13 +239,13 @@ def initialise(network: nn.Module, seed: int) -> None:
     Networks without values, of which only the shapes are counted, are left as they are.
     """
     source = torch.Generator().manual_seed(seed)
-    for _, conv in convolutions(network):
-        if conv.weight.is_meta:
+    for layer in network.modules():
+        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or layer.weight.is_meta:
             continue
-        drawn = torch.empty(conv.weight.shape).normal_(0.0, INITIAL_DEVIATION, generator=source)
-        conv.weight.copy_(drawn)
-        if conv.bias is not None:
-            conv.bias.zero_()
+        drawn = torch.empty(layer.weight.shape).normal_(0.0, INITIAL_DEVIATION, generator=source)
+        layer.weight.copy_(drawn)
+        if layer.bias is not None:
+            layer.bias.zero_()
 
 
 def convolutions(network: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.ConvTranspose2d]]:

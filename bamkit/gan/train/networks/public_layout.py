@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bamkit.common.errors import BamkitError
 from bamkit.gan.train.networks.affine import AffineGenerator, ConditionalAffineGenerator
 from bamkit.gan.train.networks.cyclegan import (
+    Conditional,
     ConditionalResnetGenerator,
     Convolution,
     Generator,
@@ -178,8 +179,7 @@ def _width(state: dict[str, Tensor], name: str, kernel: int, where: str) -> int:
 
 def config_of(generator: Generator) -> TrainConfig:
     """The settings that describe a generator; the rest are defaults."""
-    conditional = isinstance(generator, ConditionalResnetGenerator | ConditionalAffineGenerator)
-    method = "santa" if conditional else TrainConfig.method
+    method = "santa" if isinstance(generator, Conditional) else TrainConfig.method
     if isinstance(generator, ResnetGenerator):
         return TrainConfig(method=method, width=generator.stem.out_channels, blocks=len(generator.blocks))
     kind = "unet" if isinstance(generator, UnetGenerator) else "affine"

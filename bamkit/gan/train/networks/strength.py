@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bamkit.gan.train.networks.normalisation import normalise
+from bamkit.gan.train.networks.normalisation import normalise, reflect
 from bamkit.gan.train.random_draws import normal
 
 RATE = 8.0
@@ -43,7 +43,7 @@ def modulated(h: Tensor, change: Tensor, activation: str = "none", pad: int = 0,
     y = ((1 + gain) * (normalise(h) if norm else h) + shift).to(h.dtype)
     if activation == "relu":
         y = F.relu(y)
-    return F.pad(y, (pad, pad, pad, pad), mode="reflect") if pad else y
+    return reflect(y, pad)
 
 
 def full(x: Tensor) -> Tensor:
