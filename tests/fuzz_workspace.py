@@ -55,6 +55,8 @@ RULES = [
     b'[{"location": "/*.jpg$", "tdm-reservation": 0}, {"location": "/b", "tdm-reservation": 1}]',
     b"User-Agent: *\nDisallow: *.gif\n",
 ]
+ANSWERS_SOON = [answer for answer in ANSWERS if b" 429 " not in answer]
+"""A host that says 429 is waited for, which takes minutes."""
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"
 UPDATED = re.compile(
     r"info|forget \d|train --resume|fetch |export .*--output exports|evaluate|translate happy-scary --device"
@@ -135,7 +137,7 @@ def check_answers(server, scratch, draw, number):
     print("case", number, "answers", flush=True)
     workspace = scratch / "workspace"
     for index in range(3):
-        server[f"/answer-{index}.jpg"] = garbage(damaged_bytes(draw.choice(ANSWERS), draw, NASTY_WEB))
+        server[f"/answer-{index}.jpg"] = garbage(damaged_bytes(draw.choice(ANSWERS_SOON), draw, NASTY_WEB))
     body = damaged_bytes(draw.choice(RULES), draw, NASTY)
     answer = ANSWER % (len(body), body)
     server.rules = garbage(damaged_bytes(answer, draw, NASTY_WEB) if draw.random() < 0.3 else answer)

@@ -19,6 +19,7 @@ badly. Nothing outside loopback is asked.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import os
 import random
 import shutil
@@ -210,7 +211,11 @@ class Disturbance:
 
     def compare(self, words: str, workspace: Path, expected: dict[str, str], there: set[str]) -> None:
         """Note what differs from the undisturbed run's end, and what was left behind."""
-        more = {path for path in paths(workspace) - there if not path.endswith(("-wal", "-shm"))}
+        actual_paths = paths(workspace)
+        more = {path for path in actual_paths - there if not path.endswith(("-wal", "-shm"))}
+        if self.scenario.timed:
+            timed = set(fnmatch.filter(actual_paths, self.scenario.timed))
+            more -= timed if len(timed) <= len(fnmatch.filter(there, self.scenario.timed)) else set()
         actual = contents(workspace, self.scenario.kept)
         if actual != expected:
             self.row.differ += 1

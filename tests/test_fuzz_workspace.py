@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from evaluation_world import world
+from fetching import write_selection
 from test_translate import write_run, write_split
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import is_provenance
 from bamkit.common.shards import read_about, read_table, write_table
+from bamkit.curate.fetch.ledger import Ledger, Row
+from bamkit.curate.fetch.originals import Picture, PictureCache
 from bamkit.curate.select.decisions import read_log
 from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.train import checkpoint
@@ -186,6 +189,28 @@ def test_a_damaged_hash_does_not_get_into_the_list_of_what_was_forgotten(workspa
     bamkit("forget 11", cwd=workspace)
     bamkit("forget --export list.csv", cwd=workspace)
     assert (workspace / "list.csv").read_text().splitlines()[1].startswith("11,")
+
+
+@pytest.mark.parametrize("name", ["ledger.sqlite", "built.sqlite"])
+def test_a_damaged_page_of_the_ledger_or_of_pictures_built_ahead_is_named(workspace, bamkit, name):
+    write_selection(workspace, "small", ["http://127.0.0.1:9/1.jpg"], 1, 0)
+    originals = workspace / "originals"
+    with Ledger(originals / "ledger.sqlite") as ledger:
+        ledger.record(
+            Row(f"http://127.0.0.1:9/{index}.jpg", "ok", "", 200, 1, sha256=f"{index:064}") for index in range(500)
+        )
+    cache = PictureCache(originals / "built.sqlite", {})
+    cache.add((f"{index:064}", Picture(bytes(3000), 1, 1, "0" * 16)) for index in range(200))
+    cache.close(remove=False)
+    path = originals / name
+    data = path.read_bytes()
+    path.write_bytes(data[:16384] + b"\xff" * (len(data) - 16384))
+    for line in (
+        "forget http://127.0.0.1:9/1.jpg",
+        "forget http://127.0.0.1:9/1.jpg --dry-run",
+        "fetch small --allow-private --retry-failed",
+    ):
+        assert f"{name} is damaged" in bamkit(line, cwd=workspace, code=3).output, line
 
 
 def test_a_date_in_the_settings_is_named(workspace, bamkit):

@@ -284,6 +284,27 @@ def rows_of(path: Path, forgotten: Tombstones) -> list[tuple[str, str | None]]:
 
 
 @contextmanager
+def naming_damage(folder: Path) -> Iterator[None]:
+    """Turn what SQLite says of a damaged file in the block into a BamkitError that names the file of `folder`."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        path = next(filter(_is_damaged, sorted(folder.glob("*.sqlite"))), None)
+        if path is None or _of_the_disk(error):
+            raise
+        hint = "move it away: bamkit fetch then begins a new one"
+        raise BamkitError(f"{path} is damaged: {error}", hint) from error
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return bool(db.execute("pragma quick_check(1)").fetchone()[0] != "ok")
+    except sqlite3.DatabaseError:
+        return True
+
+
+@contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the workspace's fetch lock; it ends with the process, however that ends. Raises BamkitError if it is taken.
 

@@ -19,7 +19,7 @@ from bamkit.common.workspace import Workspace
 from bamkit.curate.fetch.download import DownloadCounts
 from bamkit.curate.fetch.executor import make_executor
 from bamkit.curate.fetch.http.urls import host_key
-from bamkit.curate.fetch.ledger import Row, disk_error, locked
+from bamkit.curate.fetch.ledger import Row, disk_error, locked, naming_damage
 from bamkit.curate.fetch.settings import FetchSettings, PictureSettings
 from bamkit.curate.fetch.splits.assignment import assign, wanted
 from bamkit.curate.fetch.splits.kept import PICTURE_SETTINGS, kept_settings, refuse_replacing
@@ -52,7 +52,11 @@ def fetch(
     config = config or FetchSettings()
     manifests = [Manifest(name, workspace.selection(name)) for name in selected_names(workspace, names)]
     try:
-        with locked(workspace.originals), quiet_decoders(config.limits.max_pixels):
+        with (
+            locked(workspace.originals),
+            naming_damage(workspace.originals),
+            quiet_decoders(config.limits.max_pixels),
+        ):
             groups: dict[PictureSettings, list[Manifest]] = {}
             for manifest in manifests:
                 move_former_missing(workspace, manifest.name)

@@ -12,7 +12,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.pages.workspace_index import refresh_index
 from bamkit.common.tombstones import FILE, SHARED, Tombstone, Tombstones, read_tombstones
 from bamkit.common.workspace import Workspace, refuse_overwrite
-from bamkit.curate.fetch.ledger import locked
+from bamkit.curate.fetch.ledger import locked, naming_damage
 from bamkit.curate.forget.identify import known_rows, parse, tombstones_of
 from bamkit.curate.forget.removal import Removal
 from bamkit.curate.forget.traces import Traces
@@ -94,7 +94,7 @@ def forget(
         new += tombstones_of(named, known_rows(workspace, database, named), exact)
     every = known.with_new(Tombstone(*stone.identity, stone.time) for stone in new)
     pending = every.pending
-    with contextlib.nullcontext() if dry_run else locked(workspace.originals):
+    with naming_damage(workspace.originals), contextlib.nullcontext() if dry_run else locked(workspace.originals):
         traces = Traces(workspace, pending)
         # What an interrupted call knew of the models is no longer to be seen once the splits are written anew.
         before = [model for stone in known.pending.stones for model in stone.models.split("; ") if model]
