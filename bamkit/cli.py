@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 import bamkit
+from bamkit.commands.options import completed
 from bamkit.common.errors import BamkitError, StaleWarning
 from bamkit.common.terminal.console import PRINTED, outlive_reader
 
@@ -105,7 +106,7 @@ class Root(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in MODULES:
+        if args and args[0] not in MODULES and not ctx.resilient_parsing:  # a shell completes: no error
             import difflib
 
             if near := difflib.get_close_matches(args[0], MODULES, 1):
@@ -153,7 +154,12 @@ class Root(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BAMKIT", "max_content_width": 100},
 )
 @click.option(
-    "-w", "--workspace", metavar="DIR", envvar="BAMKIT_WORKSPACE", help="The workspace folder (default: this folder)."
+    "-w",
+    "--workspace",
+    metavar="DIR",
+    envvar="BAMKIT_WORKSPACE",
+    shell_complete=completed("folders"),
+    help="The workspace folder (default: this folder).",
 )
 @click.version_option(bamkit.__version__, prog_name="bamkit")
 @click.pass_context

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from bamkit.commands.defaults import defaults
 from bamkit.common.contract import ATTRIBUTES, EMOTION, short
@@ -33,6 +34,7 @@ def pass_workspace(function: Command) -> Command:
         is_eager=True,
         expose_value=True,
         callback=_open,
+        shell_complete=completed("folders"),
         help="The workspace folder (default: this folder, or BAMKIT_WORKSPACE).",
     )(function)
 
@@ -61,14 +63,21 @@ COMPLETIONS: dict[str, Callable[[Workspace], Iterable[str]]] = {
 """By kind of name, what a shell may complete it to."""
 
 
-def completed(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """The `shell_complete` of a parameter that takes names of this kind."""
+PATHS = {"files": "file", "folders": "dir"}
+"""By kind of path, what click's scripts call it: the shell itself completes it."""
 
-    def names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+
+def completed(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """The `shell_complete` of a parameter that takes names or paths of these kinds."""
+
+    def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         workspace = _open(ctx, parameter, None) if ctx.params.get("workspace") is None else ctx.params["workspace"]
-        return [name for name in COMPLETIONS[kind](workspace) if name.startswith(incomplete)]
+        names = [name for kind in kinds if kind not in PATHS for name in COMPLETIONS[kind](workspace)]
+        # Paths first: click's script for bash forgets what came before one.
+        paths = [CompletionItem(incomplete, type=PATHS[kind]) for kind in kinds if kind in PATHS]
+        return paths + [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
-    return names
+    return items
 
 
 NUMBERS = {int: "INTEGER", float: "FLOAT"}
@@ -160,9 +169,12 @@ def refreshes_index(function: Command) -> Command:
 
 def database_option(function: Command) -> Command:
     """Adds `--db PATH-or-URL` as `db` (resolve it with `workspace.database(db)`)."""
-    return click.option("--db", metavar="PATH", help="The BAM file or an SQLAlchemy URL (default: bam.sqlite here).")(
-        function
-    )
+    return click.option(
+        "--db",
+        metavar="PATH",
+        shell_complete=completed("files"),
+        help="The BAM file or an SQLAlchemy URL (default: bam.sqlite here).",
+    )(function)
 
 
 def json_option(function: Command) -> Command:

@@ -39,7 +39,7 @@ NETWORKS = ("cyclegan", "onnx", "safetensors", "torchscript", "web")
         "bamkit export checkpoints/horse2zebra --to run --name horses --domains horse,zebra",
     )
 )
-@click.argument("names", nargs=-1, metavar="NAME [NAME ...]", shell_complete=completed("exportable"))
+@click.argument("names", nargs=-1, metavar="NAME [NAME ...]", shell_complete=completed("exportable", "folders"))
 @click.option(
     "--to",
     required=True,

@@ -30,14 +30,14 @@ from bamkit.gan.train import settings
     "--from",
     "first",
     metavar="NAME",
-    shell_complete=completed("splits"),
+    shell_complete=completed("splits", "folders"),
     help="Domain A: a fetched split, or a folder of pictures.",
 )
 @click.option(
     "--to",
     "second",
     metavar="NAME",
-    shell_complete=completed("splits"),
+    shell_complete=completed("splits", "folders"),
     help="Domain B. With exactly two fetched splits no names are needed.",
 )
 @click.option(

@@ -168,7 +168,7 @@ class FetchSettings:
     """Ask again for pictures whose original is missing when needed."""
     allow_private: bool = False
     """Allow addresses of this machine and of private networks."""
-    ca_file: Annotated[str | None, Option(metavar="PEM")] = None
+    ca_file: Annotated[str | None, Option(metavar="PEM", complete="files")] = None
     """Trust these certificates instead of the system's."""
     placeholders: Annotated[tuple[str, ...], Option("--placeholder", metavar="HASH")] = ()
     """MD5 or SHA-256 of an 'unavailable' picture; repeatable."""
