@@ -27,7 +27,7 @@ def gradients(device, dtype, acceleration, method):
     batch = [(torch.rand(2, 3, 28, 28, generator=generator) * 2 - 1).to(device, dtype) for _ in "AB"]
     if acceleration.channels_last:
         batch = [x.contiguous(memory_format=torch.channels_last) for x in batch]
-    draws = Sampler(2, 2, 2, 32, 28, 0, 0, further=build.further_draws(config)).epoch(0).at(0).to(device)
+    draws = Sampler(2, 2, 2, 32, 28, 0, 0, uniforms=build.uniforms(config)).epoch(0).at(0).to(device)
     losses = build.step(nets, config, acceleration)(*batch, draws)
     return losses.cpu().double(), [p.grad.cpu().double() for p in nets.parameters()]
 

@@ -1,6 +1,7 @@
 """The methods beside CycleGAN: agreement with the public code, with their equations in plain loops, with themselves."""
 
 import ast
+import itertools
 import math
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ from bamkit.gan.train import losses, memory, settings
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.methods import build, cut
 from bamkit.gan.train.networks import cyclegan, public_layout
-from bamkit.gan.train.random_draws import Further, RandomDraws, Sampler
+from bamkit.gan.train.random_draws import RandomDraws, Sampler, different
 
 PARITY = Path(os.environ.get("BAMKIT_PARITY", Path(__file__).parent / "data"))
 CASES = sorted([*PARITY.glob("cut*.npz"), *PARITY.glob("fastcut*.npz")])
@@ -71,9 +72,10 @@ def test_agrees_with_the_public_contrastive_code(path, monkeypatch):
     for i in range(len(known["losses"])):
         real_a, real_b = (torch.from_numpy(known[f"step{i}/real_{side}"]).double() for side in "AB")
         places = [torch.from_numpy(known[f"step{i}/patches{j}"]) for j in range(5 * share)]
-        step.counts = [len(chosen) for chosen in places] * 2
+        chosen = [places[start : start + 5] for start in range(0, len(places), 5)]
+        monkeypatch.setattr(step, "chosen_places", lambda side, draws, chosen=chosen: chosen)
         uniform = torch.full((2, 1), 0.0 if known[f"step{i}/flipped"] else 1.0)
-        draws = RandomDraws(*[None] * 11, places=torch.cat(places * 2), uniform=uniform)
+        draws = RandomDraws(*[None] * 11, uniform=uniform, key=None)
         with torch.no_grad():
             seen = real_a.flip(3) if known[f"step{i}/flipped"] else real_a
             np.testing.assert_allclose(nets.G_A(seen), known[f"step{i}/fake_B"], atol=1e-12)
@@ -101,8 +103,8 @@ def made(acceleration=None, dtype=torch.float64, **changed):
     acceleration.prepare(nets)
     rng = torch.Generator().manual_seed(5)
     batch = [(torch.rand(2, 3, 28, 28, generator=rng, dtype=torch.float64) * 2 - 1).to(dtype) for _ in "AB"]
-    further = build.further_draws(config)
-    draws = Sampler(6, 6, 2, 32, 28, 0, 3, diffaug=config.diffaug, further=further).epoch(0).at(0)
+    uniforms = build.uniforms(config)
+    draws = Sampler(6, 6, 2, 32, 28, 0, 3, diffaug=config.diffaug, uniforms=uniforms).epoch(0).at(0)
     return build.step(nets, config, acceleration), batch, draws
 
 
@@ -117,11 +119,9 @@ def loops(query, key, temperature):
     return total / count
 
 
-def by_hand(step, side, source, target, flat_places):
+def by_hand(step, side, source, target, chosen):
     """Both contrast terms of a direction in plain loops, each place through head and length by itself."""
     network, heads = getattr(step.nets, f"G_{side}"), getattr(step.nets, f"F_{side}")
-    half = len(flat_places) // 2
-    mine = flat_places[:half] if side == "A" else flat_places[half:]
 
     def vectors(x, layer, places):
         """[N][S] of unit vectors of one layer."""
@@ -146,7 +146,7 @@ def by_hand(step, side, source, target, flat_places):
         return found
 
     terms = []
-    for x, places in ((source, mine[: len(mine) // 2]), (target, mine[len(mine) // 2 :])):
+    for x, places in zip((source, target), chosen, strict=True):
         y = network(x)
         each = [
             loops(vectors(y, layer, p), vectors(x, layer, p), 0.07)
@@ -161,11 +161,11 @@ def test_the_contrast_is_that_of_the_equations_in_plain_loops(monkeypatch):
     monkeypatch.setattr(cut, "PLACES", 5)
     monkeypatch.setattr(cut.Heads.__init__, "__defaults__", (0, 6))
     step, (real_a, real_b), draws = made(blocks=1)
-    places = draws.places.split(step.counts)
-    assert [len(chosen) for chosen in places] == [5] * 16, "four layers, source and target, both directions"
+    places = {side: step.chosen_places(side, draws) for side in "AB"}
+    assert [[len(each) for each in layers] for layers in places["A"]] == [[5] * 4] * 2, "source and target, four layers"
     expected = {}
     for side, source, target in (("A", real_a, real_b), ("B", real_b, real_a)):
-        expected[f"nce_{side}"], expected[f"nce_idt_{side}"] = by_hand(step, side, source, target, places)
+        expected[f"nce_{side}"], expected[f"nce_idt_{side}"] = by_hand(step, side, source, target, places[side])
     with torch.enable_grad():
         found = dict(zip(step.losses, step(real_a, real_b, draws).tolist(), strict=True))
     for name, value in expected.items():
@@ -244,19 +244,27 @@ def test_both_directions_are_models_of_their_own():
     assert all(torch.equal(first[name], once[name]) for name in once)
 
 
-def test_places_are_drawn_by_seed_and_epoch_different_from_each_other_and_shared():
-    further = Further(((5, 9), (7, 7)), 2)
-    draws = Sampler(8, 8, 2, 32, 28, 0, 1, further=further).epoch(3)
-    assert draws.places.shape == (4, 12)
+def test_places_are_different_from_each_other_as_likely_and_follow_from_the_key():
+    keys = range(2**32 - 2000, 2**32 + 2000)
+    chosen = torch.stack([different(torch.tensor(key), 5, 9) for key in keys])
+    assert all(len(set(row)) == 5 for row in chosen.tolist())
+    pairs = torch.zeros(9, 9)
+    for row in chosen.tolist():
+        for first, second in itertools.permutations(row, 2):
+            pairs[first, second] += 1
+    expected = 4000 * 5 * 4 / 72
+    off = (pairs[~torch.eye(9, dtype=torch.bool)] - expected).abs().max()
+    assert off < 5 * expected**0.5  # five standard deviations, in 72 cells
+    assert torch.equal(different(torch.tensor(keys[7]), 5, 9), chosen[7])
+    assert sorted(different(torch.tensor(3), 7, 7).tolist()) == list(range(7))
+
+
+def test_what_a_method_draws_is_shared_by_processes_and_leaves_the_rest_as_it_is():
+    draws = Sampler(8, 8, 2, 32, 28, 0, 1, uniforms=2).epoch(3)
     assert draws.uniform.shape == (4, 2, 2)
-    for row in draws.places:
-        assert len(set(row[:5].tolist())) == 5
-        assert row[:5].max() < 9
-        assert sorted(row[5:].tolist()) == list(range(7))
-    assert not torch.equal(draws.places[0], draws.places[1])
-    assert torch.equal(Sampler(8, 8, 2, 32, 28, 0, 1, further=further).epoch(3).places, draws.places)
-    halves = [Sampler(8, 8, 1, 32, 28, 0, 1, rank=r, world=2, further=further).epoch(3) for r in (0, 1)]
-    assert all(torch.equal(half.places, draws.places) for half in halves)
+    assert len(set(draws.key.tolist())) == 4
+    halves = [Sampler(8, 8, 1, 32, 28, 0, 1, rank=r, world=2, uniforms=2).epoch(3) for r in (0, 1)]
+    assert all(torch.equal(half.key, draws.key) for half in halves)
     assert torch.equal(torch.cat([half.uniform for half in halves], dim=2), draws.uniform)
     plain = Sampler(8, 8, 2, 32, 28, 0, 1).epoch(3)
     assert all(torch.equal(getattr(plain, name), getattr(draws, name)) for name in ("index_a", "corner_b", "flip_a"))
@@ -265,12 +273,11 @@ def test_places_are_drawn_by_seed_and_epoch_different_from_each_other_and_shared
 def test_layers_are_those_of_the_paper():
     study = settings.TrainConfig(method="cut").fitted(286)
     assert cut.layers(study) == [(3, 256**2), (128, 128**2), (256, 64**2), (256, 64**2), (256, 64**2)]
-    assert build.further_draws(study).places == ((256, 256**2), (256, 128**2), *[(256, 64**2)] * 3) * 4
     quick = settings.build("quick", None, {"method": "cut", "fastcut": True}).fitted(112)
     assert [places for _, places in cut.layers(quick)] == [96**2, 48**2, 24**2, 12**2, 6**2]
-    assert build.further_draws(quick) == Further(
-        ((256, 96**2), (256, 48**2), (256, 24**2), (144, 144), (36, 36)) * 2, 2
-    )
+    step = build.step(build.networks(quick), quick, Acceleration())
+    chosen = step.chosen_places("A", Sampler(8, 8, 2, 32, 28, 0, 1, uniforms=2).epoch(0).at(0))
+    assert [[len(places) for places in layers] for layers in chosen] == [[256, 256, 256, 144, 36]]
     unet = settings.TrainConfig(method="cut", generator="unet").fitted(286)
     assert len(cut.layers(unet)) == 5
 
@@ -280,7 +287,7 @@ def test_unets_train(kind):
     config = gan_parts.tiny(method="cut", generator=kind, halvings=3, crop=24)
     step = build.step(build.networks(config), config, Acceleration(merged=True))
     batch = [torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(i)) for i in (0, 1)]
-    draws = Sampler(6, 6, 1, 32, 24, 0, 0, further=build.further_draws(config)).epoch(0)
+    draws = Sampler(6, 6, 1, 32, 24, 0, 0, uniforms=build.uniforms(config)).epoch(0)
     nce = [float(step(*batch, draws.at(i % 6))[step.losses.index("nce_A")]) for i in range(12)]
     assert nce[-1] < nce[0]
 

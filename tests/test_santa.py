@@ -114,8 +114,8 @@ def drawn(config, count=2):
     """Real pictures of both domains, float64, and the draws of a step."""
     rng = torch.Generator().manual_seed(5)
     pictures = torch.rand(2, count, 3, config.crop, config.crop, generator=rng, dtype=torch.float64) * 2 - 1
-    further = build.further_draws(config)
-    return *pictures, Sampler(9, 9, count, 32, config.crop, 3, 1, further=further).epoch(0).at(0)
+    uniforms = build.uniforms(config)
+    return *pictures, Sampler(9, 9, count, 32, config.crop, 3, 1, uniforms=uniforms).epoch(0).at(0)
 
 
 @pytest.mark.parametrize("side", ["A", "B"])

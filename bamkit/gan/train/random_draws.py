@@ -41,10 +41,10 @@ class RandomDraws:
     swap_b: Tensor
     augment: Tensor
     """float32 [6, N, 7] in [0, 1): differentiable augmentation (empty without it)."""
-    places: Tensor
-    """int64 [sum of the counts]: places in layers, those of each entry of `Further.places` after the other."""
     uniform: Tensor
-    """float32 [Further.uniforms, N] in [0, 1)."""
+    """float32 [Sampler.uniforms, N] in [0, 1)."""
+    key: Tensor
+    """int64 [] in [0, 2^32): the step's, the same in all processes."""
 
     def at(self, step: int) -> RandomDraws:
         """The draws of one step of an epoch."""
@@ -57,16 +57,6 @@ class RandomDraws:
         """Write the other's values into these tensors (the fixed inputs of a CUDA graph)."""
         for f in fields(self):
             getattr(self, f.name).copy_(getattr(other, f.name), non_blocking=True)
-
-
-@dataclass(frozen=True)
-class Further:
-    """What a method draws beside what all methods draw."""
-
-    places: tuple[tuple[int, int], ...] = ()
-    """(count, of) each: `count` different numbers below `of`, the same for all pictures of a batch, as in CUT."""
-    uniforms: int = 0
-    """Numbers in [0, 1) for each picture."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +74,8 @@ class Sampler:
     diffaug: bool = False
     rank: int = 0
     world: int = 1
-    further: Further = Further()
+    uniforms: int = 0
+    """Numbers in [0, 1) for each picture that a method draws beside what all methods draw."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -107,18 +98,12 @@ class Sampler:
         slots, swaps = self._pool_draws(rng, epoch, steps, joint)
         shape = (steps, AUGMENTED_VIEWS, joint, AUGMENTATION_DRAWS if self.diffaug else 0)
         augment = rng.random(shape, dtype=np.float32)
-        places = self._places(rng, steps)
-        uniform = rng.random((steps, self.further.uniforms, joint), dtype=np.float32)
+        uniform = rng.random((steps, self.uniforms, joint), dtype=np.float32)
+        key = rng.integers(2**32, size=steps)
         mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
         parts = (index_a, index_b, *corners, *flips, *slots, *swaps)
-        shares = [*(part[:, mine] for part in parts), augment[:, :, mine], places, uniform[:, :, mine]]
+        shares = [*(part[:, mine] for part in parts), augment[:, :, mine], uniform[:, :, mine], key]
         return RandomDraws(*(torch.from_numpy(np.ascontiguousarray(share)) for share in shares))
-
-    def _places(self, rng: np.random.Generator, steps: int) -> np.ndarray:
-        """Places in layers [steps, sum of the counts]."""
-        entries = self.further.places
-        drawn = [rng.choice(of, count, replace=False, shuffle=False) for _ in range(steps) for count, of in entries]
-        return np.concatenate([np.empty(0, np.int64), *drawn]).reshape(steps, sum(count for count, _ in entries))
 
     def _pool_draws(
         self, rng: np.random.Generator, epoch: int, steps: int, joint: int
@@ -144,6 +129,16 @@ def normal(keys: Tensor, shape: tuple[int, ...]) -> Tensor:
     radius, angle = torch.sqrt(-2 * torch.log(uniform[:, :pairs])), 2 * math.pi * uniform[:, pairs:]
     drawn = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
     return drawn[:, : math.prod(shape)].reshape(len(keys), *shape)
+
+
+def different(key: Tensor, count: int, below: int) -> Tensor:
+    """int64 [count]: different numbers from 0 to `below` - 1, which follow from the key, int64 [], modulo 2^32, alone.
+
+    They are those with the smallest hashes, in the order of their hashes. Raises RuntimeError for more than there are.
+    """
+    numbers = torch.arange(below, device=key.device)
+    ranked = _hashed(_hashed(key & 0xFFFFFFFF) ^ numbers) * below + numbers  # no two are equal
+    return ranked.topk(count, largest=False).indices
 
 
 def _hashed(x: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class TrainState:
         self.train_pictures = self.decode(pair[0], "train"), self.decode(pair[1], "train")
         self.sampler = Sampler(
             len(self.train_pictures[0]), len(self.train_pictures[1]), config.batch, config.size, config.crop,
-            config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world, build.further_draws(config),
+            config.pool, config.seed, config.flip, config.diffaug, group.rank, group.world, build.uniforms(config),
         )  # fmt: skip
         self.loader = UnpairedLoader(
             *self.train_pictures, crop=config.crop, device=device, channels_last=self.acceleration.channels_last

@@ -9,14 +9,13 @@ from torch import nn
 from bamkit.gan.train.device.acceleration import Acceleration
 from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.methods import base, cut, cyclegan, one_sided, santa
-from bamkit.gan.train.random_draws import Further
 from bamkit.gan.train.settings import TrainConfig
 
 NETWORKS: dict[str, Callable[[TrainConfig], base.Networks]] = {
     "cyclegan": base.Networks, "cut": cut.Networks, "santa": one_sided.Networks,
 }  # fmt: skip
 STEPS: dict[str, Callable[..., base.Step]] = {"cyclegan": cyclegan.Step, "cut": cut.Step, "santa": santa.Step}
-DRAWS: dict[str, Callable[[TrainConfig], Further]] = {"cut": cut.further_draws, "santa": santa.further_draws}
+UNIFORMS: dict[str, Callable[[TrainConfig], int]] = {"cut": cut.uniforms, "santa": santa.uniforms}
 KEPT: dict[str, Callable[[TrainConfig], tuple[float, float]]] = {
     "cyclegan": cyclegan.kept_passes, "cut": cut.kept_passes, "santa": santa.kept_passes,
 }  # fmt: skip
@@ -27,9 +26,9 @@ def networks(config: TrainConfig) -> base.Networks:
     return NETWORKS[config.method](config)
 
 
-def further_draws(config: TrainConfig) -> Further:
-    """What the method draws at random beside what all methods draw."""
-    return DRAWS[config.method](config) if config.method in DRAWS else Further()
+def uniforms(config: TrainConfig) -> int:
+    """Numbers in [0, 1) for each picture that the method draws beside what all methods draw."""
+    return UNIFORMS[config.method](config) if config.method in UNIFORMS else 0
 
 
 def kept_passes(config: TrainConfig) -> tuple[float, float]:

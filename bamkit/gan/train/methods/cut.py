@@ -29,7 +29,7 @@ from bamkit.gan.train.methods import base, one_sided
 from bamkit.gan.train.methods.base import Losses
 from bamkit.gan.train.networks import cyclegan
 from bamkit.gan.train.networks.normalisation import at_least_float32
-from bamkit.gan.train.random_draws import Further, RandomDraws
+from bamkit.gan.train.random_draws import RandomDraws, different
 from bamkit.gan.train.settings import TrainConfig
 
 PLACES = 256
@@ -56,10 +56,9 @@ def layers(config: TrainConfig) -> list[tuple[int, int]]:
     return [(feature.shape[1], feature[0, 0].numel()) for feature in features]
 
 
-def further_draws(config: TrainConfig) -> Further:
-    """Places for each direction, of the source and then, but for FastCUT, of the target; and whether to mirror."""
-    entries = [(min(PLACES, places), places) for _, places in layers(config)]
-    return Further(tuple(entries) * (2 if config.fastcut else 4), 2 if config.fastcut else 0)
+def uniforms(config: TrainConfig) -> int:
+    """FastCUT draws for each side whether to mirror."""
+    return 2 if config.fastcut else 0
 
 
 class Heads(nn.Module):
@@ -124,7 +123,7 @@ class Step(one_sided.Step[Translated]):
         averages: list[nn.Parameter] | None = None,
     ) -> None:
         super().__init__(nets, config, acceleration, group, averages)
-        self.counts = [count for count, _ in further_draws(config).places]
+        self.places = [places for _, places in layers(config)]
         self.encode: Callable[[cyclegan.Generator, Tensor], Features] = _encode
         self.decode: Callable[[cyclegan.Generator, Features], Tensor] = _decode
         if acceleration.compile:
@@ -151,7 +150,7 @@ class Step(one_sided.Step[Translated]):
         self, side: str, translated: Translated, source: Tensor, target: Tensor, draws: RandomDraws
     ) -> Iterator[Losses]:
         network, weight = getattr(self.nets, f"G_{side}"), self.config.contrast_weight
-        places = self._places(side, draws)
+        places = self.chosen_places(side, draws)
         adversarial = self._adversarial(side, translated.fake, draws)
         if self.config.fastcut:
             back = self._mirrored(side, draws)
@@ -180,12 +179,16 @@ class Step(one_sided.Step[Translated]):
             keys = heads(key, places)
         return torch.stack([losses.patch_contrast(q, k) for q, k in zip(queries, keys, strict=True)]).mean()
 
-    def _places(self, side: str, draws: RandomDraws) -> list[list[Tensor]]:
-        """Of the source and, but for FastCUT, of the target: the places of each layer."""
-        entries = draws.places.split(self.counts)
-        mine = entries[: len(entries) // 2] if side == "A" else entries[len(entries) // 2 :]
-        layers = len(mine) if self.config.fastcut else len(mine) // 2
-        return [[*mine[start : start + layers]] for start in range(0, len(mine), layers)]
+    def chosen_places(self, side: str, draws: RandomDraws) -> list[list[Tensor]]:
+        """Of the source and, but for FastCUT, of the target: the places of each layer, the same for all pictures."""
+        first, kinds, layers = "AB".index(side) * 2, 1 if self.config.fastcut else 2, len(self.places)
+        return [
+            [
+                different(draws.key + (first + kind) * layers + number, min(PLACES, places), places)
+                for number, places in enumerate(self.places)
+            ]
+            for kind in range(kinds)
+        ]
 
     def _mirrored(self, side: str, draws: RandomDraws) -> Tensor:
         """bool [N, 1, 1, 1]: which pictures FastCUT's generator sees mirrored."""

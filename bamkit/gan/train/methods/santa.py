@@ -29,7 +29,7 @@ from bamkit.gan.train import losses
 from bamkit.gan.train.methods import one_sided
 from bamkit.gan.train.methods.base import Losses
 from bamkit.gan.train.networks.normalisation import at_least_float32
-from bamkit.gan.train.random_draws import Further, RandomDraws
+from bamkit.gan.train.random_draws import RandomDraws
 from bamkit.gan.train.settings import TrainConfig
 
 CODE_WEIGHT = 0.01
@@ -83,9 +83,9 @@ class Step(one_sided.Step[Translated]):
         yield {f"target_{side}": config.lambda_ends * losses.identity(kept, target) + CODE_WEIGHT / 2 * code_size(code)}
 
 
-def further_draws(config: TrainConfig) -> Further:
+def uniforms(config: TrainConfig) -> int:
     """What SANTA draws at random."""
-    return Further(uniforms=2 * ROWS)
+    return 2 * ROWS
 
 
 def kept_passes(config: TrainConfig) -> tuple[float, float]:
