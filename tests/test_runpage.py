@@ -47,6 +47,11 @@ def make_run(root, rows=40, frames=3, name="happy-scary", method="cyclegan"):
     return run
 
 
+@pytest.mark.parametrize(("config", "asked"), [({}, True), ({"lambda_identity": 0}, False), ({"fastcut": True}, False)])
+def test_an_identity_that_is_not_asked_for_is_not_expected(config, asked):
+    assert ("which should leave it alone" in run_page._columns(config, METHODS["cut"])) == asked
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_is_complete_and_needs_no_network(tmp_path, method):
     run = make_run(tmp_path, method=method)
@@ -60,6 +65,8 @@ def test_the_page_is_complete_and_needs_no_network(tmp_path, method):
     for shown in (METHODS[method].title, *(term.title for term in METHODS[method].terms)):
         assert shown in html
     assert ("it should be the first again" in html) == METHODS[method].comes_back
+    assert ("at strength 0, 0.25, 0.5, 0.75 and 1." in html) == bool(METHODS[method].strengths)
+    assert ("which should leave it alone" in html) == (not METHODS[method].strengths)
     assert "https://" not in re.sub(r'xmlns[:a-z]*="[^"]*"|<metadata>.*?</metadata>', "", html, flags=re.DOTALL)
     assert set(re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', html)) == {"../../index.html"}
     frames = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])

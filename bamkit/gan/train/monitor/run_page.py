@@ -53,12 +53,10 @@ def write(run: Path) -> Path:
     for sentence in _warnings(method, names, metrics, validation):
         page.note(sentence)
     a, b = names
-    back = "it should be the first again" if method.comes_back else f"which nothing in {method.title} asks for"
     page.section(
         "Samples",
-        "The same pictures along the training; each row is one of them. From left to right: the picture, translated, "
-        f"translated back ({back}), and given to the other direction's generator, which should "
-        f"leave it alone. Drag the slider to go from the first sample to the last, {a} to {b} and {b} to {a} together.",
+        f"The same pictures along the training; each row is one of them. {_columns(about.get('config') or {}, method)} "
+        f"Drag the slider to go from the first sample to the last, {a} to {b} and {b} to {a} together.",
     )
     sheets = frames(run / "samples")
     if sheets:
@@ -70,6 +68,20 @@ def write(run: Path) -> Path:
     path = run / "index.html"
     page.write(path)
     return path
+
+
+def _columns(config: dict[str, Any], method: Method) -> str:
+    """What stands in a row of a sample sheet."""
+    if method.strengths:
+        *first, last = (f"{strength:g}" for strength in method.strengths)
+        return f"From left to right: the picture, and its translation at strength {', '.join(first)} and {last}."
+    back = "it should be the first again" if method.comes_back else f"which nothing in {method.title} asks for"
+    asked = config.get("lambda_identity", 1) and not config.get("fastcut")
+    alone = "which should leave it alone" if asked else "which this training does not ask to leave it alone"
+    return (
+        f"From left to right: the picture, translated, translated back ({back}), and given to the other direction's "
+        f"generator, {alone}."
+    )
 
 
 def add_curves(page: Page, run: Path) -> None:
