@@ -16,6 +16,14 @@ def coverage(draw, truth, repeats, seed=0):
     return float(np.mean([each.low <= truth <= each.high for each in found]))
 
 
+def least(draws, covers=0.95):
+    """The share of `draws` intervals that hold the truth, once in a thousand tests less where each does by `covers`.
+
+    At 200 draws 0.9: of intervals that cover by 0.88, four in five tests fail.
+    """
+    return stats.binom.ppf(0.001, draws, covers) / draws
+
+
 def ranked(positives, negatives, separation, statistic):
     """An Estimate of normal scores, those of positives `separation` higher."""
     labels = np.arange(positives + negatives) < positives
@@ -31,8 +39,8 @@ def true_average_precision(share, separation):
 
 # (positives, negatives, separation in deviations): few and many cases, rare and common positives, hard and easy.
 FEW = [(4, 16, 1.2), (10, 10, 2.5), (60, 140, 1.2)]
-MORE = [(p, n, d) for p, n in ((2, 18), (6, 14), (10, 10), (5, 45), (25, 25), (20, 180), (100, 100))
-        for d in (0.0, 0.5, 1.2, 2.5)]  # fmt: skip
+MORE = [(2, 18, 0.5), (2, 18, 2.5), (6, 14, 0.0), (6, 14, 1.2), (10, 10, 0.5), (10, 10, 2.5), (5, 45, 0.0), (5, 45, 1.2),
+        (25, 25, 0.5), (25, 25, 2.5), (20, 180, 0.0), (20, 180, 2.5), (100, 100, 0.5), (100, 100, 1.2)]  # fmt: skip
 SLOW = pytest.mark.slow
 CASES = pytest.mark.parametrize(
     ("positives", "negatives", "separation"), [*FEW, *(pytest.param(*case, marks=SLOW) for case in MORE)]
@@ -43,17 +51,17 @@ CASES = pytest.mark.parametrize(
 def test_average_precision_covers(positives, negatives, separation, request):
     slow = request.node.get_closest_marker("slow") is not None
     truth = true_average_precision(positives / (positives + negatives), separation)
-    found = coverage(ranked(positives, negatives, separation, s.average_precision), truth, 1000 if slow else 120)
+    found = coverage(ranked(positives, negatives, separation, s.average_precision), truth, 200 if slow else 120)
     # At two positives the value jumps between a few levels; elsewhere at least about 95 %, and not the whole range.
-    assert found >= (0.86 if positives == 2 else 0.91)
+    assert found >= (least(200, 0.9 if positives == 2 else 0.95) if slow else 0.91)
 
 
 @CASES
 def test_auc_covers(positives, negatives, separation, request):
     slow = request.node.get_closest_marker("slow") is not None
     truth = float(stats.norm.cdf(separation / math.sqrt(2)))
-    found = coverage(ranked(positives, negatives, separation, s.auc), truth, 1000 if slow else 120)
-    assert found >= (0.92 if slow else 0.9)
+    found = coverage(ranked(positives, negatives, separation, s.auc), truth, 200 if slow else 120)
+    assert found >= (least(200) if slow else 0.9)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +83,9 @@ def test_difference_of_proportions_covers(p, q, n, m):
 
 
 @pytest.mark.parametrize("n", [8, 20, pytest.param(5, marks=SLOW), pytest.param(200, marks=SLOW)])
-def test_bootstrap_mean_covers(n, request):
+def test_bootstrap_mean_covers(n):
     """Few values of a normal distribution: the plain percentile interval holds the mean 83 % of the time at n = 5."""
-    slow = request.node.get_closest_marker("slow") is not None
-    found = coverage(lambda random: s.bootstrap_mean(random.normal(3, 2, n)), 3, 1500 if slow else 300)
+    found = coverage(lambda random: s.bootstrap_mean(random.normal(3, 2, n)), 3, 300)
     assert 0.89 <= found <= 0.98
 
 

@@ -2,71 +2,36 @@
 
 import json
 import shlex
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
+from click.testing import CliRunner
 
 DIRECTIONS = ("happy-to-scary", "scary-to-happy")
 APART = "--test 0 --validation 0 --disjoint-from happy --disjoint-from scary --group-by project"
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def wait_for(port, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)
-            return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the sample's server does not answer")
-
-
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
+def evaluated(sample_factory):
     """A workspace with a judge, a run of 900 steps, and evaluations of its first and its best checkpoint."""
-    root = tmp_path_factory.mktemp("order") / "w"
+    from bamkit.cli import root as command
+    from bamkit.sample import SampleServer
+
+    root = sample_factory(rows=4000)
 
     def run(line):
-        command = [sys.executable, "-m", "bamkit", *shlex.split(line)]
-        done = subprocess.run(command, cwd=root if root.exists() else root.parent, capture_output=True, text=True)
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        done = CliRunner().invoke(command, ["-w", str(root), *shlex.split(line)], prog_name="bamkit")
+        assert done.exit_code == 0, f"{line}\n{done.output}{done.exception!r}"
 
-    port = free_port()
-    run(f"sample w --rows 4000 --port {port}")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "bamkit", "sample", ".", "--serve", "--port", str(port)],
-        cwd=root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(port)
-        run("select --emotion happy --top 110 --test 30 --validation 8 --group-by project")
-        run("select --emotion scary --top 110 --test 30 --validation 8 --group-by project --disjoint-from happy")
-        for one in ("happy", "scary"):
-            run(f"select --emotion {one} --name judge-{one} --sample stratified --top 350 {APART}")
+    run("select --emotion happy --top 110 --test 30 --validation 8 --group-by project")
+    run("select --emotion scary --top 110 --test 30 --validation 8 --group-by project --disjoint-from happy")
+    for one in ("happy", "scary"):
+        run(f"select --emotion {one} --name judge-{one} --sample stratified --top 350 {APART}")
+    with SampleServer(root):
         run("fetch --size 112 --allow-private")
-    finally:
-        server.terminate()
-        server.wait(20)
     run("judge train --epochs 10")
     run("train --from happy --to scary --preset quick --steps 900 --keep 1 --name late")
     first = min((root / "runs" / "late" / "checkpoints").glob("step-*.pt")).stem
-    run(f"translate late --checkpoint {first} --output translations/early")
+    run(f"translate late --checkpoint {first} --output {root}/translations/early")
     run("translate late")
     run("evaluate early")
     run("evaluate late")

@@ -173,7 +173,7 @@ def test_a_rehearsal_of_the_study(sample_factory, bamkit):
 
     workspace = sample_factory(rows=2000)
     with SampleServer(workspace):
-        output = bamkit("study --scale 0.04 --preset quick --size 40", cwd=workspace).output
+        output = bamkit("study --scale 0.04 --preset quick --size 40 --steps 20", cwd=workspace).output
     assert "the study's page" in output
     page = (workspace / "reports" / "study-happy-scary" / "index.html").read_text()
     for words in ("Score distributions", "Examples by rank", "A rehearsal", "Successes", "Failures"):
