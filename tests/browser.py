@@ -85,7 +85,7 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait(self, expression, seconds=20):
+    def wait(self, expression, seconds=60):
         deadline = time.monotonic() + seconds
         while not self.js(expression):
             assert time.monotonic() < deadline, f"never true: {expression}"
@@ -119,6 +119,6 @@ class Browser:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
         os.close(self._to)
         os.close(self._from)

@@ -1,10 +1,10 @@
 """The command line as a whole: help, examples, the generated reference, how mistakes are shown."""
 
 import importlib.util
+import os
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -49,12 +49,18 @@ def test_the_reference_is_what_the_commands_say():
 
 @pytest.mark.slow
 def test_help_answers_in_a_third_of_a_second():
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "bamkit", "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.3
+    """Of processor time; on a slow machine in four times what it takes to import click alone."""
+
+    def quickest(*words):
+        times = []
+        for _ in range(5):
+            before = os.times()
+            subprocess.run([sys.executable, *words], check=True, capture_output=True)
+            after = os.times()
+            times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        return min(times)
+
+    assert quickest("-m", "bamkit", "--help") < max(0.3, 4 * quickest("-c", "import click"))
 
 
 @pytest.mark.parametrize(

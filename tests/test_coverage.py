@@ -39,8 +39,9 @@ def true_average_precision(share, separation):
 
 # (positives, negatives, separation in deviations): few and many cases, rare and common positives, hard and easy.
 FEW = [(4, 16, 1.2), (10, 10, 2.5), (60, 140, 1.2)]
-MORE = [(2, 18, 0.5), (2, 18, 2.5), (6, 14, 0.0), (6, 14, 1.2), (10, 10, 0.5), (10, 10, 2.5), (5, 45, 0.0), (5, 45, 1.2),
-        (25, 25, 0.5), (25, 25, 2.5), (20, 180, 0.0), (20, 180, 2.5), (100, 100, 0.5), (100, 100, 1.2)]  # fmt: skip
+MORE = [(2, 18, 0.5), (2, 18, 2.5), (6, 14, 0.0), (6, 14, 1.2), (10, 10, 0.5), (10, 10, 1.2), (5, 45, 0.0),
+        (5, 45, 1.2), (25, 25, 0.5), (25, 25, 2.5), (20, 180, 0.0), (20, 180, 2.5), (100, 100, 0.5),
+        (100, 100, 1.2)]  # fmt: skip
 SLOW = pytest.mark.slow
 CASES = pytest.mark.parametrize(
     ("positives", "negatives", "separation"), [*FEW, *(pytest.param(*case, marks=SLOW) for case in MORE)]

@@ -173,12 +173,14 @@ def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, 
                 shown = of(shown) if name == "happy" else shown
                 w.Image.fromarray(shown).save(folder / f"{one['mid']}.png")
         theirs = fidelity.calculate_metrics(
-            input1=str(folders["happy"]), input2=str(folders["scary"]), cuda=False, batch_size=1, fid=True, kid=True,
+            input1=str(folders["happy"]), input2=str(folders["scary"]), cuda=False, batch_size=1, kid=True,
+            fid=method == "translation",  # half a minute: the square root of a matrix of 2,048 rows
             kid_subsets=1, kid_subset_size=10, feature_extractor_weights_path=str(tmp_path / "inception.pth"),
             cache=False, verbose=False, save_cpu_ram=True,
         )  # fmt: skip
-        fid = found.find("fid", "happy-to-scary", method).value
-        assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)
+        if method == "translation":
+            fid = found.find("fid", "happy-to-scary", method).value
+            assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)
         features = [found.results[0].measured.images[method].features[:], found.real["scary", "test"].features[:]]
         expected = theirs["kernel_inception_distance_mean"]
         assert polynomial_mmd(*features) == pytest.approx(expected, rel=1e-4, abs=1e-9)

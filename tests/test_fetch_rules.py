@@ -129,7 +129,7 @@ def test_files_other_than_robots_that_fail_reserve_nothing(server, tmp_path):
     server[TDMREP], server[AI] = status(500), hang
     started = time.monotonic()
     assert one(server, "/art/a.jpg", tmp_path, limits=Limits(seconds=0.5)).rule == "no robots.txt"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # the host hangs for 60
 
 
 def test_all_of_it_is_written_down_and_each_host_is_asked_once_a_day(server, tmp_path, bamkit):

@@ -241,7 +241,7 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(workspace):
     run = workspace.run("long")
     wait_for_rows(run, 5, process)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=100)[0]
     assert "internal error" not in output
     assert process.returncode == 128 + signal.SIGTERM
     assert "bamkit train --resume --name long" in output

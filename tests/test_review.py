@@ -54,7 +54,7 @@ def ask(server, path=None, method="GET", body=None, token=None, **headers):
         given = {"Origin": f"http://{own['Host']}", "Content-Type": "application/json"}
         own = {**given, **own}
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
     connection._encode_request = lambda request: request.encode("utf-8")  # also what no browser would send
     address = f"/{server.token if token is None else token}/{path or ''}"
     connection.putrequest(method, address, skip_host=True)
@@ -283,7 +283,7 @@ def test_ctrl_c_ends_the_command(pictures, tmp_path):
     assert re.match(r"open http://127\.0\.0\.1:\d+/[\w-]{32}/ ", child.stdout.readline())
     time.sleep(0.1)
     child.send_signal(signal.SIGINT)
-    assert "0 rows" in child.communicate(timeout=20)[0]
+    assert "0 rows" in child.communicate(timeout=100)[0]
     assert child.returncode == 0
 
 

@@ -184,7 +184,7 @@ def test_the_slider_turns_the_picture(tmp_path):
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom",
          f"file://{tmp_path / 'moved.html'}"],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=100, check=True,
     )  # fmt: skip
     assert '<output aria-live="off">step 0</output>' in done.stdout
     assert 'alt="Samples happy-to-scary, step 0"' in done.stdout

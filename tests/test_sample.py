@@ -365,9 +365,9 @@ def test_the_command_serves_until_it_is_stopped(tmp_path, number):
     try:
         assert "60 images" in process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
-        assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).status_code == 200
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=60).status_code == 200
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0

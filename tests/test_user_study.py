@@ -304,7 +304,7 @@ def test_the_page_in_a_real_browser(studied, tmp_path):
         browser.wait("document.getElementById('end').classList.contains('shown')")
         assert browser.js("document.activeElement.id") == "save-all"
         browser.key("Enter", "\r")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (saved := list(tmp_path.glob("answers-*.csv"))) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert saved, "nothing was saved"
