@@ -38,6 +38,9 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
 }
 
+UNSEEN = "Glyph .* missing from font|constrained_layout not applied"
+"""Names in other scripts: a browser that shows the SVG has the letters. Very long names: a smaller plot."""
+
 
 def new(width: float = 8.0, height: float = 3.2) -> Figure:
     """An empty figure of `width` x `height` inches in this style, bound to no window and no global state.
@@ -60,8 +63,9 @@ def style() -> AbstractContextManager[None]:
 def svg(figure: Figure) -> bytes:
     """The figure as SVG on a transparent ground. Text stays text: it can be searched, and takes a page's fonts.
 
-    Ink in INK, FAINT and GRID, which pages recolour.
+    Ink in INK, FAINT and GRID, which pages recolour. The figure is laid out from here on.
     """
+    _lay_out(figure)
     return _saved(figure, "svg", metadata={"Date": None, "Creator": "bamkit"})
 
 
@@ -75,10 +79,25 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
     return _saved(figure, "png", dpi=dpi, facecolor="white", metadata={"Software": "bamkit"})
 
 
+def _lay_out(figure: Figure) -> None:
+    """Place the axes, by text as SVG measures it: savefig would draw the whole figure twice for that."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    dpi = figure.dpi
+    FigureCanvasSVG(figure)
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", UNSEEN)
+        engine.execute(figure)
+    figure.dpi = dpi  # measuring for SVG has set it to 72
+    figure.set_layout_engine(None)
+
+
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with style(), warnings.catch_warnings():
-        # Names in other scripts: a browser that shows the SVG has the letters. Very long names: a smaller plot.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
+        warnings.filterwarnings("ignore", UNSEEN)
         figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

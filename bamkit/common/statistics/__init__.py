@@ -18,6 +18,7 @@ from bamkit.common.statistics.differences import (
 from bamkit.common.statistics.estimate import DEVIATION, Estimate, normal_quantile, number_text
 from bamkit.common.statistics.means import bootstrap_mean, finite
 from bamkit.common.statistics.proportions import (
+    difference,
     difference_of_proportions,
     difference_of_shares,
     precision_recall,
@@ -38,6 +39,7 @@ __all__ = [
     "cases_text",
     "clusters_of",
     "count_clusters",
+    "difference",
     "difference_of_proportions",
     "difference_of_shares",
     "expected_calibration_error",

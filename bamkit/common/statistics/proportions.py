@@ -54,11 +54,8 @@ def share(hits: ArrayLike, clusters: Clusters = None, confidence: float = 0.95) 
 def difference_of_shares(
     a: ArrayLike, b: ArrayLike, clusters_a: Clusters = None, clusters_b: Clusters = None, confidence: float = 0.95
 ) -> Estimate:
-    """The share of True in `a` minus that in `b`, two independent samples; built from `share` of each.
-
-    Clusters of the two are taken as different ones. Source: Newcombe 1998, Statistics in Medicine 17:873, method 10.
-    """
-    return _newcombe(share(a, clusters_a, confidence), share(b, clusters_b, confidence))
+    """The share of True in `a` minus that in `b`, two independent samples: the `difference` of the `share` of each."""
+    return difference(share(a, clusters_a, confidence), share(b, clusters_b, confidence))
 
 
 def difference_of_proportions(
@@ -68,10 +65,14 @@ def difference_of_proportions(
 
     Source: Newcombe 1998, Statistics in Medicine 17:873, method 10 (built from the two Wilson intervals).
     """
-    return _newcombe(wilson(successes_a, n_a, confidence), wilson(successes_b, n_b, confidence))
+    return difference(wilson(successes_a, n_a, confidence), wilson(successes_b, n_b, confidence))
 
 
-def _newcombe(a: Estimate, b: Estimate) -> Estimate:
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """The proportion `a` minus `b`, of two independent samples, built from the intervals of both.
+
+    Clusters of the two are taken as different ones. Source: Newcombe 1998, Statistics in Medicine 17:873, method 10.
+    """
     clusters = None if a.clusters is None or b.clusters is None else a.clusters + b.clusters
     method = "newcombe" if clusters is None else "clustered newcombe"
     value, n = a.value - b.value, a.n + b.n

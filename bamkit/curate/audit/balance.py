@@ -6,9 +6,9 @@ learns to paint petals.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,11 @@ from bamkit.common.contract import ATTRIBUTES, LABELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
     from bamkit.common.statistics.clusters import Clusters
+
+    LabelShare: TypeAlias = tuple[str, str, int, statistics.Estimate]
+    """An attribute, a label, how many images have it, and the share of those with any label for the attribute."""
 
 LabelCounts = Mapping[str, Mapping[str, int]]
 """`counts[attribute][label]`: how many images of a database carry a label."""
@@ -60,24 +62,27 @@ def prevalence(rows: pa.Table, database: LabelCounts | None = None) -> pd.DataFr
     share, low and high (Wilson, 95 %, clustered by project) are fractions. `lift` is the share over that of the
     database, NaN where it is not known. 60 rows in the contract's order.
     """
+    return _prevalence(_shares(rows), database)
+
+
+def _prevalence(shares: Sequence[LabelShare], database: LabelCounts | None) -> pd.DataFrame:
     every = pd.DataFrame(database or {}, index=list(LABELS), columns=list(ATTRIBUTES), dtype=float)
     base = (every / every.sum()).to_numpy().T.ravel()
-    shares = pd.DataFrame(
+    table = pd.DataFrame(
         [
             {
                 "attribute": attribute,
                 "label": label,
-                "count": int(hits.sum()),
-                "n": hits.size,
-                "share": found.value,
-                "low": found.low,
-                "high": found.high,
+                "count": count,
+                "n": share.n,
+                "share": share.value,
+                "low": share.low,
+                "high": share.high,
             }
-            for attribute, label, hits, clusters in _labelled(rows)
-            for found in [statistics.share(hits, clusters)]
+            for attribute, label, count, share in shares
         ]
     )
-    return shares.assign(lift=shares["share"] / np.where(base > 0, base, np.nan))
+    return table.assign(lift=table["share"] / np.where(base > 0, base, np.nan))
 
 
 def projects_of(rows: pa.Table) -> Clusters:
@@ -85,14 +90,17 @@ def projects_of(rows: pa.Table) -> Clusters:
     return statistics.clusters_of(rows["project_id"].to_pylist() if "project_id" in rows.column_names else ())
 
 
-def _labelled(rows: pa.Table) -> Iterator[tuple[str, str, NDArray[np.bool_], Clusters]]:
-    """Each attribute and label: which of the rows that have a label have this one, and their projects."""
-    clusters = projects_of(rows)
+def _shares(rows: pa.Table) -> list[LabelShare]:
+    """Each attribute and label: how many of the rows that have a label for the attribute have this one."""
+    clusters, shares = projects_of(rows), []
     for attribute in ATTRIBUTES:
         labels = rows[attribute].to_numpy(zero_copy_only=False)
         known = np.isin(labels, LABELS)
+        projects = statistics.subset(clusters, known)
         for label in LABELS:
-            yield attribute, label, labels[known] == label, statistics.subset(clusters, known)
+            hits = labels[known] == label
+            shares.append((attribute, label, int(hits.sum()), statistics.share(hits, projects)))
+    return shares
 
 
 def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
@@ -112,19 +120,17 @@ def top_labels(shares: pd.DataFrame, top: int = 12) -> pd.DataFrame:
 def balance(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> Balance:
     """Compare two domains given as tables with the manifest's columns. Differences are a minus b."""
     projects = tuple(statistics.count_clusters(projects_of(rows)) for rows in (a, b))
-    return Balance(compare_labels(a, b, database), _compare_scores(a, b), (projects[0], projects[1]))
+    return Balance(compare_labels(a, b, database), compare_scores(a, b), (projects[0], projects[1]))
 
 
 def compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None = None) -> pd.DataFrame:
     """`Balance.labels` of two domains given as tables with the manifest's columns."""
-    sides = prevalence(a, database), prevalence(b, database)
-    both = sides[0].merge(sides[1], on=["attribute", "label"], suffixes=("_a", "_b"), sort=False)
+    sides = _shares(a), _shares(b)
+    tables = [_prevalence(shares, database) for shares in sides]
+    both = tables[0].merge(tables[1], on=["attribute", "label"], suffixes=("_a", "_b"), sort=False)
     lifts = both[["lift_a", "lift_b"]]
     both = both.drop(columns=lifts.columns)
-    differences = [
-        statistics.difference_of_shares(left, right, clusters_left, clusters_right)
-        for (_, _, left, clusters_left), (_, _, right, clusters_right) in zip(_labelled(a), _labelled(b), strict=True)
-    ]
+    differences = [statistics.difference(left[-1], right[-1]) for left, right in zip(*sides, strict=True)]
     smd = map(statistics.standardised_difference_of_shares, both["share_a"], both["share_b"])
     return both.assign(
         difference=[each.value for each in differences],
@@ -135,7 +141,8 @@ def compare_labels(a: pa.Table, b: pa.Table, database: LabelCounts | None = None
     )
 
 
-def _compare_scores(a: pa.Table, b: pa.Table) -> pd.DataFrame:
+def compare_scores(a: pa.Table, b: pa.Table) -> pd.DataFrame:
+    """`Balance.scores` of two domains given as tables with the manifest's columns."""
     table = pd.DataFrame({"attribute": ATTRIBUTES})
     sides = []
     for side, rows in (("a", a), ("b", b)):

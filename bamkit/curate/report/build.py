@@ -18,7 +18,7 @@ from bamkit.common.pages.page import Page
 from bamkit.common.settings import settings_of
 from bamkit.common.terminal.console import percent_interval, signed
 from bamkit.common.workspace import Workspace
-from bamkit.curate.audit.balance import balance
+from bamkit.curate.audit.balance import compare_scores
 from bamkit.curate.audit.comparison import largest_first
 from bamkit.curate.audit.domain import DomainTables, abouts, domains_of, read_domains
 from bamkit.curate.audit.leaks import check
@@ -159,7 +159,7 @@ def _at_a_glance(report: ReportBuilder, domains: Sequence[DomainTables], counts:
             remark = f"[{bounds} of {had['n']:,} tried" if bounds else f"of {had['n']:,} tried"
             facts.append((f"{domain.name}, addresses alive", value, remark))
     if len(domains) == 2 and all(domain.split("train").num_rows for domain in domains):
-        scores = balance(domains[0].split("train"), domains[1].split("train")).scores
+        scores = compare_scores(domains[0].split("train"), domains[1].split("train"))
         worst = largest_first(scores[scores["attribute"].isin(NOT_EMOTION)].dropna(subset="smd"))[:1]
         for row in worst.to_dict("records"):
             more = domains[0 if row["smd"] > 0 else 1].name

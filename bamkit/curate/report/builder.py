@@ -36,7 +36,6 @@ class ReportBuilder:
     def keep_figure(self, name: str, figure: Figure) -> bytes:
         """Keep a figure for `figures/<name>.svg`, `.pdf` and `.png`; returns it as it goes into the page."""
         svg = self.figures[f"{name}.svg"] = figures.svg(figure)
-        figure.set_layout_engine(None)  # it is laid out now, and would be again, with one more drawing, for each file
         self.figures[f"{name}.pdf"] = figures.pdf(figure)
         self.figures[f"{name}.png"] = figures.png(figure)
         return svg

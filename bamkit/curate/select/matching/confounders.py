@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bamkit.common.statistics.clusters import Clusters
 
 FOLDS = 5
+TREES = 60
 
 
 def features(rows: pa.Table) -> NDArray[np.float64]:
@@ -97,7 +98,7 @@ def _cross_validated(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
     from threadpoolctl import threadpool_limits
 
-    trees = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, early_stopping=False, random_state=seed)
+    trees = HistGradientBoostingClassifier(max_iter=TREES, max_leaf_nodes=8, early_stopping=False, random_state=seed)
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = kind(FOLDS, shuffle=True, random_state=seed)
     labels = np.repeat([1, 0], [len(a), len(b)])
