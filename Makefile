@@ -8,6 +8,9 @@ COMPILE = $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || tru
 WORKERS ?= auto
 PASSED = $(VENV)/.passed
 
+# The tests start many programs: what Python compiles of bamkit is kept, whatever the environment says.
+test test-all test-rest: export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: docs demo test test-all test-rest lint reference gpu clean
 
 demo: $(VENV)/.installed
