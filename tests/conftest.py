@@ -73,6 +73,14 @@ def svg_only(monkeypatch):
         monkeypatch.setattr(figures, kind, lambda figure: b"")
 
 
+@pytest.fixture
+def undrawn(svg_only, monkeypatch):
+    """Reports whose figures are made and not drawn, for tests of their words, tables and links."""
+    from bamkit.common.pages import figures
+
+    monkeypatch.setattr(figures, "svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """A test that draws with torch draws the same each time, whatever ran before it."""

@@ -287,7 +287,7 @@ def test_flat_pictures_are_one_if_their_colour_is():
     assert are_copies(copies, np.array([0, 0, 0]), np.array([1, 2, 3])).tolist() == [True, False, False]
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_has_a_section_on_leakage(tmp_path, bamkit):
     workspace = two_domains(tmp_path)
     first = row(workspace, "happy", "train", 0)

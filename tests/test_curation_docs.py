@@ -10,7 +10,7 @@ from domains import bam, two_domains
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", ["report", "curate"])
 def test_the_examples_run(name, tmp_path, bamkit, monkeypatch, capsys):
     text = (DOCS / f"{name}.md").read_text(encoding="utf-8")

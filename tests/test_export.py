@@ -404,7 +404,7 @@ def test_a_row_without_a_picture_is_named(workspace):
         export(Workspace.open(workspace), ["happy"], workspace / "out", ExportSettings("imagefolder"))
 
 
-def test_without_names_a_judges_splits_stay_here(workspace, bamkit):
+def test_without_names_a_judges_splits_stay_here(workspace, bamkit, undrawn):
     write_domain(workspace, "judge-happy", 300)
     write_domain(workspace, "judge-scary", 400)
     bamkit("export --to cyclegan --output out", cwd=workspace)

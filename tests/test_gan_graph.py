@@ -14,7 +14,7 @@ from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.methods import cut
 
 
-def trained(monkeypatch, graph, acceleration, settings, steps=12):
+def trained(monkeypatch, graph, acceleration, settings, steps=8):
     """Losses of `steps` steps and the state after them; with `graph`, all but the first steps are replays."""
     rng = torch.Generator().manual_seed(0)
 

@@ -104,7 +104,7 @@ def test_a_changed_selection_stops_what_reads_its_split(workspace, bamkit, comma
     assert "next: bamkit fetch happy --force   # or --stale" in shown, "a run depends on the split"
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("command", COMMANDS[:3] + COMMANDS[4:5])
 def test_stale_goes_on_all_the_same_and_says_so(workspace, bamkit, command):
     change(workspace.selection("happy"), selection_id="another")

@@ -20,7 +20,9 @@ def installed(tmp_path_factory):
     wheel = next(folder.glob("*.whl"))
     venv.create(folder / "env", with_pip=False)
     site = next((folder / "env").glob("lib/python*/site-packages"))
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", site, wheel], check=True
+    )
     # The dependencies come from the environment of the tests; its own (editable) bamkit stays invisible,
     # because .pth files are not followed from a folder that is itself named in one.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])

@@ -157,6 +157,7 @@ def test_the_same_database_gives_the_same_files(workspace):
     assert {path: path.read_bytes() for path in workspace.reports.rglob("*.*")} == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command(tmp_path, bamkit):
     workspace = two_domains(tmp_path)
     said = json.loads(bamkit("report happy --no-database --json", cwd=tmp_path).output)
@@ -167,7 +168,7 @@ def test_the_command(tmp_path, bamkit):
     assert not list((workspace.reports / "tables").glob("*scary*"))
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_a_database_alone_and_without_a_crowd(tmp_path):
     bam(tmp_path / "bam.sqlite", n=120)
     with sqlite3.connect(tmp_path / "bam.sqlite") as database:
@@ -180,7 +181,7 @@ def test_a_database_alone_and_without_a_crowd(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_selections_not_fetched_and_no_database(tmp_path, bamkit):
     two_domains(tmp_path, fetched=False)
     assert "open reports/index.html" in bamkit("report", cwd=tmp_path).output
@@ -190,7 +191,7 @@ def test_selections_not_fetched_and_no_database(tmp_path, bamkit):
     assert "balance-between-domains" in sections(text)
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_splits_without_selection_or_database(tmp_path):
     workspace = two_domains(tmp_path)
     shutil.rmtree(workspace.selections)
@@ -358,7 +359,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_page(tmp_path, bamkit, mo
     assert not list(workspace.reports.rglob(".*"))
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_opens_in_a_browser_on_request(tmp_path, bamkit, monkeypatch):
     two_domains(tmp_path, fetched=False)
     opened = []

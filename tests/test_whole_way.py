@@ -30,12 +30,12 @@ def test_info(bamkit, workspace):
 
 
 def test_select(bamkit, workspace):
-    for line in ("select --emotion happy --top 20 --test 4", "select --emotion scary --top 20 --test 4"):
+    for line in ("select --emotion happy --top 10 --test 4", "select --emotion scary --top 10 --test 4"):
         assert "next: bamkit fetch" in bamkit(f"{line} --validation 4", cwd=workspace).output
     table = pq.read_table(workspace / "selections" / "happy.parquet")
     assert table.schema.remove_metadata().equals(selection_schema())
     assert table["rank"].to_pylist() == list(range(1, table.num_rows + 1))
-    again = bamkit("select --emotion happy --top 20 --test 4", cwd=workspace, code=3).output
+    again = bamkit("select --emotion happy --top 10 --test 4", cwd=workspace, code=3).output
     assert "already" in again
     assert "--force" in again
 
@@ -47,7 +47,7 @@ def test_training_before_fetching_says_what_to_type(bamkit, workspace):
 def test_fetch(bamkit, workspace, sample_server):
     bamkit("fetch --size 40", cwd=workspace)
     for name in ("happy", "scary"):
-        for split, count in (("train", 20), ("test", 4), ("validation", 4)):
+        for split, count in (("train", 10), ("test", 4), ("validation", 4)):
             (path,) = (workspace / "splits" / name).glob(f"{split}-*.parquet")
             table = pq.read_table(path)
             assert table.num_rows == count, "dead links are replaced from the reserve"
@@ -68,7 +68,7 @@ def shards(workspace):
     return {path: path.read_bytes() for path in sorted((workspace / "splits").rglob("*.parquet"))}
 
 
-def test_report(bamkit, workspace):
+def test_report(bamkit, workspace, svg_only):
     bamkit("report", cwd=workspace)
     page = (workspace / "reports" / "index.html").read_text()
     needed = re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', page)
