@@ -368,7 +368,7 @@ ADVICE = [
      ["--match happy --top 100 --reserve 90 --pool 200", "--match happy --top 30 --reserve 90 --pool 130"]),
     ("--match happy --top 200 --group-by project", "relax --group-by project, or ask for --top 96",
      ["--match happy --top 200", "--match happy --top 96 --group-by project"]),
-    ("--top 400", "ask for fewer (--top 220 would do)", ["--top 220"]),
+    ("--top 400", "ask for fewer (--top 224, --test 6 would do)", ["--top 224 --test 6"]),
     ("--top 400 --rank-by cat",
      "relax --rank-by content_cat (of the emotion_scary:positive images), or ask for --top 50",
      ["--top 400", "--top 50 --rank-by cat"]),

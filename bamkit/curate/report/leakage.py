@@ -79,7 +79,7 @@ def _pictures(readers: _Readers, members: Sequence[Member]) -> list[Picture]:
     for member in members:
         reader = readers.of(member)
         assert reader is not None
-        caption = f"{member.place} {member.rank:,}"
+        caption = f"{member.domain}/\u200b{member.split} {member.rank:,}"  # where a narrow column may break it
         pictures.append(
             Picture(
                 thumbnail(reader.encoded(member.position), 160),

@@ -133,8 +133,10 @@ def label_notes(table: pa.Table, query: Query, reach: Callable[..., int]) -> lis
 
 
 def _advice_on_ranks(query: Query, by_split: dict[str, list[str | None]], reach: Callable[..., int]) -> str:
-    enough = _without_negatives(by_split)
-    advice = [f"ask for fewer (--top {enough} would do)"] if enough else []
+    counts = _without_negatives(by_split)
+    enough = counts.get("top", 0)
+    fewer = ", ".join(f"--{name} {count}" for name, count in counts.items())
+    advice = [f"ask for fewer ({fewer} would do)"] if enough else []
     positive = reach(having=(*query.having, query.attribute))
     top = positive - (query.required - query.top)
     if positive >= query.required:
@@ -154,21 +156,26 @@ def _advice_on_match_any(query: Query, reach: Callable[..., int]) -> str:
     return f"only {others:,} images are not" + (f": {out} and ask for --top {top}" if top >= 1 else "")
 
 
-def _without_negatives(by_split: dict[str, list[str | None]]) -> int:
-    """The most training images with which no split holds more negative ones than are tolerated.
+def _without_negatives(by_split: dict[str, list[str | None]]) -> dict[str, int]:
+    """The most images, in the proportions asked for, of which no split holds more negative ones than are tolerated.
 
-    Splits follow each other in order of rank: with fewer training images the others move up.
+    As options of `bamkit select`. Splits follow each other in order of rank: where one is smaller, the next move up.
     """
-    labels = [label for split in ("train", "test", "validation") for label in by_split[split]]
+    options = {"top": "train", "test": "test", "validation": "validation"}
+    labels = [label for split in options.values() for label in by_split[split]]
     negative = np.cumsum([0, *(label == "negative" for label in labels)])
     labelled = np.cumsum([0, *(label is not None for label in labels)])
-    sizes = np.arange(len(by_split["train"]) + 1)
+    top = len(by_split["train"])
+    sizes = np.arange(top + 1)
+    counts = {name: -(-sizes * len(by_split[split]) // top) for name, split in options.items() if by_split[split]}
     fine = np.ones(len(sizes), bool)
     begin = np.zeros_like(sizes)
-    for end in (sizes, sizes + len(by_split["test"]), sizes + len(by_split["test"]) + len(by_split["validation"])):
+    for count in counts.values():
+        end = begin + count
         fine &= negative[end] - negative[begin] <= (labelled[end] - labelled[begin]) // TOLERATED
         begin = end
-    return int(sizes[fine].max(initial=0))
+    best = int(np.flatnonzero(fine).max(initial=0))
+    return {name: int(count[best]) for name, count in counts.items()}
 
 
 def overlaps(table: pa.Table, workspace: Workspace, name: str, attribute: str) -> list[str]:
