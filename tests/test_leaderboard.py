@@ -58,7 +58,7 @@ def written(workspace, cell, share, kid=0.2, seed=0, steps=(10, 20, 30), chosen=
             }))  # fmt: skip
     table = pd.concat(rows).reindex(columns=list(COLUMNS))
     table.to_csv(folder / "checkpoints.csv", index=False)
-    about = {"kind": "evaluation", "n": {direction: N}, "figures": [], "split": "test", "split_ids": {}}
+    about = {"kind": "evaluation", "n": {direction: N}, "figures": [], "warnings": [], "split_ids": {}}
     (folder / "metrics.json").write_text(json.dumps(about))
 
 
@@ -70,6 +70,17 @@ def boards(tmp_path):
     for cell in cells:
         written(workspace, cell, 0.9 if cell.method == "good" else 0.3, seed=cell.seed)
     return read(workspace, cells)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("metrics.json", "[]"), ("metrics.json", '{"n": 3}'), ("checkpoints.csv", "direction\nx\n")]
+)
+def test_an_evaluation_that_cannot_be_read_is_named(tmp_path, name, text):
+    workspace, cell = Workspace.open(tmp_path), Cell("good", 0, PAIR)
+    written(workspace, cell, 0.9, seed=0)
+    (workspace.reports / f"evaluate-{cell.name}" / name).write_text(text)
+    with pytest.raises(BamkitError, match=f"the evaluation of {cell.name} cannot be read"):
+        read(workspace, [cell])
 
 
 def test_the_table_has_seeds_intervals_and_the_flattering_figure(boards):

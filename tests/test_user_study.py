@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from bamkit.common.errors import BamkitError
+from bamkit.common.pages.page import Page
+from bamkit.gan.evaluate import page as evaluation_page
 from bamkit.gan.user_study.agreement import fleiss_kappa, krippendorff_alpha
 from bamkit.gan.user_study.answers import analyse, analyse_answers, read_answers, read_key
 from bamkit.gan.user_study.page import make_study
@@ -232,6 +234,16 @@ def test_commands(studied, tmp_path, bamkit):
     assert "What people chose" in html
     assert "translation over source: 1.00 [0.68, 1.00], n = 8" in html
     bamkit("evaluate --user-study --answers x.csv", cwd=workspace.root, code=2)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"study": "s", "answers": 2, "results": [3]}'])
+def test_damaged_results_are_named_on_the_page(tmp_path, text):
+    (tmp_path / "user-study-key").mkdir()
+    (tmp_path / "user-study-key" / "results.json").write_text(text)
+    page = Page("Evaluation")
+    evaluation_page._people(page, tmp_path)
+    page.write(tmp_path / "index.html")
+    assert "results.json cannot be read; bamkit evaluate --answers" in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,17 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_evaluation
 from bamkit.common.statistics import Estimate, clusters_of
 from bamkit.common.statistics.crossed import Repeated, Side, mean_over, share_over
 from bamkit.common.workspace import Workspace
 from bamkit.experiment.leaderboard.cells import Cell
 from bamkit.gan.evaluate import estimates
-from bamkit.gan.evaluate.comparison.checkpoints import CHECKPOINTS, OUTPUT, TARGET
+from bamkit.gan.evaluate.comparison.checkpoints import CHECKPOINTS, COLUMNS, OUTPUT, TARGET
 from bamkit.gan.evaluate.estimates import REAL
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION
 from bamkit.gan.evaluate.outputs.doubts import doubts_of
-from bamkit.gan.evaluate.result import METRICS, folder_of
+from bamkit.gan.evaluate.result import METRICS, folder_of, read_metrics
 
 BASELINES = (TRANSFER, IDENTITY)
 """What needs no training."""
@@ -181,8 +181,13 @@ class _Seed:
     @classmethod
     def read(cls, workspace: Workspace, cell: Cell) -> _Seed:
         folder = folder_of(workspace, cell.name)
-        rows = pd.read_csv(folder / CHECKPOINTS, dtype={"project": "Int64", "mid": "Int64"})
-        return cls(cell.seed, rows, json.loads((folder / METRICS).read_text(encoding="utf-8")))
+        try:
+            rows = pd.read_csv(folder / CHECKPOINTS, dtype={"project": "Int64", "mid": "Int64"})
+            return cls(cell.seed, rows[list(COLUMNS)], read_metrics(folder / METRICS))
+        except (OSError, ValueError, KeyError) as error:
+            raise BamkitError(
+                f"the evaluation of {cell.name} cannot be read: {error}", f"bamkit evaluate {cell.name} --checkpoints"
+            ) from error
 
     def of(self, direction: str) -> pd.DataFrame:
         """The rows of a direction, in an order that all cells share."""

@@ -248,27 +248,32 @@ def _people(page: Page, folder: Path) -> None:
     results = next((folder / name for name in STUDY_RESULTS if (folder / name).is_file()), None)
     if results is None:
         return
-    about = json.loads(results.read_text(encoding="utf-8"))
-    page.section("What people chose", f"Study {about['study']}, {about['answers']} answers, blind, sides at random.")
-    rows = []
-    for result in about["results"]:
-        share = Estimate.from_dict(result["answers"])
-        rows.append(
-            {
-                "question": result["question"],
-                "raters": result["raters"],
-                "pictures": result["pictures"],
-                "chose": f"{result['method']} over {result['against']}: {share}, n = {share.n}",
-                "p": float(f"{result['p_value']:.3g}"),
-                "Krippendorff's alpha": NOT_MEASURED if result["alpha"] is None else result["alpha"],
-                "steady": result["steady"]["value"] if result["steady"] else NOT_MEASURED,
-            }
-        )
+    try:
+        about = json.loads(results.read_text(encoding="utf-8"))
+        lead = f"Study {about['study']}, {about['answers']} answers, blind, sides at random."
+        rows = [_what_people_chose(result) for result in about["results"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        page.section("What people chose", f"{results.name} cannot be read; bamkit evaluate --answers writes it anew.")
+        return
+    page.section("What people chose", lead)
     page.table(
         rows,
         caption="p: exact binomial test against a coin. Answers of one rater are not independent. Steady: share of "
         f"repeated pairs answered as before. {NOT_MEASURED}: it takes two raters, or repeated pairs.",
     )
+
+
+def _what_people_chose(result: dict[str, Any]) -> dict[str, Any]:
+    share = Estimate.from_dict(result["answers"])
+    return {
+        "question": result["question"],
+        "raters": result["raters"],
+        "pictures": result["pictures"],
+        "chose": f"{result['method']} over {result['against']}: {share}, n = {share.n}",
+        "p": float(f"{result['p_value']:.3g}"),
+        "Krippendorff's alpha": NOT_MEASURED if result["alpha"] is None else result["alpha"],
+        "steady": result["steady"]["value"] if result["steady"] else NOT_MEASURED,
+    }
 
 
 def _basis(page: Page, evaluation: Evaluation) -> None:
