@@ -74,7 +74,15 @@ def svg_only(monkeypatch):
 
 
 @pytest.fixture
-def undrawn(svg_only, monkeypatch):
+def few_trees(monkeypatch):
+    """Domains are told apart and matched by fewer trees, for tests that do not look at how well."""
+    from bamkit.curate.select.matching import confounders
+
+    monkeypatch.setattr(confounders, "TREES", 6)
+
+
+@pytest.fixture
+def undrawn(svg_only, few_trees, monkeypatch):
     """Reports whose figures are made and not drawn, for tests of their words, tables and links."""
     from bamkit.common.pages import figures
 

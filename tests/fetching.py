@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 
@@ -47,5 +48,6 @@ def encoded(image: Image.Image, format_name: str = "JPEG", **options: object) ->
     return file.getvalue()
 
 
+@functools.cache
 def jpeg(seed: int = 0, width: int = 120, height: int = 90) -> bytes:
     return encoded(picture(seed, width, height), "JPEG", quality=90)

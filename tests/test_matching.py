@@ -17,7 +17,7 @@ from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.manifest import explain as explain_query
 from bamkit.curate.select.manifest import read_selection, select, select_into
-from bamkit.curate.select.matching import confounders, search
+from bamkit.curate.select.matching import search
 from bamkit.curate.select.matching.confounders import coarse_labels, features, score_shift, separability
 from bamkit.curate.select.matching.match import explain, match, match_widening, worked
 from bamkit.curate.select.matching.search import Search
@@ -62,12 +62,6 @@ def pool() -> pa.Table:
 @pytest.fixture(scope="module")
 def result(pool, target):
     return match(pool, target, COUNTS, seed=5)
-
-
-@pytest.fixture
-def few_trees(monkeypatch):
-    """A match by fewer trees, for tests that do not look at how good it is: growing them takes most of its time."""
-    monkeypatch.setattr(confounders, "TREES", 6)
 
 
 def test_it_fills_the_splits_with_different_candidates_in_rank_order(result, pool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ SPARE = 1.25
 """Workspace of the convolutions, fragmentation and what else is not counted, as a factor."""
 
 
+@cache
 def fixed_bytes(config: TrainConfig) -> int:
     """Weights, gradients, Adam's two moments (and the moving average), and the image pools, in float32."""
     with torch.device("meta"):
@@ -28,6 +30,7 @@ def fixed_bytes(config: TrainConfig) -> int:
     return learned + pools * 3 * config.crop**2 * 4
 
 
+@cache
 def activation_bytes(config: TrainConfig) -> int:
     """What autograd keeps for one step of `config.batch` pictures, at its largest, in float32."""
     with torch.device("meta"):
