@@ -131,7 +131,9 @@ class Page:
     def summary(self) -> str:
         """The lead and the facts as plain text: what the workspace's index and search engines say of the page."""
         facts = [fact for block in self.blocks if block["kind"] == "facts" for fact in block["facts"]]
-        return " ".join([self.lead.replace("`", ""), *(f"{name}: {value}." for name, value, _ in facts)]).strip()
+        # A figure takes its interval along.
+        figures = (f"{name}: {value}{f' {more}' if more.startswith('[') else ''}." for name, value, more in facts)
+        return " ".join([self.lead.replace("`", ""), *figures]).strip()
 
     def write(self, path: Path) -> None:
         """Write the page atomically, with links to the other pages of the workspace, whose index then names it."""

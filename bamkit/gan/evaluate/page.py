@@ -183,7 +183,7 @@ def _failures(page: Page, evaluation: Evaluation, result: DirectionResult) -> No
     page.heading("Failure modes")
     rows = [
         {
-            "metric": row["metric"],
+            "metric": METRIC_NAMES.get(row["metric"], row["metric"]),
             "method": METHOD_NAMES[row["method"]],
             "value": str(estimate_of(row)) or NOT_MEASURED,
             "n": cases_text(row["n"], row["projects"], "pictures"),
