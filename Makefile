@@ -21,11 +21,11 @@ test: $(VENV)/.installed
 
 # Everything: also the slow tests, and those that read bamkit's files with the libraries of others.
 test-all: $(VENV)/.peers
-	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900
+	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 900
 
 # Of everything what `make test` has not passed: the slow tests, and those that it skipped for want of a library.
 test-rest: $(VENV)/.peers
-	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --timeout 900 --without-passed=$(PASSED)
+	$(BIN)/pytest -m '' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 900 --without-passed=$(PASSED)
 
 $(VENV)/.peers: $(VENV)/.installed
 	$(PIP) -e '.[dev,peers]'

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,8 @@ def pytest_sessionfinish(session):
 def pytest_collection_modifyitems(config, items):
     """Leave out what an earlier call has passed; with no such record everything runs.
 
-    A file that says IN_ORDER, whose tests build on each other, is run whole or not at all.
+    A file that says IN_ORDER, whose tests build on each other, is run whole or not at all. Files whose tests may take
+    longest come first, so that no worker is left with one of them at the end.
     """
     path = Path(config.getoption("without_passed") or "no record")
     passed = set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
@@ -54,6 +56,11 @@ def pytest_collection_modifyitems(config, items):
     whole = {item.path for item in left if getattr(item.module, "IN_ORDER", False)}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed and item.path not in whole])
     items[:] = [item for item in items if item.nodeid not in passed or item.path in whole]
+    longest = Counter()
+    for item in items:
+        if (limit := item.get_closest_marker("timeout")) is not None:
+            longest[item.path] = max(longest[item.path], limit.args[0])
+    items.sort(key=lambda item: -longest[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -211,10 +211,10 @@ def test_mutated_answers(tmp_path, quiet):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_many_mutated_pictures():
-    check_pictures(3000)
+    check_pictures(1000)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_many_mutated_answers(tmp_path, quiet):
-    check_answers(1500, tmp_path)
+    check_answers(500, tmp_path)

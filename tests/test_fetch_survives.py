@@ -72,7 +72,7 @@ def asked_since(server, position):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_again_and_again_nothing_is_lost_and_nothing_asked_twice(hundred, times):
     server, disturbed, calm = hundred
     draw = random.Random(times)

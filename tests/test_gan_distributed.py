@@ -10,6 +10,7 @@ import time
 import gan_parts
 import pytest
 import torch
+from conftest import free_port
 
 from bamkit.gan.train import checkpoint, trainer
 from bamkit.gan.train.data import domains
@@ -26,6 +27,25 @@ def torchrun(root, *words, processes=2):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
+def two_processes(root, *words):
+    """What both say in the end: started as torchrun does, without torchrun itself, which imports torch once more."""
+    meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "bamkit", "-w", str(root), "train", *gan_parts.FLAGS.split(), *words]
+    both = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **meet, "RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in "01"
+    ]
+    output = "".join(process.communicate(timeout=280)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0], output
+    return output
+
+
 def rows(run):
     with open(run / "metrics.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -37,9 +57,8 @@ def rows(run):
 def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, monkeypatch, method):
     monkeypatch.setattr("bamkit.gan.train.monitor.monitor.Monitor.pages", lambda self: None)
     workspace = gan_parts.make_workspace(tmp_path, counts=(8, 1, 1))
-    process = torchrun(tmp_path, "--method", method, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
-    output = process.communicate(timeout=280)[0]
-    assert process.returncode == 0, output
+    words = ("--method", method, "--batch", "2", "--steps", "1", "--name", "two", "--keep", "0")
+    output = two_processes(tmp_path, *words)
     assert output.count("next: bamkit translate two") == 1, "one process prints"
     pool = {"pool": 50} if method == "cyclegan" else {}
     config = gan_parts.tiny(method=method, batch=4, steps=1, crop=28, samples=0, validations=0, **pool)

@@ -16,6 +16,7 @@ def test_it_is_kept_without_outputs():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_it_goes_the_whole_way(tmp_path, monkeypatch):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     from conftest import free_port
