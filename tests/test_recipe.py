@@ -164,17 +164,3 @@ def test_a_small_demo_ends_with_a_page_and_goes_on_where_it_stopped(tmp_path, ca
     run_demo(tmp_path / "demo", config)
     out = capfd.readouterr().out
     assert out.count("(done already)") == 8, "only the translation was missing"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_rehearsal_of_the_study(sample_factory, bamkit):
-    from bamkit.sample import SampleServer
-
-    workspace = sample_factory(rows=2000)
-    with SampleServer(workspace):
-        output = bamkit("study --scale 0.04 --preset quick --size 40 --steps 20", cwd=workspace).output
-    assert "the study's page" in output
-    page = (workspace / "reports" / "study-happy-scary" / "index.html").read_text()
-    for words in ("Score distributions", "Examples by rank", "A rehearsal", "Successes", "Failures"):
-        assert words in page

@@ -57,6 +57,7 @@ def test_a_study_killed_at_every_kind_of_step_goes_on(sample_factory):
         done = subprocess.run(command(), cwd=workspace, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("(done already)") >= 9
+        assert "the study's page" in done.stdout
         again = subprocess.run(command(), cwd=workspace, capture_output=True, text=True)
         assert again.stdout.count("(done already)") == 10
     page = (workspace / "reports" / "study-happy-scary" / "index.html").read_text()
