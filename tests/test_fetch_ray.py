@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from fetching import jpeg, write_selection
@@ -88,7 +89,9 @@ def test_a_node_dies_and_the_splits_are_the_same(cluster, eighty):
     assert len(server.log) == before
 
 
-def test_the_gate_counts_requests_of_all_machines():
+def test_the_gate_counts_requests_of_all_machines(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("bamkit.curate.fetch.cluster.time", SimpleNamespace(monotonic=lambda: now[0]))
     limiter = ClusterRateLimiter(Politeness(connections=2, rate=0), Limits(seconds=0.1, connect_seconds=0.05))
     assert [limiter.acquire("host:80", token) for token in "ab"] == [0.0, 0.0]
     assert limiter.acquire("host:80", "c") > 0
@@ -96,7 +99,7 @@ def test_the_gate_counts_requests_of_all_machines():
     limiter.release("host:80", "a", None)
     assert limiter.acquire("host:80", "c") == 0.0
     assert limiter.acquire("host:80", "d") > 0
-    time.sleep(0.25)  # the leases of workers that died run out
+    now[0] += 0.25  # the leases of workers that died run out
     assert limiter.acquire("host:80", "d") == 0.0
 
 

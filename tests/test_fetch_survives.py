@@ -117,7 +117,7 @@ def test_a_kill_without_originals_costs_little(hundred):
     server, disturbed, calm = hundred
     for index in range(50, 100):
         answer = server.answers[f"/{index}.jpg"]
-        server[f"/{index}.jpg"] = slow(0.08, answer)
+        server[f"/{index}.jpg"] = slow(0.2, answer)
     process = begin(disturbed, "--no-originals")
     while len(recorded(disturbed)) <= 20 and process.poll() is None:
         time.sleep(0.005)

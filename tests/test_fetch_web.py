@@ -386,7 +386,7 @@ def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch, tmp_pat
 
         monkeypatch.setattr(socket.socket, "connect", connect)
         write_selection(tmp_path, "happy", [f"http://art.test:{server.port}/{index}" for index in range(6)], 6)
-        summary = fetch(Workspace(tmp_path), config=settings(limits=Limits(seconds=1.5, connect_seconds=1.5)))
+        summary = fetch(Workspace(tmp_path), config=settings(limits=Limits(seconds=3, connect_seconds=3)))
         assert (summary.arrived, summary.failed.total()) == (6, 0)
 
 
