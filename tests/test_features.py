@@ -155,7 +155,7 @@ def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, 
     fidelity = pytest.importorskip("torch_fidelity")
     random_inception(tmp_path / "inception.pth", monkeypatch)
     torch.save(torchvision().models.alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
-    workspace, rows = w.world(tmp_path / "w", train=4, test=10)
+    workspace, rows = w.world(tmp_path / "w", train=4, test=6)
     w.write_translations(workspace, "happy-scary", rows, lambda picture, direction: w.darken(picture))
     options = EvaluateOptions(inception=tmp_path / "inception.pth", alexnet=tmp_path / "alexnet.pth", device="cpu")
     found = evaluate(workspace, options=options)
@@ -163,7 +163,7 @@ def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, 
     assert about["features"]["name"] == "inception"
     assert not about["features"]["scaled_to_unit"]
     assert about["lpips"]["sha256"]
-    assert found.find("lpips", "happy-to-scary").n == 10
+    assert found.find("lpips", "happy-to-scary").n == 6
     for method, of in (("translation", w.darken), ("identity", lambda picture: picture)):
         folders = {name: tmp_path / f"{method}-{name}" for name in ("happy", "scary")}
         for name, folder in folders.items():
@@ -175,7 +175,7 @@ def test_an_evaluation_on_inception_gives_torch_fidelitys_fid_and_kid(tmp_path, 
         theirs = fidelity.calculate_metrics(
             input1=str(folders["happy"]), input2=str(folders["scary"]), cuda=False, batch_size=1, kid=True,
             fid=method == "translation",  # half a minute: the square root of a matrix of 2,048 rows
-            kid_subsets=1, kid_subset_size=10, feature_extractor_weights_path=str(tmp_path / "inception.pth"),
+            kid_subsets=1, kid_subset_size=6, feature_extractor_weights_path=str(tmp_path / "inception.pth"),
             cache=False, verbose=False, save_cpu_ram=True,
         )  # fmt: skip
         if method == "translation":
