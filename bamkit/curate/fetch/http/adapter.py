@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 import ssl
 from typing import Any
@@ -167,10 +168,17 @@ class CheckedAdapter(HTTPAdapter):
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
     """A verifying context: the system's certificates and certifi's, or `ca_file` alone. Raises BamkitError."""
+    if ca_file is None:
+        return _default_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise BamkitError(f"--ca-file {ca_file} is not a readable PEM file: {error}") from error
-    if ca_file is None:
-        context.load_verify_locations(certifi.where())
+
+
+@functools.cache
+def _default_context(*places: str | None) -> ssl.SSLContext:
+    """One for all fetches of a process, as authorities take long to load; `places` is where OpenSSL looks for them."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
     return context
