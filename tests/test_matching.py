@@ -208,7 +208,7 @@ def test_too_few_images_that_are_not_negative_are_an_error_that_says_so(fading, 
     assert labels_chosen(grown)[2] == 0
 
 
-def test_without_balance_the_closest_pool_is_taken(pool, target):
+def test_without_balance_the_closest_pool_is_taken(pool, target, few_trees):
     people = pool.filter(pc.greater(pool["content_people_score"], -2.0))
     grown = match_widening([people.slice(0, 230), people, people.slice(0, 900)], target, COUNTS)
     tries = grown.report["tries"]

@@ -346,6 +346,7 @@ def test_refusals_are_no_dead_links(tmp_path, outcome):
     assert np.isnan(rows.loc[outcome, "share"])
 
 
+@pytest.mark.usefixtures("svg_only")
 def test_a_full_disk_names_the_file_and_leaves_the_old_page(tmp_path, bamkit, monkeypatch, request):
     monkeypatch.delenv("BAMKIT_DEBUG", raising=False)
     workspace = two_domains(tmp_path, fetched=False)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image, PngImagePlugin
+from templates import templated
 
 from bamkit.common import contract
 from bamkit.common.errors import BamkitError
@@ -89,11 +90,16 @@ def write_run(root, name="happy-scary", step=7, seed=0):
     return run
 
 
+@templated
+def make_workspace(root):
+    write_split(root, "happy", "test", [11, 12, 13])
+    write_split(root, "scary", "test", [21, 22])
+    write_run(root)
+
+
 @pytest.fixture
 def workspace(tmp_path):
-    write_split(tmp_path, "happy", "test", [11, 12, 13])
-    write_split(tmp_path, "scary", "test", [21, 22])
-    write_run(tmp_path)
+    make_workspace(tmp_path)
     return tmp_path
 
 
