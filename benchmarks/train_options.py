@@ -1,8 +1,9 @@
 """Do options of training help at few pictures? Held-out pictures decide, each option against the plain run, by seed.
 
-    python benchmarks/train_options.py --from A --to B --seeds 4 --set generator=affine steps=1000
+    python benchmarks/train_options.py --from A --to B --out rows.jsonl --set generator=affine steps=1000
 
-Run in a workspace with fetched splits. Each seed is trained once for each arm of ARMS:
+Run in a workspace with fetched splits. Each seed is trained once for each arm of ARMS (what rows.jsonl holds already is
+not trained again, so that a run may be broken off):
 
 - `plain`;
 - `augmented`: differentiable augmentation (`--diffaug`);
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import sys
 import time
@@ -48,7 +50,7 @@ from bamkit.gan.train.state import TrainState
 ARMS = ("plain", "augmented", "penalty")
 KEPT = (0.05, 0.10)
 """Relative widths of the two averages that are kept along the run."""
-LENGTHS = (0.02, 0.05, 0.08, 0.12, 0.18, 0.25)
+LENGTHS = (0.03, 0.05, 0.08, 0.12, 0.18, 0.25)
 """Relative widths that are rebuilt after it: standard deviation of the weights over time, as a share of the run."""
 SNAPSHOTS = 16
 
@@ -92,6 +94,7 @@ class PowerAverages:
         profiles, wanted = [(gamma, end) for gamma, end, _ in self.snapshots], (exponent(width), self.total)
         gram = np.array([[product(*a, *b) for b in profiles] for a in profiles])
         factors = np.linalg.lstsq(gram, np.array([product(*a, *wanted) for a in profiles]), rcond=1e-12)[0]
+        factors /= factors.sum()  # an average; without this 2 % of every weight were missing at the longest length
         stacks = zip(*(kept for *_, kept in self.snapshots), strict=True)
         return [sum(float(f) * p.double() for f, p in zip(factors, stack, strict=True)).float() for stack in stacks]
 
@@ -157,6 +160,8 @@ def train(pair, config, device, arm):
 
 def interval(values):
     """Mean and 95 % interval (Student's t) over the seeds."""
+    if len(values) < 2:
+        return "one seed"
     mean, error = statistics.fmean(values), stats.sem(values)
     half = stats.t.ppf(0.975, len(values) - 1) * error
     return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
@@ -167,8 +172,9 @@ def main():
     parser.add_argument("--from", dest="first", required=True)
     parser.add_argument("--to", dest="second", required=True)
     parser.add_argument("--pictures", type=int, default=0, help="training pictures of each domain (0: all)")
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="the first is what others are held against")
+    parser.add_argument("--out", type=Path, required=True, help="file of rows, one a training; the table is of all of them")
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings, such as width=12")
@@ -177,23 +183,35 @@ def main():
     pair = domains.find_pair(Workspace.open(Path()), args.first, args.second)
     for domain in pair:
         domain.entries["train"] = domain.train[: args.pictures or None]
-    print(f"{' + '.join(str(len(d.train)) for d in pair)} pictures; {json.dumps(versions(('torch',)))}; {args.set}")
     given = {"ema": args.ema}
     for name, value in (each.split("=") for each in args.set):
         given[name] = value if value.isalpha() else json.loads(value)
+    rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
+    for seed, arm in ((seed, arm) for seed in args.seeds for arm in args.arms):
+        config = build(args.preset, None, given | {"seed": seed, "diffaug": arm == "augmented"})
+        row = {"arm": arm, "seed": seed, "config": config.as_dict(), "pictures": [len(d.train) for d in pair]}
+        if any(all(old[key] == value for key, value in row.items()) for old in rows):
+            continue
+        row["found"] = train(pair, config.fitted(min(d.side for d in pair)), torch.device(args.device), arm)
+        row |= {"command": shlex.join(sys.argv), "versions": versions(("torch",))}
+        rows.append(row)
+        with args.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    table(rows)
+
+
+def table(rows):
+    """Means over the seeds, and each option less the first one, by seed: of the trainings in one file."""
     results = {}
-    for seed in range(args.seeds):
-        for arm in args.arms:
-            config = build(args.preset, None, given | {"seed": seed, "diffaug": arm == "augmented"})
-            found = train(pair, config.fitted(min(d.side for d in pair)), torch.device(args.device), arm)
-            print(f"seed {seed} {arm:10} {json.dumps(found)}", file=sys.stderr, flush=True)
-            for ending in ("", " + ema", " + power"):
-                results.setdefault(arm + ending, []).append(found[ending])
+    for row in rows:
+        for ending in ("", " + ema", " + power"):
+            results.setdefault(row["arm"] + ending, {})[row["seed"]] = row["found"][ending]
+    plain = next(iter(results.values()))
     print(f"{'':18} {'style':>8} {'cycle':>8} {'score':>8}   score less plain's, mean and 95 % interval")
-    for name, measured in results.items():
-        means = [statistics.fmean(m[key] for m in measured) for key in ("style", "cycle", "score")]
-        against = [m["score"] - p["score"] for m, p in zip(measured, results[args.arms[0]], strict=True)]
-        print(f"{name:18} " + " ".join(f"{value:8.4f}" for value in means) + f"   {interval(against)}")
+    for name, of in results.items():
+        means = [statistics.fmean(measured[key] for measured in of.values()) for key in ("style", "cycle", "score")]
+        against = [of[seed]["score"] - plain[seed]["score"] for seed in of if seed in plain]
+        print(f"{name:18} " + " ".join(f"{value:8.4f}" for value in means) + f"   {interval(against)} n = {len(of)}")
 
 
 if __name__ == "__main__":
