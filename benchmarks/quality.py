@@ -67,6 +67,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "affine": {
         "generator": "affine", "halvings": 3, "lambda_a": 3.0, "lambda_b": 3.0, "learning_rate": 8e-4, "ema": 0.98,
     },
+    "affine, 640 steps": {
+        "generator": "affine", "halvings": 3, "lambda_a": 3.0, "lambda_b": 3.0, "learning_rate": 8e-4, "steps": 640,
+    },
 }  # fmt: skip
 """Settings of each way. `small` also enlarges by interpolation and a convolution (Enlarging)."""
 VALIDATIONS = 10
