@@ -165,8 +165,12 @@ COPIES_MADE = {
 }
 
 
-@pytest.mark.parametrize("name", ["mirrored", *(pytest.param(n, marks=SLOW) for n in COPIES_MADE if n != "mirrored")])
-@pytest.mark.parametrize("of", ["train", pytest.param("own", marks=SLOW)])
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [("train", "mirrored"), *(pytest.param(of, name, marks=SLOW) for of, name in [
+        ("own", "as they are"), ("own", "mirrored"), ("train", "recompressed"), ("own", "noised"), ("train", "cropped"),
+        ("own", "paler")])],
+)  # fmt: skip
 def test_copies_of_training_pictures_of_either_domain_are_found(planted, name, of):
     taken = itertools.cycle(getattr(planted, of))
     result = planted(lambda picture: COPIES_MADE[name](next(taken)))
