@@ -17,7 +17,7 @@ from bamkit.common.workspace import Workspace
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.manifest import explain as explain_query
 from bamkit.curate.select.manifest import read_selection, select, select_into
-from bamkit.curate.select.matching import search
+from bamkit.curate.select.matching import confounders, search
 from bamkit.curate.select.matching.confounders import coarse_labels, features, score_shift, separability
 from bamkit.curate.select.matching.match import explain, match, match_widening, worked
 from bamkit.curate.select.matching.search import Search
@@ -62,6 +62,12 @@ def pool() -> pa.Table:
 @pytest.fixture(scope="module")
 def result(pool, target):
     return match(pool, target, COUNTS, seed=5)
+
+
+@pytest.fixture
+def fewer_trees(monkeypatch):
+    """A third of the trees, for tests of how a pool grows: they still see what is not balanced."""
+    monkeypatch.setattr(confounders, "TREES", 20)
 
 
 def test_it_fills_the_splits_with_different_candidates_in_rank_order(result, pool):
@@ -127,7 +133,7 @@ def test_too_small_a_pool_is_told_not_hidden(pool, target, few_trees):
         match(pool.slice(0, 100), target, COUNTS)
 
 
-def test_the_pool_grows_until_the_domains_are_balanced(pool, target):
+def test_the_pool_grows_until_the_domains_are_balanced(pool, target, fewer_trees):
     asked = []
 
     def pools():
@@ -325,7 +331,7 @@ def fading_file(tmp_path_factory):
     return path
 
 
-def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded):
+def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded, fewer_trees):
     workspace = Workspace.open(tmp_path)
     sizes = {"top": 60, "test": 15, "validation": 5, "reserve": 10}
     with Database.open(confounded) as database:

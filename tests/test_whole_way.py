@@ -68,7 +68,7 @@ def shards(workspace):
     return {path: path.read_bytes() for path in sorted((workspace / "splits").rglob("*.parquet"))}
 
 
-def test_report(bamkit, workspace, svg_only):
+def test_report(bamkit, workspace, undrawn):
     bamkit("report", cwd=workspace)
     page = (workspace / "reports" / "index.html").read_text()
     needed = re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', page)
