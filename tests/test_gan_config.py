@@ -129,6 +129,8 @@ def test_the_first_line_is_from_a_measured_step(monkeypatch):
         assert timer.tick() is told
     assert timer.seconds_a_step == pytest.approx(0.5), "the first step is not typical"
     assert "1,000 steps of 0.5 s" in timer.sentence(TrainConfig(steps=1000), cpu, 1000, 100)
+    timer.seconds_a_step = 172.4
+    assert "8 steps of 172 s" in timer.sentence(TrainConfig(steps=8), cpu, 8, 100)
     slow = StepTimer(cpu, Acceleration(), 1)
     clock[0] += 20
     assert slow.tick()

@@ -115,7 +115,8 @@ class StepTimer:
     def sentence(self, config: TrainConfig, device: torch.device, steps: int, steps_per_epoch: int) -> str:
         """How long the run will take, and what to change."""
         total = steps * self.seconds_a_step
-        each = f"{self.seconds_a_step:.2g} s" if self.seconds_a_step >= 0.1 else f"{1000 * self.seconds_a_step:.3g} ms"
+        seconds = self.seconds_a_step
+        each = f"{1000 * seconds:.3g} ms" if seconds < 0.1 else f"{seconds:{'.2g' if seconds < 9.5 else ',.0f'}} s"
         where = f"{'the ' if device.type == 'cpu' else ''}{device_name(device)}"
         passes = f"{steps / steps_per_epoch:.3g} epochs"
         line = f"{steps:,} steps of {each} on {where}, {passes}: about {duration(total)}."
