@@ -44,22 +44,17 @@ def files() -> dict[str, Path]:
 
 
 @functools.cache
-def parsed(path: Path) -> ast.Module:
-    """The syntax tree of a file, which several parts of the page ask for."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
+def imports(path: Path, top_level_only: bool = False) -> frozenset[str]:
     """Everything that a file imports, as dotted names: modules, and names taken from modules."""
-    tree = parsed(path)
-    names = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write absolute imports"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def graph() -> dict[str, set[str]]:
@@ -76,7 +71,7 @@ def graph() -> dict[str, set[str]]:
     return edges
 
 
-def _defines(names: set[str], package: str, known: dict[str, Path]) -> bool:
+def _defines(names: frozenset[str], package: str, known: dict[str, Path]) -> bool:
     inside = {name for name in names if name.rpartition(".")[0] == package}
     return any(name not in known for name in inside)
 
@@ -104,7 +99,7 @@ def room_of(module: str) -> str:
 
 def summary(path: Path) -> str:
     """The first line of a module's docstring."""
-    return (ast.get_docstring(parsed(path)) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 def arrows() -> dict[str, set[str]]:
