@@ -68,6 +68,12 @@ def test_a_study_killed_at_every_kind_of_step_goes_on(sample_factory):
     assert "was begun here with other settings: bamkit study --scale 0.04 --preset quick" in other.stderr
 
 
+def test_the_size_that_a_preset_trains_at_is_said():
+    assert StudyConfig(preset="quick", size=64).pixels == "64 px, trained at 112"
+    assert StudyConfig(preset="quick", size=112).pixels == "112 px"
+    assert StudyConfig(size=286).pixels == "286 px"
+
+
 def test_a_rehearsal_is_not_taken_for_the_study(sample_factory, bamkit):
     root = sample_factory(rows=600)
     bamkit("select --emotion happy --top 20 --test 4 --validation 4", cwd=root)

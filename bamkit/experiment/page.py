@@ -78,7 +78,7 @@ def _rehearsal(config: StudyConfig) -> list[str]:
     """What says that the figures are not those of the published settings; empty where they are."""
     if (config.scale, config.preset, config.size, config.steps) == (1, "study", 286, 0):
         return []
-    numbers = f"{config.scale:g} of the published numbers, preset {config.preset}, {config.size} px"
+    numbers = f"{config.scale:g} of the published numbers, preset {config.preset}, {config.pixels}"
     length = f", {config.steps:,} steps" if config.steps else ""
     told = "Its figures show that everything works, not what the published settings reach."
     return [f"A rehearsal: {numbers}{length}. {told}"]

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from bamkit.common.contract import emotion, short
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import Choice, Option, Range, check, settings_of
-from bamkit.gan.train.settings import PRESETS, TrainConfig
+from bamkit.gan.train.settings import PRESETS, TrainConfig, build
 
 METHODS = tuple(next(setting.choices or () for setting in settings_of(TrainConfig) if setting.name == "method"))
 """The training methods there are."""
@@ -105,6 +105,12 @@ class StudyConfig:
         # Fewer than five validation pictures choose no checkpoint, and a leaderboard's must be chosen.
         validation = self._scaled(VALIDATION, 5 if self.methods else 4)
         return {"top": self._scaled(1000, 8), "test": self._scaled(200, 4), "validation": validation}
+
+    @property
+    def pixels(self) -> str:
+        """`64 px, trained at 112`: a preset may train at another size than that of the pictures."""
+        trained = build(self.preset, None, {}).fitted(self.size).size
+        return f"{self.size} px" + (f", trained at {trained}" if trained != self.size else "")
 
     @property
     def judge_count(self) -> int:

@@ -98,7 +98,7 @@ def _size(config: StudyConfig) -> str:
     counts = config.counts
     length = f"{config.steps:,} steps" if config.steps else "the preset's steps"
     return (
-        f"{counts['top']:,} training, {counts['test']:,} test pictures of each domain at {config.size} px, "
+        f"{counts['top']:,} training, {counts['test']:,} test pictures of each domain at {config.pixels}; "
         f"preset {config.preset}, {length}"
     )
 
