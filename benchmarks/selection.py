@@ -3,7 +3,9 @@
     python benchmarks/selection.py [--rows N] [--repeats N] [--without-pandas] [--only WORD ...]
 
 Every measurement is a fresh process whose wall time, CPU time and greatest memory are taken; rivals run in turn, and
-the medians are compared. "in the process" leaves out the start of Python and its imports, which bare SQLite has not.
+the medians are compared. "in the process" leaves out the start of Python and its imports, which bare SQLite has not. On
+a machine whose pace changes from one process to the next, the ratio by turns in one process says more; what select()
+imports late has been imported there.
 The bars: select at most 1.5 times the bare query for the ids, 1.2 s as a command and under 250 MB; info and the
 database report at most 25 s cold, the report 4 s with the counts that info has kept, under 600 MB.
 """
@@ -43,6 +45,25 @@ began = time.perf_counter()
 with Database.open(sys.argv[1]) as database:
     chosen = select(database, Query(emotion="happy", top=1000))
 print(time.perf_counter() - began, len(chosen.table))
+"""
+PAIRED = """
+import sqlite3, sys, time
+import pandas, pyarrow.parquet, sqlalchemy.dialects.sqlite
+from bamkit.curate.database.connection import Database
+from bamkit.curate.select.query import Query
+from bamkit.curate.select.manifest import select
+base = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+def bare():
+    base.execute("select mid from scores order by emotion_happy desc limit 1000").fetchall()
+def ours():
+    with Database.open(sys.argv[1]) as database:
+        select(database, Query(emotion="happy", top=1000))
+def timed(function):
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+ours()
+print(*(timed(ours) / timed(bare) for _ in range(int(sys.argv[2]))))
 """
 LABELS = """
 import sys, time
@@ -144,6 +165,12 @@ def run(path: Path, folder: Path, repeats: int, parts: Sequence[str]) -> dict[st
         "bamkit select, four filters": [*select, *filters],
     }
     results = in_turn(chosen, folder, repeats) if "select" in parts else {}
+    if "select" in parts:
+        words = [python, "-c", PAIRED, file, str(2 * repeats)]
+        ratios = [
+            float(word) for word in subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+        ]
+        results["by turns"] = {"least": min(ratios), "median": statistics.median(ratios), "most": max(ratios)}
     shutil.rmtree(folder / "selections", ignore_errors=True)
     info, report = [*bamkit, "info", "--db", file], [*bamkit, "report", "--db", file]
     # The folder is no workspace now, so nothing is remembered between these.
@@ -171,6 +198,8 @@ def show(path: Path, results: dict[str, dict[str, float]]) -> None:
         bare, ours = results["bare SQLite, ids"], results["select(), in the process"]
         ratios = ours["inside"] / bare["inside"], ours["best"] / bare["best"]
         print(f"\nselect() / bare ids: {ratios[0]:.2f} of the medians, {ratios[1]:.2f} of the best runs (bar 1.5)")
+        turns = results["by turns"]
+        print(f"by turns in one process: {turns['median']:.2f} ({turns['least']:.2f} to {turns['most']:.2f})")
         print(f"bamkit select / python with the bare query: {results['bamkit select']['wall'] / bare['wall']:.2f}")
         print(f"bamkit select: {results['bamkit select']['wall']:.2f} s (bar 1.2)")
     if "bamkit report, after info" in results:
