@@ -309,6 +309,19 @@ def test_a_weights_file_is_converted(tmp_path, bamkit):
     assert (tmp_path / "out" / "latest_net_G.pt").is_file()
 
 
+def test_safetensors_are_the_same_every_time(tmp_path):
+    library = pytest.importorskip("safetensors.torch")
+    state = {"b": torch.arange(3.0), "a.weight": torch.ones(2, 2, dtype=torch.float16)}
+    about = {f"key {index}": f"é{index}" for index in range(8)}
+    for name in ("first", "second"):
+        public_layout.save_safetensors(state, tmp_path / name, about)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    found = library.load_file(tmp_path / "first")
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    with pytest.importorskip("safetensors").safe_open(tmp_path / "first", "pt") as opened:
+        assert opened.metadata() == {"format": "pt", **about}
+
+
 @pytest.mark.parametrize("package", ["onnx", "safetensors"])
 def test_a_missing_package_is_named(tmp_path, bamkit, monkeypatch, package):
     import sys

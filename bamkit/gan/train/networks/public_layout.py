@@ -10,6 +10,7 @@ those that condition a generator on a strength.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -235,9 +236,18 @@ def _safetensors() -> Any:
 
 
 def save_safetensors(state: Weights, path: Path, about: dict[str, str]) -> None:
-    """Write weights as safetensors with `about` in the header. Raises BamkitError where the package is missing."""
-    save = _safetensors().save
-    path.write_bytes(save(dict(state), metadata={"format": "pt", **about}))
+    """Write weights as safetensors with `about` in the header. Raises BamkitError where the package is missing.
+
+    The library writes the header's metadata in another order every time: here it is sorted. Offsets of the weights
+    count from the header's end, which lies at a multiple of 8 bytes.
+    """
+    data: bytes = _safetensors().save(dict(state), metadata={"format": "pt", **about})
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
 
 
 def one_way(paths: Iterable[Path]) -> dict[str, Path]:
