@@ -21,6 +21,7 @@ from bamkit.curate.fetch.ledger import Ledger, Row
 from bamkit.curate.fetch.originals import Picture, PictureCache
 from bamkit.curate.select.decisions import read_log
 from bamkit.gan.evaluate.inputs.translations import open_run
+from bamkit.gan.judge.model import load_judge
 from bamkit.gan.train import checkpoint
 from bamkit.gan.train.monitor import run_page
 from bamkit.gan.user_study.page import _refuse_other
@@ -149,6 +150,16 @@ def test_forgetting_stops_at_a_table_that_cannot_be_read(workspace, bamkit, data
     (workspace / "out" / "happy-train.csv").write_text("a,mid\n1\n2,11\n")
     bamkit("forget 11", cwd=workspace)
     assert (workspace / "out" / "happy-train.csv").read_text() == "a,mid\n1\n"
+
+
+@pytest.mark.parametrize("part", ["weights", "images", "trained_on", "held_out"])
+def test_a_judges_card_that_lacks_a_part_is_named(tmp_path, part):
+    card = {name: {} for name in ("weights", "images", "trained_on", "held_out") if name != part}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    for name in ("judge.pt", "known.parquet"):
+        (tmp_path / name).touch()
+    with pytest.raises(BamkitError, match=f"cannot be read: card.json holds no {part}"):
+        load_judge(tmp_path)
 
 
 @pytest.mark.parametrize("data", DAMAGED_TABLES)

@@ -182,6 +182,14 @@ def save_judge(network: Network, card: dict[str, Any], folder: Path) -> None:
         temporary.write_text(json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def _read_card(path: Path) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    parts = ("weights", "images", "trained_on", "held_out")
+    if lacking := [part for part in parts if not isinstance(card.get(part), dict)]:
+        raise ValueError(f"{path.name} holds no {', '.join(lacking)}")
+    return card
+
+
 def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     """The judge in `folder`. Raises BamkitError if there is none or its files do not belong together."""
     again = "bamkit judge train --force"
@@ -191,7 +199,7 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     if absent:
         raise BamkitError(f"the judge at {folder} lacks {', '.join(absent)}", again)
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = _read_card(folder / CARD)
         card["weights"].setdefault("training", card["weights"].get("told", "of an unknown training"))  # earlier cards
         state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
         shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()}

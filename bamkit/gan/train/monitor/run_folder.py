@@ -118,7 +118,7 @@ class RunFolder:
         for name in ("metrics.csv", "validation.csv"):
             path = self.path / name
             if path.is_file():
-                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
                 kept = lines[:1] + [line for line in lines[1:] if line.endswith("\n") and _step(line) <= step]
                 write_text(path, "".join(kept))
         for sample in (self.path / "samples").glob("*-????????.png"):
