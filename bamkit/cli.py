@@ -16,7 +16,6 @@ from typing import Any
 import click
 
 import bamkit
-from bamkit.commands.options import completed
 from bamkit.common.errors import BamkitError, StaleWarning
 from bamkit.common.terminal.console import PRINTED, outlive_reader
 
@@ -158,7 +157,7 @@ class Root(click.Group):
     "--workspace",
     metavar="DIR",
     envvar="BAMKIT_WORKSPACE",
-    shell_complete=completed("folders"),
+    shell_complete=click.Path(file_okay=False).shell_complete,
     help="The workspace folder (default: this folder).",
 )
 @click.version_option(bamkit.__version__, prog_name="bamkit")

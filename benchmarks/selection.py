@@ -35,24 +35,21 @@ print(time.perf_counter() - began, len(ids))
 JOIN_FIRST = BARE.replace(
     "select mid from scores order by", "select s.mid, m.src from scores s join modules m on m.mid = s.mid order by"
 )
-OURS = """
-import sys, time
-import pandas, pyarrow.parquet, sqlalchemy.dialects.sqlite
-from bamkit.curate.database.connection import Database
-from bamkit.curate.select.query import Query
-from bamkit.curate.select.manifest import select
-began = time.perf_counter()
-with Database.open(sys.argv[1]) as database:
-    chosen = select(database, Query(emotion="happy", top=1000))
-print(time.perf_counter() - began, len(chosen.table))
-"""
-PAIRED = """
+IMPORTS = """
 import sqlite3, sys, time
 import pandas, pyarrow.parquet, sqlalchemy.dialects.sqlite
 from bamkit.curate.database.connection import Database
 from bamkit.curate.select.query import Query
 from bamkit.curate.select.manifest import select
-base = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+"""
+OURS = f"""{IMPORTS}
+began = time.perf_counter()
+with Database.open(sys.argv[1]) as database:
+    chosen = select(database, Query(emotion="happy", top=1000))
+print(time.perf_counter() - began, len(chosen.table))
+"""
+PAIRED = f"""{IMPORTS}
+base = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True)
 def bare():
     base.execute("select mid from scores order by emotion_happy desc limit 1000").fetchall()
 def ours():
@@ -164,12 +161,12 @@ def run(path: Path, folder: Path, repeats: int, parts: Sequence[str]) -> dict[st
         "bamkit select": select,
         "bamkit select, four filters": [*select, *filters],
     }
-    results = in_turn(chosen, folder, repeats) if "select" in parts else {}
+    results = {}
     if "select" in parts:
+        results = in_turn(chosen, folder, repeats)
         words = [python, "-c", PAIRED, file, str(2 * repeats)]
-        ratios = [
-            float(word) for word in subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-        ]
+        printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        ratios = [float(word) for word in printed.split()]
         results["by turns"] = {"least": min(ratios), "median": statistics.median(ratios), "most": max(ratios)}
     shutil.rmtree(folder / "selections", ignore_errors=True)
     info, report = [*bamkit, "info", "--db", file], [*bamkit, "report", "--db", file]

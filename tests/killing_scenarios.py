@@ -46,8 +46,6 @@ class Scenario:
     reach: float = 1.0
     """The last change at which it is killed, as a share of those of an undisturbed run: less than 1 where a start goes
     on from what the one before had done."""
-    timed: str = ""
-    """A pattern of files whose names follow from the clock: there may be no more of them than undisturbed."""
     kills_an_end: int = 10
     """At most so many before an end is compared."""
     again: str = ""
@@ -56,6 +54,8 @@ class Scenario:
     """A file that says so."""
     asked: Callable[[], int] = lambda: 0
     """Requests for pictures so far."""
+    timed: str = ""
+    """A pattern of files whose names follow from the clock: there may be no more of them than undisturbed."""
 
 
 def scenarios(server: Server, zygote: Zygote, stack: ExitStack) -> dict[str, Callable[[], Scenario]]:
@@ -111,16 +111,8 @@ def _trained(folder: Path, zygote: Zygote) -> None:
 def _train() -> Scenario:
     kept = (f"runs/r/checkpoints/step-{STEPS:08}.pt", "runs/r/checkpoints/best.pt", "runs/r/samples/*")
     words = (f"train {TRAIN} --from happy --to scary",)
-    return Scenario(
-        "train",
-        _splits,
-        words,
-        kept,
-        reach=0.3,
-        timed="runs/r/checkpoints/step-*.pt",
-        again="--resume",
-        begun="runs/r/run.json",
-    )
+    timed = "runs/r/checkpoints/step-*.pt"
+    return Scenario("train", _splits, words, kept, reach=0.3, again="--resume", begun="runs/r/run.json", timed=timed)
 
 
 def _translate(zygote: Zygote) -> Scenario:
@@ -163,13 +155,7 @@ def _study(stack: ExitStack) -> Scenario:
     kept = ("selections/*", "splits/**/*", "missing/*", "runs/*/checkpoints/*",
             "translations/**/*", "reports/evaluate-*/*.csv")  # fmt: skip
     return Scenario(
-        "study",
-        prepare,
-        words,
-        kept,
-        0.15,
-        kills_an_end=20,
-        asked=lambda: sum(sum(each.requests.values()) for each in served),
+        "study", prepare, words, kept, 0.15, 20, asked=lambda: sum(sum(each.requests.values()) for each in served)
     )
 
 

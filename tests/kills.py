@@ -211,11 +211,11 @@ class Disturbance:
 
     def compare(self, words: str, workspace: Path, expected: dict[str, str], there: set[str]) -> None:
         """Note what differs from the undisturbed run's end, and what was left behind."""
-        actual_paths = paths(workspace)
-        more = {path for path in actual_paths - there if not path.endswith(("-wal", "-shm"))}
-        if self.scenario.timed:
-            timed = set(fnmatch.filter(actual_paths, self.scenario.timed))
-            more -= timed if len(timed) <= len(fnmatch.filter(there, self.scenario.timed)) else set()
+        left = paths(workspace)
+        more = {path for path in left - there if not path.endswith(("-wal", "-shm"))}
+        timed, allowed = (fnmatch.filter(names, self.scenario.timed) for names in (left, there))
+        if len(timed) <= len(allowed):
+            more -= set(timed)
         actual = contents(workspace, self.scenario.kept)
         if actual != expected:
             self.row.differ += 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bamkit.commands.options import completed, database_option, example, force_option, json_option, pass_workspace
+from bamkit.commands.options import database_option, example, force_option, json_option, pass_workspace
 from bamkit.common.errors import BamkitError
 from bamkit.common.terminal.console import print_json, print_next, print_table
 from bamkit.common.workspace import Workspace
@@ -26,7 +26,9 @@ PATH = click.Path(path_type=Path)
         "bamkit forget --export removals.csv          (hashes alone, for others)",
     )
 )
-@click.argument("targets", nargs=-1, metavar="[MID|ADDRESS|FILE|PROJECT]...", shell_complete=completed("files"))
+@click.argument(
+    "targets", nargs=-1, metavar="[MID|ADDRESS|FILE|PROJECT]...", shell_complete=click.Path().shell_complete
+)
 @pass_workspace
 @database_option
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; change nothing.")

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from bamkit.commands.defaults import defaults
 from bamkit.common.contract import ATTRIBUTES, EMOTION, short
 from bamkit.common.errors import BamkitError
 from bamkit.common.settings import Setting, docstrings, settings_of
 from bamkit.common.workspace import Workspace, as_on_disk
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Command = Callable[..., Any]
 
@@ -34,7 +36,7 @@ def pass_workspace(function: Command) -> Command:
         is_eager=True,
         expose_value=True,
         callback=_open,
-        shell_complete=completed("folders"),
+        shell_complete=click.Path(file_okay=False).shell_complete,
         help="The workspace folder (default: this folder, or BAMKIT_WORKSPACE).",
     )(function)
 
@@ -72,6 +74,8 @@ def completed(*kinds: str) -> Callable[[click.Context, click.Parameter, str], li
 
     def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         workspace = _open(ctx, parameter, None) if ctx.params.get("workspace") is None else ctx.params["workspace"]
+        from click.shell_completion import CompletionItem
+
         names = [name for kind in kinds if kind not in PATHS for name in COMPLETIONS[kind](workspace)]
         # Paths first: click's script for bash forgets what came before one.
         paths = [CompletionItem(incomplete, type=PATHS[kind]) for kind in kinds if kind in PATHS]
@@ -172,7 +176,7 @@ def database_option(function: Command) -> Command:
     return click.option(
         "--db",
         metavar="PATH",
-        shell_complete=completed("files"),
+        shell_complete=click.Path().shell_complete,
         help="The BAM file or an SQLAlchemy URL (default: bam.sqlite here).",
     )(function)
 

@@ -65,7 +65,7 @@ def command(
         if len(result.leaks) > 10:
             click.echo(f"  ... {len(result.leaks) - 10:,} more: --json lists them all, --page shows them")
         click.echo("no leakage" if result.clean else f"leakage: {len(result.leaks):,} found")
-        print_next(*(line for line in result.advice() if not (written and "--page" in line)))
+        print_next(*result.advice(shown=written is not None))
         if written:
             click.echo(f"open {written}")
     context.exit(0 if result.clean else 1)

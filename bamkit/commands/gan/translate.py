@@ -48,7 +48,7 @@ SHOWN = 5
     "inputs",
     metavar="PATH",
     multiple=True,
-    shell_complete=completed("files"),
+    shell_complete=click.Path().shell_complete,
     help="A picture or a folder of pictures (repeatable), or - for a list of paths on standard input.",
 )
 @click.option("--direction", metavar="A-to-B", help="One direction, such as happy-to-scary (default: both).")

@@ -136,8 +136,8 @@ class Check:
         )
         return table.astype({"what": str}).sort_values("leak", ascending=False, kind="stable", ignore_index=True)
 
-    def advice(self) -> list[str]:
-        """What to type against the leaks, a command an entry."""
+    def advice(self, shown: bool = False) -> list[str]:
+        """What to type against the leaks, a command an entry; `shown`: a page shows them already."""
         if self.clean:
             return []
         kinds = {cluster.kind for cluster in self.leaks}
@@ -145,7 +145,7 @@ class Check:
             apart = "bamkit select ... --group-by project   # keeps most look-alikes together"
             if self.by_project:  # no project is shared
                 apart = f"bamkit review {_domain(self.leaks[0].places[-1])}   # to drop or move them"
-            return ["bamkit check --page   # shows them", apart]
+            return [*([] if shown else ["bamkit check --page   # shows them"]), apart]
         pairs = [
             pair for cluster in self.leaks for pair in cluster.borders if cluster.kind in ("mid", "src", "project")
         ]

@@ -35,6 +35,7 @@ create table if not exists host_rules(
     origin text, path text, body text, time text not null, primary key(origin, path)
 ) without rowid;
 """
+ANEW = "move it away: bamkit fetch then begins a new one"
 FRESH = timedelta(days=1)
 """How long a host's file of rules counts before it is asked for again (RFC 9309, section 2.4)."""
 
@@ -98,9 +99,7 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             if _of_the_disk(error):
                 raise  # whoever opened it says so: the ledger itself is sound
-            raise BamkitError(
-                f"{path} is not a readable ledger: {error}", "move it away: bamkit fetch then begins a new one"
-            ) from error
+            raise BamkitError(f"{path} is not a readable ledger: {error}", ANEW) from error
 
     def close(self) -> None:
         # Leaves one file behind instead of three.
@@ -256,12 +255,17 @@ def disk_error(error: BaseException, where: Path) -> BaseException:
     return BamkitError(said, f"{mend}, then: bamkit fetch")
 
 
+def read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:
+    """A connection that cannot write, closed at the end of the block."""
+    return contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30))
+
+
 def read_ledger(path: Path) -> pd.DataFrame:
     """The ledger as a table, one row for every URL ever tried, in the order of URLs. Raises BamkitError."""
     import pandas as pd
 
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with read_only(path) as db:
             # The ledger of an earlier version has fewer columns.
             columns = ", ".join(name for name in COLUMNS.split(", ") if name in _columns(db))
             return pd.read_sql_query(f"select {columns} from ledger order by url", db, dtype_backend="numpy_nullable")
@@ -275,7 +279,7 @@ def rows_of(path: Path, forgotten: Tombstones) -> list[tuple[str, str | None]]:
     The SHA-256 is None where no picture was kept.
     """
     matching = []
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+    with read_only(path) as db:
         for url, sha256, outcome in db.execute("select url, sha256, outcome from ledger"):
             file = sha256 if outcome == "ok" else None
             if outcome != "forgotten" and (forgotten.covers(None, url) or file in forgotten.sha256):
@@ -292,13 +296,12 @@ def naming_damage(folder: Path) -> Iterator[None]:
         path = next(filter(_is_damaged, sorted(folder.glob("*.sqlite"))), None)
         if path is None or _of_the_disk(error):
             raise
-        hint = "move it away: bamkit fetch then begins a new one"
-        raise BamkitError(f"{path} is damaged: {error}", hint) from error
+        raise BamkitError(f"{path} is damaged: {error}", ANEW) from error
 
 
 def _is_damaged(path: Path) -> bool:
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with read_only(path) as db:
             return bool(db.execute("pragma quick_check(1)").fetchone()[0] != "ok")
     except sqlite3.DatabaseError:
         return True

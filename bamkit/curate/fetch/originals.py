@@ -14,6 +14,7 @@ from typing import Any
 
 from bamkit.common.provenance import digest
 from bamkit.common.workspace import flush
+from bamkit.curate.fetch.ledger import read_only
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class PictureCache:
 
 def holds_built(path: Path, files: Iterable[str]) -> bool:
     """Whether pictures of some originals lie in the file of pictures built ahead. Nothing is written."""
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+    with read_only(path) as db:
         return any(db.execute("select 1 from built where sha256 = ?", (sha256,)).fetchone() for sha256 in files)
 
 

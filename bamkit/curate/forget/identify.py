@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -21,7 +19,7 @@ from bamkit.common.tombstones import Tombstone, Tombstones, address_hash
 from bamkit.common.workspace import Workspace, shard_paths
 from bamkit.curate.database.connection import Database
 from bamkit.curate.database.named_queries import query as named
-from bamkit.curate.fetch.ledger import naming_damage, now
+from bamkit.curate.fetch.ledger import naming_damage, now, read_only
 from bamkit.curate.fetch.splits.picture import phash
 
 PROJECT = re.compile(r"project:(\d+)|https?://(?:www\.)?behance\.net/gallery/(\d+)(?:[/?#].*)?", re.IGNORECASE)
@@ -141,8 +139,7 @@ def known_rows(workspace: Workspace, database: str | None, named: Named) -> pd.D
     frames = [_columns_of(path) for path in paths]
     ledger = workspace.originals / "ledger.sqlite"
     if ledger.is_file():
-        source = f"{ledger.absolute().as_uri()}?mode=ro"
-        with naming_damage(workspace.originals), closing(sqlite3.connect(source, uri=True)) as db:
+        with naming_damage(workspace.originals), read_only(ledger) as db:
             frames.append(pd.DataFrame(db.execute(LEDGER).fetchall(), columns=["src", "original_sha256"]))
     if database:
         frames.append(_database_rows(database, named))

@@ -41,12 +41,8 @@ def translate_picture(picture: Picture, translator: Translator, shorter: int = 0
         result = made if picture.dtype == torch.uint8 else made.to(picture.dtype) / 255
         return result.contiguous().to(picture.device)
     if isinstance(picture, np.ndarray):
-        made = _many(
-            _checked(torch.from_numpy(np.require(picture, requirements=["C", "W"])), "(H, W, 3)"),
-            translator,
-            shorter,
-            own,
-        )
+        writable = np.require(picture, requirements=["C", "W"])
+        made = _many(_checked(torch.from_numpy(writable), "(H, W, 3)"), translator, shorter, own)
         return made if picture.dtype == np.uint8 else (made / 255).astype(picture.dtype)
     raise TypeError(f"a picture is a PIL image, a numpy array or a tensor, not {type(picture).__name__}")
 
