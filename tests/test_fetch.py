@@ -426,6 +426,18 @@ def test_command_line(bamkit, server, ten):
     assert (said["asked"], said["selections"][0]["replaced"]) == (1, 1)
 
 
+@pytest.mark.parametrize("word", ["of-a-later-version", "\0", 7])
+def test_an_outcome_that_this_version_does_not_know_is_an_unexpected_one(bamkit, server, ten, word):
+    bamkit("fetch --allow-private --size 48", cwd=ten)
+    with sqlite3.connect(ten / "originals" / "ledger.sqlite") as db:
+        db.execute("update ledger set outcome = ? where url like '%/1.jpg'", (word,))
+    said = json.loads(bamkit("fetch --allow-private --json", cwd=ten).output)
+    assert said["selections"][0]["missing"] == {"unexpected": 1}
+    assert "unexpected  yes" in bamkit("fetch --allow-private", cwd=ten).output
+    said = json.loads(bamkit("fetch --allow-private --retry-failed --json", cwd=ten).output)
+    assert (said["asked"], said["selections"][0]["missing"]) == (1, {})
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [

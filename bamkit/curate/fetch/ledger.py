@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
+from bamkit.curate.fetch.faults import FAULTS
 from bamkit.curate.fetch.http.urls import host_key
 
 if TYPE_CHECKING:
@@ -130,11 +131,11 @@ class Ledger:
 
     def rows(self, urls: Iterable[str]) -> dict[str, Row]:
         """The rows of those of `urls` that were tried."""
-        return {values[0]: Row(*values) for values in self._select(COLUMNS, urls)}
+        return {url: Row(url, _known(outcome), *rest) for url, outcome, *rest in self._select(COLUMNS, urls)}
 
     def outcomes(self, urls: Iterable[str]) -> dict[str, str]:
         """The outcomes of those of `urls` that were tried: all that an assignment needs, also for millions of them."""
-        return {url: sys.intern(outcome) for url, outcome in self._select("url, outcome", urls)}
+        return {url: _known(outcome) for url, outcome in self._select("url, outcome", urls)}
 
     def _select(self, columns: str, urls: Iterable[str]) -> Iterator[Any]:
         for batch in batched(urls, 900):
@@ -225,6 +226,11 @@ class Ledger:
                 "update ledger set outcome = 'placeholder', reason = ?, time = ? where outcome = 'ok' and sha256 = ?",
                 ((text, now(), sha256) for sha256, text in why.items()),
             )
+
+
+def _known(outcome: Any) -> str:
+    """An outcome as this version knows it: a word of a later version, or a damaged one, is an unexpected error."""
+    return sys.intern(outcome) if outcome == "ok" or outcome in FAULTS else "unexpected"
 
 
 def _columns(db: sqlite3.Connection) -> set[str]:

@@ -182,7 +182,7 @@ class _Seed:
     def read(cls, workspace: Workspace, cell: Cell) -> _Seed:
         folder = folder_of(workspace, cell.name)
         try:
-            rows = pd.read_csv(folder / CHECKPOINTS, dtype={"project": "Int64", "mid": "Int64"})
+            rows = pd.read_csv(folder / CHECKPOINTS, dtype=COLUMNS)
             return cls(cell.seed, rows[list(COLUMNS)], read_metrics(folder / METRICS))
         except (OSError, ValueError, KeyError) as error:
             raise BamkitError(

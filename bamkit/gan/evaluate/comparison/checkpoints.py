@@ -47,9 +47,12 @@ from bamkit.gan.translate.settings import TranslateConfig
 CHECKPOINTS = "checkpoints.csv"
 OUTPUT, TARGET = "output", "target"
 """The side of a row: a picture that a method gives, or a real one of the target that outputs are compared with."""
-COLUMNS = ("direction", "method", "step", "chosen", "side", "mid", "project", "reached", "probability",
-           "probability by form", "ssim", "edges", "lpips", "kid", "near")  # fmt: skip
-"""One row a picture. `step`: of the checkpoint, 0 for a baseline; `chosen`: whether the run's translations are made
+COLUMNS: dict[str, Any] = {
+    "direction": str, "method": str, "step": int, "chosen": bool, "side": str, "mid": "Int64", "project": float,
+    "reached": float, "probability": float, "probability by form": float, "ssim": float, "edges": float,
+    "lpips": float, "kid": float, "near": float,
+}  # fmt: skip
+"""One row a picture, and how a column is read. `step`: of the checkpoint, 0 for a baseline; `chosen`: whether the run's translations are made
 with it. `kid`: the picture's share of the distance (`mmd_shares`); `near`: whether an output lies near a real picture
 (precision), or a real picture near an output (recall). Empty: not measured."""
 NEIGHBOURS = 5

@@ -165,11 +165,12 @@ def read(workspace: Workspace, name: str) -> EvaluatedRun:
     folder = folder_of(workspace, name)
     if not (folder / METRICS).is_file():
         raise BamkitError(f"run {name} was not evaluated yet", f"bamkit evaluate {name}")
-    columns = ["direction", "mid", "project", *PAIRED]
+    columns = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(PAIRED, float)}
     try:
         about = read_metrics(folder / METRICS)
         figures = estimates.table(about["figures"])
-        pictures = pd.read_csv(folder / PICTURES, usecols=lambda column: column in columns).reindex(columns=columns)
+        pictures = pd.read_csv(folder / PICTURES, usecols=lambda column: column in columns, dtype=columns)
+        pictures = pictures.reindex(columns=[*columns])
     except (OSError, ValueError) as error:
         raise BamkitError(f"the evaluation of {name} cannot be read: {error}", f"bamkit evaluate {name}") from error
     trained = (workspace.run(name) / "run.json").is_file()
