@@ -81,7 +81,7 @@ def svg_only(monkeypatch):
 
 
 @pytest.fixture
-def few_trees(monkeypatch):
+def six_trees(monkeypatch):
     """Domains are told apart and matched by fewer trees, for tests that do not look at how well."""
     from bamkit.curate.select.matching import confounders
 
@@ -89,7 +89,7 @@ def few_trees(monkeypatch):
 
 
 @pytest.fixture
-def undrawn(svg_only, few_trees, monkeypatch):
+def undrawn(svg_only, six_trees, monkeypatch):
     """Reports whose figures are made and not drawn, for tests of their words, tables and links."""
     from bamkit.common.pages import figures
 

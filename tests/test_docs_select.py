@@ -25,7 +25,7 @@ def workspace(tmp_path_factory):
     return folder
 
 
-def test_commands_run_in_order(workspace, bamkit, few_trees):
+def test_commands_run_in_order(workspace, bamkit, six_trees):
     lines = list(commands())
     assert len(lines) > 8
     for line in lines:

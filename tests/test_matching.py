@@ -65,7 +65,7 @@ def result(pool, target):
 
 
 @pytest.fixture
-def fewer_trees(monkeypatch):
+def twenty_trees(monkeypatch):
     """A third of the trees, for tests of how a pool grows: they still see what is not balanced."""
     monkeypatch.setattr(confounders, "TREES", 20)
 
@@ -110,20 +110,20 @@ def test_most_have_the_same_coarse_labels(result):
     assert result.report["same_labels"] <= result.report["matched"] == 190
 
 
-def test_the_same_seed_gives_the_same_choice(pool, target, few_trees):
+def test_the_same_seed_gives_the_same_choice(pool, target, six_trees):
     once, again, other = (match(pool, target, COUNTS, seed=seed) for seed in (5, 5, 6))
     assert again.chosen.equals(once.chosen)
     assert again.report == once.report
     assert other.chosen["mid"].to_pylist() != once.chosen["mid"].to_pylist()
 
 
-def test_the_targets_own_images_are_never_chosen(pool, target, few_trees):
+def test_the_targets_own_images_are_never_chosen(pool, target, six_trees):
     mixed = pa.concat_tables([target, pool])
     chosen = match(mixed, target, COUNTS, seed=5).chosen
     assert not set(chosen["mid"].to_pylist()) & set(target["mid"].to_pylist())
 
 
-def test_too_small_a_pool_is_told_not_hidden(pool, target, few_trees):
+def test_too_small_a_pool_is_told_not_hidden(pool, target, six_trees):
     short = match(pool.slice(0, 230), target, COUNTS)
     assert not worked(short.report)
     assert "too few like the target; ask for fewer images" in explain(short.report, "happy")[-1]
@@ -133,7 +133,7 @@ def test_too_small_a_pool_is_told_not_hidden(pool, target, few_trees):
         match(pool.slice(0, 100), target, COUNTS)
 
 
-def test_the_pool_grows_until_the_domains_are_balanced(pool, target, fewer_trees):
+def test_the_pool_grows_until_the_domains_are_balanced(pool, target, twenty_trees):
     asked = []
 
     def pools():
@@ -170,7 +170,7 @@ def labels_chosen(result, attribute="emotion_scary"):
     return [kept[attribute].to_pylist().count(word) for word in ("positive", "unsure", "negative")]
 
 
-def test_a_match_keeps_what_the_domain_stands_for(fading, target, few_trees):
+def test_a_match_keeps_what_the_domain_stands_for(fading, target, six_trees):
     counts = {"train": 90, "test": 20, "validation": 10, "reserve": 20}
     free = match(fading, target, counts, seed=5)
     kept = match(fading, target, counts, seed=5, attribute="emotion_scary")
@@ -195,7 +195,7 @@ def test_positives_may_be_chosen_freely_where_there_are_plenty(pool, target):
     assert worked(kept.report)
 
 
-def test_images_without_labels_are_matched_as_before(pool, target, few_trees):
+def test_images_without_labels_are_matched_as_before(pool, target, six_trees):
     bare = pool.set_column(
         pool.schema.get_field_index("emotion_scary"), "emotion_scary", pa.nulls(pool.num_rows, pa.string())
     )
@@ -203,7 +203,7 @@ def test_images_without_labels_are_matched_as_before(pool, target, few_trees):
     assert kept.chosen["mid"].to_pylist() == match(bare, target, COUNTS, seed=5).chosen["mid"].to_pylist()
 
 
-def test_too_few_images_that_are_not_negative_are_an_error_that_says_so(fading, target, few_trees):
+def test_too_few_images_that_are_not_negative_are_an_error_that_says_so(fading, target, six_trees):
     counts = {"train": 300, "test": 0, "validation": 0, "reserve": 0}
     with pytest.raises(BamkitError, match="only 250 of 2,500 candidates are not emotion_scary:negative") as caught:
         match_widening([fading.slice(0, 400), fading], target, counts, attribute="emotion_scary")
@@ -214,7 +214,7 @@ def test_too_few_images_that_are_not_negative_are_an_error_that_says_so(fading, 
     assert labels_chosen(grown)[2] == 0
 
 
-def test_without_balance_the_closest_pool_is_taken(pool, target, few_trees):
+def test_without_balance_the_closest_pool_is_taken(pool, target, six_trees):
     people = pool.filter(pc.greater(pool["content_people_score"], -2.0))
     grown = match_widening([people.slice(0, 230), people, people.slice(0, 900)], target, COUNTS)
     tries = grown.report["tries"]
@@ -230,7 +230,7 @@ def test_without_balance_the_closest_pool_is_taken(pool, target, few_trees):
         match_widening([], target, COUNTS)
 
 
-def test_more_or_fewer_images_than_the_target_has(pool, target, few_trees):
+def test_more_or_fewer_images_than_the_target_has(pool, target, six_trees):
     for counts in ({"train": 400, "test": 5, "reserve": 0},):
         chosen = match(pool, target, counts).chosen
         found = {split: chosen["split"].to_pylist().count(split) for split in counts}
@@ -248,7 +248,7 @@ def test_images_without_scores_are_refused_in_one_line(pool, target):
         match(pool, target.slice(0, 0), COUNTS)
 
 
-def test_some_missing_scores_do_not_stop_it(pool, target, few_trees):
+def test_some_missing_scores_do_not_stop_it(pool, target, six_trees):
     column = pool.schema.get_field_index("content_cat_score")
     holes = [None if i % 3 else -5.0 for i in range(pool.num_rows)]
     chosen = match(pool.set_column(column, "content_cat_score", pa.array(holes)), target, COUNTS).chosen
@@ -331,7 +331,7 @@ def fading_file(tmp_path_factory):
     return path
 
 
-def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded, fewer_trees):
+def test_select_widens_the_pool_and_fixes_it_with_pool(tmp_path, confounded, twenty_trees):
     workspace = Workspace.open(tmp_path)
     sizes = {"top": 60, "test": 15, "validation": 5, "reserve": 10}
     with Database.open(confounded) as database:
