@@ -21,8 +21,8 @@ from bamkit.common.errors import BamkitError
 ROOT = Path(__file__).parents[1]
 CLASSES = ("Run", "Selection", "Workspace")
 # Their examples fetch, draw, train or translate.
-SLOW = {"Workspace.fetch", "Workspace.report", "Workspace.train", "Workspace.translate", "Workspace.evaluate",
-        "Workspace.balance", "Workspace.train_judge", "Workspace.compare", "Workspace.user_study",
+SLOW = {"Workspace.fetch", "Workspace.ledger", "Workspace.report", "Workspace.train", "Workspace.translate",
+        "Workspace.evaluate", "Workspace.balance", "Workspace.train_judge", "Workspace.compare", "Workspace.user_study",
         "Workspace.answers", "Workspace.import_run"}  # fmt: skip
 
 

@@ -204,6 +204,18 @@ class Curation(common.Workspace):
         summary.require_complete()
         return summary
 
+    def ledger(self) -> pd.DataFrame:
+        """What became of every address that was ever tried, one row each: outcome, reason, final_url, sha256, rule ...
+
+        In the order of addresses; the columns are described in docs/fetch.md. May be read while a fetch runs.
+
+        >>> ws.ledger()["outcome"].value_counts().index[0]
+        'ok'
+        """
+        from bamkit.curate.fetch.ledger import read_ledger
+
+        return read_ledger(self.originals / "ledger.sqlite")
+
     @verb("check")
     def check(
         self,

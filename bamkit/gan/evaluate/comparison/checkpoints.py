@@ -52,9 +52,9 @@ COLUMNS: dict[str, Any] = {
     "reached": float, "probability": float, "probability by form": float, "ssim": float, "edges": float,
     "lpips": float, "kid": float, "near": float,
 }  # fmt: skip
-"""One row a picture, and how a column is read. `step`: of the checkpoint, 0 for a baseline; `chosen`: whether the run's translations are made
-with it. `kid`: the picture's share of the distance (`mmd_shares`); `near`: whether an output lies near a real picture
-(precision), or a real picture near an output (recall). Empty: not measured."""
+"""One row a picture, and how a column is read. `step`: of the checkpoint, 0 for a baseline; `chosen`: whether the run's
+translations are made with it. `kid`: the picture's share of the distance (`mmd_shares`); `near`: whether an output lies
+near a real picture (precision), or a real picture near an output (recall). Empty: not measured."""
 NEIGHBOURS = 5
 
 

@@ -165,7 +165,7 @@ def read(workspace: Workspace, name: str) -> EvaluatedRun:
     folder = folder_of(workspace, name)
     if not (folder / METRICS).is_file():
         raise BamkitError(f"run {name} was not evaluated yet", f"bamkit evaluate {name}")
-    columns = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(PAIRED, float)}
+    columns: dict[str, Any] = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(PAIRED, float)}
     try:
         about = read_metrics(folder / METRICS)
         figures = estimates.table(about["figures"])
