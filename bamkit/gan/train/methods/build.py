@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -11,24 +12,33 @@ from bamkit.gan.train.device.distributed import ProcessGroup
 from bamkit.gan.train.methods import base, cut, cyclegan, one_sided, santa
 from bamkit.gan.train.settings import TrainConfig
 
-NETWORKS: dict[str, Callable[[TrainConfig], base.Networks]] = {
-    "cyclegan": base.Networks, "cut": cut.Networks, "santa": one_sided.Networks,
-}  # fmt: skip
-STEPS: dict[str, Callable[..., base.Step]] = {"cyclegan": cyclegan.Step, "cut": cut.Step, "santa": santa.Step}
-UNIFORMS: dict[str, Callable[[TrainConfig], int]] = {"cut": cut.uniforms, "santa": santa.uniforms}
-KEPT: dict[str, Callable[[TrainConfig], tuple[float, float]]] = {
-    "cyclegan": cyclegan.kept_passes, "cut": cut.kept_passes, "santa": santa.kept_passes,
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class _Method:
+    """The code of a method."""
+
+    networks: Callable[[TrainConfig], base.Networks]
+    step: Callable[..., base.Step]
+    kept_passes: Callable[[TrainConfig], tuple[float, float]]
+    uniforms: Callable[[TrainConfig], int] = lambda config: 0
+
+
+METHODS = {
+    "cyclegan": _Method(base.Networks, cyclegan.Step, cyclegan.kept_passes),
+    "cut": _Method(cut.Networks, cut.Step, cut.kept_passes, cut.uniforms),
+    "santa": _Method(one_sided.Networks, santa.Step, santa.kept_passes, santa.uniforms),
+}
+"""By the setting `method`, as terms.METHODS."""
 
 
 def networks(config: TrainConfig) -> base.Networks:
     """New networks, with the initial weights of the run's seed."""
-    return NETWORKS[config.method](config)
+    return METHODS[config.method].networks(config)
 
 
 def uniforms(config: TrainConfig) -> int:
     """Numbers in [0, 1) for each picture that the method draws beside what all methods draw."""
-    return UNIFORMS[config.method](config) if config.method in UNIFORMS else 0
+    return METHODS[config.method].uniforms(config)
 
 
 def kept_passes(config: TrainConfig) -> tuple[float, float]:
@@ -36,7 +46,7 @@ def kept_passes(config: TrainConfig) -> tuple[float, float]:
 
     Both are of `config.batch` pictures.
     """
-    return KEPT[config.method](config)
+    return METHODS[config.method].kept_passes(config)
 
 
 def step(
@@ -47,4 +57,4 @@ def step(
     averages: list[nn.Parameter] | None = None,
 ) -> base.Step:
     """The step on these networks; `averages` are the parameters of the generators' moving averages."""
-    return STEPS[config.method](nets, config, acceleration, group, averages)
+    return METHODS[config.method].step(nets, config, acceleration, group, averages)
