@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterator
 from itertools import islice
 from os.path import relpath
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from bamkit.common.contract import ATTRIBUTES, short
@@ -22,6 +20,7 @@ from bamkit.common.statistics import bootstrap_mean
 from bamkit.common.workspace import Workspace
 from bamkit.experiment.settings import DemoConfig, Experiment, StudyConfig
 from bamkit.gan.evaluate import estimates
+from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of, naming_unreadable, read_metrics, read_pictures
 from bamkit.gan.train.monitor.run_page import add_curves
 
 Pair: TypeAlias = tuple[dict[str, Any], Image.Image, Image.Image]
@@ -40,13 +39,16 @@ def write_page(workspace: Workspace, config: Experiment, path: Path) -> None:
     page = Page(*_title(config))
     if isinstance(config, StudyConfig):
         page.note(*_rehearsal(config))
-    evaluation = workspace.reports / f"evaluate-{config.run}"
+    evaluation = folder_of(workspace, config.run)
+    with naming_unreadable(config.run):
+        measured = read_metrics(evaluation / METRICS)
+        gains = {direction: probability_gain(evaluation / PICTURES, direction) for direction in measured["n"]}
     for source, direction in ((a, f"{a}-to-{b}"), (b, f"{b}-to-{a}")):
         pairs = before_after(workspace, source, direction, config.run)
-        _cases(page, pairs, evaluation / "pictures.csv", direction)
+        _cases(page, pairs, gains.get(direction, {}), direction)
         if isinstance(config, DemoConfig):
             page.pictures(alternate(pairs), caption="The whole test split", width=84, together=2)
-    _figures_of_merit(page, evaluation / "metrics.json")
+    _figures_of_merit(page, measured)
     for file, title, text in FIGURES:
         _figure(page, workspace.reports / "figures" / file, title, text)
     page.section("Examples by rank", "The top of each ranking, from rank 1 on.")
@@ -121,9 +123,8 @@ def contact_sheet(workspace: Workspace, name: str, count: int = 24) -> list[Pict
     return [Picture(picture, f"{name}, rank {row['rank']}: {_labels(row)}") for row, picture in first]
 
 
-def _cases(page: Page, pairs: list[Pair], measured: Path, direction: str) -> None:
-    """The pictures whose mood changed most and least, by the judge; without one, the first ranks."""
-    gain = probability_gain(measured, direction)
+def _cases(page: Page, pairs: list[Pair], gain: dict[int, float], direction: str) -> None:
+    """The pictures whose mood changed most and least, by the judge (`gain` by mid); without one, the first ranks."""
     judged = sorted(
         (pair for pair in pairs if pair[0]["mid"] in gain), key=lambda pair: gain[pair[0]["mid"]], reverse=True
     )
@@ -145,13 +146,10 @@ def probability_gain(path: Path, direction: str) -> dict[int, float]:
 
     Empty where there was no judge.
     """
-    table = pd.read_csv(path)
-    columns = ["mid", "identity probability", "translation probability"]
-    if not set(columns) <= set(table.columns):
-        return {}
-    table = table.loc[table["direction"] == direction, columns].dropna()
-    gain = table["translation probability"] - table["identity probability"]
-    return dict(zip(table["mid"].astype(int).tolist(), gain.tolist(), strict=True))
+    before, after = "identity probability", "translation probability"
+    table = read_pictures(path, (before, after))
+    table = table[table["direction"] == direction].dropna(subset=["mid", before, after])
+    return dict(zip(table["mid"].tolist(), (table[after] - table[before]).tolist(), strict=True))
 
 
 def brightness(image: Image.Image) -> float:
@@ -172,12 +170,11 @@ def _brightness_change(pairs: list[Pair]) -> str:
     )
 
 
-def _figures_of_merit(page: Page, path: Path) -> None:
-    """The main figures of the evaluation, one row a metric, as in a paper's table."""
-    measured = json.loads(path.read_text(encoding="utf-8"))
+def _figures_of_merit(page: Page, measured: dict[str, Any]) -> None:
+    """The main figures of the evaluation (its metrics.json), one row a metric, as in a paper's table."""
     page.section("Figures", "Each beside its floors: no translation, a plain colour transfer, and real pictures.")
     page.note(*measured["warnings"])
-    if measured["missing"]:
+    if measured.get("missing"):
         page.text(" ".join(measured["missing"]))
     figures = estimates.table(measured["figures"])
     for direction, count in measured["n"].items():

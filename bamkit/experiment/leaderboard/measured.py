@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bamkit.common.errors import BamkitError
 from bamkit.common.lineage import require_current, stale_evaluation
 from bamkit.common.statistics import Estimate, clusters_of
 from bamkit.common.statistics.crossed import Repeated, Side, mean_over, share_over
@@ -22,7 +21,7 @@ from bamkit.gan.evaluate.comparison.checkpoints import CHECKPOINTS, COLUMNS, OUT
 from bamkit.gan.evaluate.estimates import REAL
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION
 from bamkit.gan.evaluate.outputs.doubts import doubts_of
-from bamkit.gan.evaluate.result import METRICS, folder_of, read_metrics
+from bamkit.gan.evaluate.result import METRICS, folder_of, naming_unreadable, read_metrics
 
 BASELINES = (TRANSFER, IDENTITY)
 """What needs no training."""
@@ -181,13 +180,9 @@ class _Seed:
     @classmethod
     def read(cls, workspace: Workspace, cell: Cell) -> _Seed:
         folder = folder_of(workspace, cell.name)
-        try:
+        with naming_unreadable(cell.name, " --checkpoints"):
             rows = pd.read_csv(folder / CHECKPOINTS, dtype=COLUMNS)
             return cls(cell.seed, rows[list(COLUMNS)], read_metrics(folder / METRICS))
-        except (OSError, ValueError, KeyError) as error:
-            raise BamkitError(
-                f"the evaluation of {cell.name} cannot be read: {error}", f"bamkit evaluate {cell.name} --checkpoints"
-            ) from error
 
     def of(self, direction: str) -> pd.DataFrame:
         """The rows of a direction, in an order that all cells share."""

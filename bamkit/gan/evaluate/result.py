@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bamkit.common.errors import BamkitError
 from bamkit.common.pages.notebook import as_html, notes
 from bamkit.common.provenance import is_provenance, sha256_file, versions
 from bamkit.common.statistics import Estimate, count_clusters
@@ -154,6 +156,29 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it is not what bamkit evaluate writes ({error})") from error
     return {"run_id": None, "split": "test", "judge": None, **found, **parts, "warnings": warnings}
+
+
+def read_pictures(path: Path, measures: Iterable[str]) -> pd.DataFrame:
+    """Of a pictures.csv, as `write_tables` writes it: direction, mid, project, and these measures as float64.
+
+    What was not measured is NaN. Raises OSError, or ValueError where there is text in place of a number.
+    """
+    types: dict[str, Any] = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(measures, float)}
+    return pd.read_csv(path, usecols=lambda name: name in types, dtype=types).reindex(columns=[*types])
+
+
+@contextmanager
+def naming_unreadable(run: str, options: str = "") -> Iterator[None]:
+    """Turn what is raised in the block, where files of a run's evaluation are read, into a BamkitError that names it.
+
+    `options`: more words of the `bamkit evaluate` that writes them anew.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise BamkitError(
+            f"the evaluation of {run} cannot be read: {error}", f"bamkit evaluate {run}{options}"
+        ) from error
 
 
 def _without_empty(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import bamkit
 from bamkit.common.licences import licence
 from bamkit.common.lineage import split_about, stale_evaluation
@@ -19,7 +17,7 @@ from bamkit.common.shards import read_tables
 from bamkit.common.statistics import Estimate
 from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
-from bamkit.gan.evaluate.result import read_metrics
+from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of, read_metrics, read_pictures
 from bamkit.gan.train.checkpoint import Generators
 from bamkit.gan.train.methods.terms import METHODS
 from bamkit.gan.train.settings import TrainConfig
@@ -104,9 +102,8 @@ def _settings(config: TrainConfig) -> list[tuple[str, Any]]:
 
 def _evaluation(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
     """metrics.json of the run's evaluation on test pictures; {} where there is none of this very training."""
-    path = workspace.reports / f"evaluate-{name}" / "metrics.json"
     try:
-        found = read_metrics(path)
+        found = read_metrics(folder_of(workspace, name) / METRICS)
     except (OSError, ValueError):  # not there, or damaged: evaluate writes it anew
         return {}
     return found if found["run_id"] == run_id else {}
@@ -139,11 +136,11 @@ def _worst(workspace: Workspace, name: str, direction: str, inverted: Estimate |
     """The mids of pictures whose light and dark were inverted most; `inverted`: the share that were."""
     if inverted is None or math.isnan(inverted.value):
         return []
-    path = workspace.reports / f"evaluate-{name}" / "pictures.csv"
+    path, light = folder_of(workspace, name) / PICTURES, "translation light"
     try:
-        pictures = pd.read_csv(path)
-        chosen = pictures[pictures["direction"] == direction].sort_values("translation light", kind="stable")
-        mids = chosen["mid"].head(round(inverted.value * inverted.n))
-    except (OSError, ValueError, KeyError):  # not there, or of another version: the shares above still hold
+        pictures = read_pictures(path, [light])
+    except (OSError, ValueError):  # not there, or damaged: the shares above still hold
         return []
+    chosen = pictures[pictures["direction"] == direction].dropna(subset=light).sort_values(light, kind="stable")
+    mids = chosen["mid"].head(round(inverted.value * inverted.n))
     return [int(mid) for mid in mids.dropna()[:WORST]]

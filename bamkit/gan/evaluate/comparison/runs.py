@@ -18,7 +18,7 @@ from bamkit.common.workspace import Workspace
 from bamkit.gan.evaluate import estimates
 from bamkit.gan.evaluate.estimates import METHOD_NAMES, METRIC_NAMES, NOT_MEASURED
 from bamkit.gan.evaluate.measures import TRANSLATION
-from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of, read_metrics
+from bamkit.gan.evaluate.result import METRICS, PICTURES, folder_of, naming_unreadable, read_metrics, read_pictures
 from bamkit.gan.train import checkpoint
 
 PAIRED = {"translation ssim": "SSIM", "translation edges": "edges kept", "translation lpips": "LPIPS",
@@ -165,14 +165,10 @@ def read(workspace: Workspace, name: str) -> EvaluatedRun:
     folder = folder_of(workspace, name)
     if not (folder / METRICS).is_file():
         raise BamkitError(f"run {name} was not evaluated yet", f"bamkit evaluate {name}")
-    columns: dict[str, Any] = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(PAIRED, float)}
-    try:
+    with naming_unreadable(name):
         about = read_metrics(folder / METRICS)
         figures = estimates.table(about["figures"])
-        pictures = pd.read_csv(folder / PICTURES, usecols=lambda column: column in columns, dtype=columns)
-        pictures = pictures.reindex(columns=[*columns])
-    except (OSError, ValueError) as error:
-        raise BamkitError(f"the evaluation of {name} cannot be read: {error}", f"bamkit evaluate {name}") from error
+        pictures = read_pictures(folder / PICTURES, PAIRED)
     trained = (workspace.run(name) / "run.json").is_file()
     config = checkpoint.read_run(workspace.run(name)).get("config") if trained else None
     return EvaluatedRun(name, about, figures, pictures, config)
