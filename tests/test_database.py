@@ -166,6 +166,11 @@ def test_counts_are_kept_in_a_workspace_and_for_this_database_only(tmp_path, lab
         for damaged in ("{}", "[]", "PAR1", '{"counts": {}}'):
             kept.write_text(damaged)
             assert not count(database, workspace, progress=False).from_cache
+        text = kept.read_text()
+        for damaged in (text.replace('"scored":594', '"scored":593'), text.replace('"mature":', '"mature":null,"x":')):
+            assert damaged != text
+            kept.write_text(damaged)
+            assert not count(database, workspace, progress=False).from_cache, "a figure that nobody counted"
 
 
 @pytest.mark.parametrize("labels", ["view", "table", None])

@@ -112,6 +112,7 @@ def test_an_evaluation_that_was_changed_is_no_evaluation(workspace, bamkit):
         ("reports/evaluate-happy-scary/metrics.json", '{"figures": [], "n": 3, "warnings": []}'),
         ("reports/evaluate-happy-scary/pictures.csv", "direction,mid,translation ssim\na-to-b,1,0.5\na-to-b,2,half\n"),
         ("reports/evaluate-happy-scary/pictures.csv", "direction,mid,project\na-to-b,one,2\n"),
+        ("reports/evaluate-happy-scary/pictures.csv", "direction,mid,project\na-to-b,1.5,2\n"),
         ("runs/happy-scary/run.json", "[]"),
         ("runs/happy-scary/run.json", '{"config": 3}'),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bamkit.common.provenance import canonical
+from bamkit.common.provenance import canonical, digest
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import CONFIG, DATABASE, Workspace, write_text
 from bamkit.curate.database.accumulator import CountAccumulator, Counts
@@ -43,7 +43,7 @@ def _read(database: Database, workspace: Workspace) -> Counts | None:
     try:
         kept = json.loads((workspace.root / "index" / "counts.json").read_text(encoding="utf-8"))
         counts = kept.pop("counts")
-        return Counts.from_dict(counts) if kept == _origin(database) else None
+        return Counts.from_dict(counts) if kept == _about(database, counts) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Missing, damaged or written by another version: it is counted again.
         return None
@@ -54,7 +54,8 @@ def _keep(database: Database, workspace: Workspace, counts: Counts) -> None:
     signs = (CONFIG, DATABASE, "selections", "index")
     if not any((workspace.root / sign).exists() for sign in signs):
         return
-    text = canonical({**_origin(database), "counts": counts.as_dict()}) + "\n"
+    values = counts.as_dict()
+    text = canonical({**_about(database, values), "counts": values}) + "\n"
     try:
         write_text(workspace.root / "index" / "counts.json", text)
     except OSError:
@@ -62,5 +63,7 @@ def _keep(database: Database, workspace: Workspace, counts: Counts) -> None:
         return
 
 
-def _origin(database: Database) -> dict[str, Any]:
-    return {"kind": "counts", "format": FORMAT, "database": {"fingerprint": database.fingerprint}}
+def _about(database: Database, counts: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the counts. The digest is of the counts: a changed figure would be told as a count."""
+    origin = {"kind": "counts", "format": FORMAT, "database": {"fingerprint": database.fingerprint}}
+    return {**origin, "digest": digest(counts)}

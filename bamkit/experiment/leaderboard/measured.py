@@ -21,7 +21,7 @@ from bamkit.gan.evaluate.comparison.checkpoints import CHECKPOINTS, COLUMNS, OUT
 from bamkit.gan.evaluate.estimates import REAL
 from bamkit.gan.evaluate.measures import IDENTITY, TRANSFER, TRANSLATION
 from bamkit.gan.evaluate.outputs.doubts import doubts_of
-from bamkit.gan.evaluate.result import METRICS, folder_of, naming_unreadable, read_metrics
+from bamkit.gan.evaluate.result import METRICS, folder_of, naming_unreadable, read_csv, read_metrics
 
 BASELINES = (TRANSFER, IDENTITY)
 """What needs no training."""
@@ -181,8 +181,8 @@ class _Seed:
     def read(cls, workspace: Workspace, cell: Cell) -> _Seed:
         folder = folder_of(workspace, cell.name)
         with naming_unreadable(cell.name, " --checkpoints"):
-            rows = pd.read_csv(folder / CHECKPOINTS, dtype=COLUMNS)
-            return cls(cell.seed, rows[list(COLUMNS)], read_metrics(folder / METRICS))
+            rows = read_csv(folder / CHECKPOINTS, COLUMNS)[list(COLUMNS)]
+            return cls(cell.seed, rows, read_metrics(folder / METRICS))
 
     def of(self, direction: str) -> pd.DataFrame:
         """The rows of a direction, in an order that all cells share."""

@@ -163,8 +163,8 @@ def read_pictures(path: Path, measures: Iterable[str]) -> pd.DataFrame:
 
     What was not measured is NaN. Raises OSError, or ValueError where there is text in place of a number.
     """
-    types: dict[str, Any] = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(measures, float)}
-    return pd.read_csv(path, usecols=lambda name: name in types, dtype=types).reindex(columns=[*types])
+    types = {"direction": str, "mid": "Int64", "project": float, **dict.fromkeys(measures, float)}
+    return read_csv(path, types).reindex(columns=[*types])
 
 
 @contextmanager
@@ -205,6 +205,14 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
     write_csv(folder / PICTURES, evaluation.pictures)
     text = json.dumps(evaluation.about(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / METRICS, text + "\n")
+
+
+def read_csv(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
+    """The columns `types` of a table, those that are there. Raises OSError, or ValueError for values of other types."""
+    try:
+        return pd.read_csv(path, usecols=lambda name: name in types, dtype=types)
+    except TypeError as error:  # fractions and text, where integers are expected
+        raise ValueError(str(error)) from error
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
