@@ -11,7 +11,8 @@ pictures evenly, bamkit as it comes. The pictures are made here: about 1.1 megap
 alike. Printed are pictures a second, peak memory (PSS over all processes), and the PSNR of the results against a full
 decode scaled by Lanczos. Server and programs share the same cores. On a machine that does other work besides, give the
 run precedence (as root: `chrt --rr 1 python benchmarks/fetch.py ...`), or the figures are those of the other work.
-`--old CHECKOUT` runs another version of bamkit, too, turn by turn: what a change costs.
+`--old CHECKOUT` runs another version of bamkit, too, turn by turn: what a change costs. `--python PYTHON` runs bamkit
+under another Python that has it installed, such as a free-threaded one (PYTHON_GIL=1 gives that its lock back).
 `benchmarks/fetch_parts.py` shows where the time of one picture goes: clients, decoders, filters.
 """
 
@@ -39,7 +40,7 @@ from PIL import Image
 
 SIZE = 286
 DISTINCT = 48
-PROGRAMS = ("bamkit", "bamkit --no-originals", "img2dataset", "old")
+PROGRAMS = ("bamkit", "bamkit --no-originals", "img2dataset", "old", "python")
 SHOWN = {"pictures_s": "pictures a second", "cpu_ms": "processor time"}
 I2D = """
 import sys
@@ -190,9 +191,11 @@ def manifest(path: Path, urls: list[str]) -> None:
     write_table(pa.table(table, selection_schema()), path, {"kind": "selection", "name": path.stem})
 
 
-def bamkit_run(folder: Path, urls: list[str], env: dict[str, str], extra: list[str]) -> tuple[tuple, dict[int, bytes]]:
+def bamkit_run(
+    folder: Path, urls: list[str], env: dict[str, str], extra: list[str], python: str
+) -> tuple[tuple, dict[int, bytes]]:
     manifest(folder / "selections" / "all.parquet", urls)
-    command = [sys.executable, "-m", "bamkit", "fetch", "-w", str(folder), "--fit", "crop", "--size", str(SIZE),
+    command = [python, "-m", "bamkit", "fetch", "-w", str(folder), "--fit", "crop", "--size", str(SIZE),
                "--allow-private", "--rate", "0", *extra]  # fmt: skip
     spent = watched(command, env)
     rows: dict[int, bytes] = {}
@@ -257,7 +260,7 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
             for turn in range(arguments.rounds):
                 for name in arguments.only:
                     count = arguments.images
-                    if not {"img2dataset": arguments.img2dataset, "old": arguments.old}.get(name, True):
+                    if not vars(arguments).get(name, True):
                         continue
                     urls = [f"{scheme}://127.0.0.1:{port}/{index}.jpg" for index in range(count)]
                     place = Path(tempfile.mkdtemp(dir=folder))
@@ -267,7 +270,8 @@ def compare(arguments: argparse.Namespace, folder: Path, files: list[bytes]) -> 
                     else:
                         env |= {"PYTHONPATH": arguments.old} if name == "old" else {}
                         extra = ["--ca-file", str(folder / "bundle.pem"), *name.split()[1:]]
-                        spent, rows = bamkit_run(place, urls, env, extra)
+                        python = arguments.python if name == "python" else sys.executable
+                        spent, rows = bamkit_run(place, urls, env, extra, python)
                     if len(rows) != count:
                         raise SystemExit(f"{name}: only {len(rows)} of {count} pictures over {scheme}")
                     runs.setdefault(name, []).append((count / spent[0], spent[1], spent[2] / count * 1000))
@@ -292,6 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--img2dataset", help="python of an environment that has img2dataset")
     parser.add_argument("--old", help="another checkout of bamkit, to compare with")
+    parser.add_argument("--python", help="another Python that has bamkit, to compare with")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--schemes", nargs="+", default=["http", "https"])
@@ -314,9 +319,10 @@ def main() -> None:
         theirs = found.get(f"{scheme} img2dataset")
         for name in PROGRAMS[:2]:
             ours = found.get(f"{scheme} {name}")
-            if (old := found.get(f"{scheme} old")) and ours and name == "bamkit":
-                pairs = " and ".join(f"{ours[key] / old[key]:.3f} of its {what}" for key, what in SHOWN.items())
-                print(f"{scheme:6} bamkit against --old: {pairs}")
+            for other in ("old", "python") if name == "bamkit" and ours else ():
+                if beside := found.get(f"{scheme} {other}"):
+                    pairs = " and ".join(f"{ours[key] / beside[key]:.3f} of its {what}" for key, what in SHOWN.items())
+                    print(f"{scheme:6} bamkit against --{other}: {pairs}")
             if theirs and ours:
                 faster, memory = ours["pictures_s"] / theirs["pictures_s"], ours["peak_mb"] / theirs["peak_mb"]
                 cpu = theirs["cpu_ms"] / ours["cpu_ms"]
