@@ -319,8 +319,8 @@ def main() -> None:
         theirs = found.get(f"{scheme} img2dataset")
         for name in PROGRAMS[:2]:
             ours = found.get(f"{scheme} {name}")
-            for other in ("old", "python") if name == "bamkit" and ours else ():
-                if beside := found.get(f"{scheme} {other}"):
+            for other in ("old", "python") if name == "bamkit" else ():
+                if ours and (beside := found.get(f"{scheme} {other}")):
                     pairs = " and ".join(f"{ours[key] / beside[key]:.3f} of its {what}" for key, what in SHOWN.items())
                     print(f"{scheme:6} bamkit against --{other}: {pairs}")
             if theirs and ours:

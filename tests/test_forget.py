@@ -120,6 +120,13 @@ FORBIDDEN = [jpeg(2)]
 KEPT = {"runs/r/metrics.csv", "reports/evaluate-other/index.html", "selections/happy.parquet", "bam.sqlite"}
 
 
+def test_a_damaged_part_of_the_judges_card_does_not_stop_a_removal(workspace, bamkit):
+    path = workspace / "judge" / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_on": "x"}))
+    bamkit(f"forget {MID}", cwd=workspace)
+    assert json.loads(path.read_text())["known_sha256"] == sha256_file(workspace / "judge" / "known.parquet")
+
+
 def test_the_picture_is_nowhere_afterwards_and_all_others_are_where_they_were(workspace, bamkit):
     before = found(workspace, FORBIDDEN)
     assert len(before) >= 17, "the test looks into everything"

@@ -205,6 +205,16 @@ def test_a_damaged_hash_does_not_get_into_the_list_of_what_was_forgotten(workspa
     assert (workspace / "list.csv").read_text().splitlines()[1].startswith("11,")
 
 
+def test_a_row_of_the_ledger_with_values_of_other_types_is_named(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.record([Row("http://a/1.jpg", "ok", None, 200, 1, sha256="0" * 64)])
+        assert ledger.rows(["http://a/1.jpg"])["http://a/1.jpg"].sha256 == "0" * 64
+        ledger.db.execute("update ledger set sha256 = x'00ff'")
+        with pytest.raises(BamkitError, match=r"ledger\.sqlite is damaged: its row of http://a/1\.jpg"):
+            ledger.rows(["http://a/1.jpg"])
+
+
 @pytest.mark.parametrize("name", ["ledger.sqlite", "built.sqlite"])
 def test_a_damaged_page_of_the_ledger_or_of_pictures_built_ahead_is_named(workspace, bamkit, name):
     write_selection(workspace, "small", ["http://127.0.0.1:9/1.jpg"], 1, 0)

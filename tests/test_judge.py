@@ -276,6 +276,24 @@ def test_damaged_judges_are_refused(judged, tmp_path):
             load_judge(folder)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda card: card["images"].pop("held out"),
+        lambda card: card["held_out"].pop("emotion_happy"),
+        lambda card: card["held_out"]["emotion_happy"].update(auc="0.9"),
+        lambda card: card["held_out"]["emotion_happy"]["average_precision"].update(value=None),
+    ],
+)
+def test_a_card_with_other_values_is_named(judged, tmp_path, wrong):
+    folder = shutil.copytree(judged[0].root / "judge", tmp_path / "judge")
+    card = json.loads((folder / "card.json").read_text())
+    wrong(card)
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(BamkitError, match=r"card\.json is not the card of a judge"):
+        load_judge(folder)
+
+
 def test_a_card_of_an_earlier_version_is_read(judged, tmp_path):
     workspace, _, judge = judged
     folder = shutil.copytree(workspace.root / "judge", tmp_path / "judge")

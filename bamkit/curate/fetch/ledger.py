@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from bamkit.common.batches import batched
 from bamkit.common.errors import BamkitError
@@ -73,6 +73,8 @@ class Row:
 
 
 COLUMNS = ", ".join(column.name for column in fields(Row))
+TYPES = [get_args(kind) or (kind,) for kind in get_type_hints(Row).values()]
+"""Of the columns, as isinstance takes them."""
 
 
 def now(ago: timedelta = timedelta()) -> str:
@@ -131,7 +133,13 @@ class Ledger:
 
     def rows(self, urls: Iterable[str]) -> dict[str, Row]:
         """The rows of those of `urls` that were tried."""
-        return {url: Row(url, _known(outcome), *rest) for url, outcome, *rest in self._select(COLUMNS, urls)}
+        found = {}
+        for url, outcome, *rest in self._select(COLUMNS, urls):
+            values = (url, _known(outcome), *rest)
+            if not all(map(isinstance, values, TYPES)):
+                raise BamkitError(f"{self.path} is damaged: its row of {url} holds values of other types", ANEW)
+            found[url] = Row(*values)
+        return found
 
     def outcomes(self, urls: Iterable[str]) -> dict[str, str]:
         """The outcomes of those of `urls` that were tried: all that an assignment needs, also for millions of them."""

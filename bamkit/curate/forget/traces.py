@@ -182,7 +182,8 @@ class Traces:
             write_table(table.filter(~self.forgotten.rows(table)), new, read_about(path))
             if card:
                 card["known_sha256"] = sha256_file(new)
-                card.setdefault("trained_on", {})["known_sha256"] = card["known_sha256"]
+                if isinstance(trained_on := card.setdefault("trained_on", {}), dict):
+                    trained_on["known_sha256"] = card["known_sha256"]
                 write_text(folder / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
             os.replace(new, path)
         finally:

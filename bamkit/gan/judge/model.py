@@ -214,4 +214,9 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
         raise BamkitError(f"the judge at {folder} is not the one its card describes", again)
     if card.get("known_sha256") != sha256_file(folder / KNOWN):
         raise BamkitError(f"{folder / KNOWN} is not the list the judge was trained on", again)
-    return Judge(network, card, read_table(folder / KNOWN), sha256, device)
+    judge = Judge(network, card, read_table(folder / KNOWN), sha256, device)
+    try:
+        judge.summary(), [judge.is_reliable(name) for name in judge.attributes]  # all that is told of it later
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BamkitError(f"{folder / CARD} is not the card of a judge: {error!r}", again) from error
+    return judge
