@@ -56,6 +56,8 @@ class Scenario:
     """Requests for pictures so far."""
     timed: str = ""
     """A pattern of files whose names follow from the clock: there may be no more of them than undisturbed."""
+    of_a_start: str = ""
+    """A pattern of files of which every start writes one of its own."""
 
 
 def scenarios(server: Server, zygote: Zygote, stack: ExitStack) -> dict[str, Callable[[], Scenario]]:
@@ -155,8 +157,9 @@ def _study(stack: ExitStack) -> Scenario:
     kept = ("selections/*", "splits/**/*", "missing/*", "runs/*/checkpoints/*",
             "translations/**/*", "reports/evaluate-*/*.csv")  # fmt: skip
     return Scenario(
-        "study", prepare, words, kept, 0.15, 20, asked=lambda: sum(sum(each.requests.values()) for each in served)
-    )
+        "study", prepare, words, kept, 0.15, 20, of_a_start="runs/*/events.out.tfevents.*",
+        asked=lambda: sum(sum(each.requests.values()) for each in served),
+    )  # fmt: skip
 
 
 def _make(words: str, folder: Path, zygote: Zygote) -> None:

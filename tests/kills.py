@@ -179,6 +179,7 @@ class Disturbance:
             line = f"{words} {self.scenario.again}" if again else words
             if self.faults and self.starts % 5 == 0:
                 row.faults += 1
+                self.zygote.wait_for_the_rest()  # a disk that is written to cannot be made read-only
                 with fault(self.rng.choice(("full", "read-only")), folder):
                     if self.ended(self.zygote.attempt(line, workspace, Plan())):
                         return
@@ -213,6 +214,7 @@ class Disturbance:
         """Note what differs from the undisturbed run's end, and what was left behind."""
         left = paths(workspace)
         more = {path for path in left - there if not path.endswith(("-wal", "-shm"))}
+        more -= set(fnmatch.filter(more, self.scenario.of_a_start))
         timed, allowed = (fnmatch.filter(names, self.scenario.timed) for names in (left, there))
         if len(timed) <= len(allowed):
             more -= set(timed)
