@@ -17,7 +17,7 @@ import click
 
 import bamkit
 from bamkit.common.errors import BamkitError, StaleWarning
-from bamkit.common.terminal.console import PRINTED, outlive_reader
+from bamkit.common.terminal.console import PRINTED, outlive_reader, print_what_cannot_be_encoded
 
 SECTIONS = {
     "Try": ("sample", "demo", "study"),
@@ -120,6 +120,7 @@ class Root(click.Group):
                 formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
+        print_what_cannot_be_encoded()
         try:
             with stale_notes():
                 return super().invoke(ctx)

@@ -18,7 +18,7 @@ from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import is_provenance
 from bamkit.common.shards import read_about, read_table, write_table
 from bamkit.curate.fetch.ledger import Ledger, Row
-from bamkit.curate.fetch.originals import Picture, PictureCache
+from bamkit.curate.fetch.originals import Originals, Picture, PictureCache
 from bamkit.curate.select.decisions import read_log
 from bamkit.gan.evaluate.inputs.translations import open_run
 from bamkit.gan.judge.model import load_judge
@@ -203,6 +203,31 @@ def test_a_damaged_hash_does_not_get_into_the_list_of_what_was_forgotten(workspa
     bamkit("forget 11", cwd=workspace)
     bamkit("forget --export list.csv", cwd=workspace)
     assert (workspace / "list.csv").read_text().splitlines()[1].startswith("11,")
+
+
+@pytest.mark.parametrize("change", ["drop table ledger", "alter table ledger rename column sha256 to x"])
+def test_a_ledger_of_another_program_is_named(workspace, bamkit, change):
+    with Ledger(workspace / "originals" / "ledger.sqlite") as ledger:
+        ledger.db.execute("drop index ledger_sha256")
+        ledger.db.execute(change)
+    for line in ("forget 11", "forget 11 --dry-run"):
+        assert "ledger.sqlite is damaged: no such" in bamkit(line, cwd=workspace, code=3).output
+
+
+def test_what_is_no_hash_leads_to_no_file(tmp_path):
+    originals = Originals(tmp_path)
+    assert originals.read_verified("../../x") is None
+    for text in ("../../x", "0" * 63 + "\0", ""):
+        with pytest.raises(BamkitError, match=r"ledger\.sqlite is damaged: .* is no SHA-256"):
+            originals.remove(text)
+
+
+def test_what_no_encoding_has_is_printed_all_the_same(workspace, bamkit):
+    mark = {"kind": "export", "format": "csv", "domains": [{"name": "\ud800", "images": {}}]}
+    (workspace / "out").mkdir()
+    (workspace / "out" / "bamkit-export.json").write_text(json.dumps(mark))
+    (workspace / "out" / "happy-train.csv").write_text("a,mid\n1\n2,11\n")
+    assert "\\ud800" in bamkit("forget 11", cwd=workspace).output
 
 
 def test_a_row_of_the_ledger_with_values_of_other_types_is_named(tmp_path):

@@ -46,9 +46,9 @@ def test_a_study_killed_at_every_kind_of_step_goes_on(sample_factory):
 
     workspace = sample_factory(rows=2000)
     with SampleServer(workspace):
-        # The second and the fourth are selections as the first and the third are.
+        # The second, third and fourth are selections as the first is.
         before = 0
-        for step in (1, 3, 5, 6, 7, 8, 9, 10):
+        for step in (1, 5, 6, 7, 8, 9, 10):
             said = killed_at(step, workspace)
             assert said.count("(done already)") >= max(before - 1, 0), said
             before = step

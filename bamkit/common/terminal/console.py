@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
@@ -214,6 +215,13 @@ def outlive_reader() -> None:
             setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=lines))
 
 
+def print_what_cannot_be_encoded() -> None:
+    """From now on what the terminal's encoding does not have, such as bytes of a file's name, is printed as \\udce9."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def reader_left() -> bool:
     """Whether nobody reads what is printed any more."""
     return _Pipe.left
@@ -221,7 +229,8 @@ def reader_left() -> bool:
 
 def print_json(value: Any) -> None:
     """Print JSON, indented; NaN and infinities become null, since JSON has none."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+    ascii_only = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=ascii_only, default=str))
 
 
 def _plain(value: Any) -> Any:

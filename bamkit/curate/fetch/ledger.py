@@ -308,6 +308,8 @@ def naming_damage(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         path = next(filter(_is_damaged, sorted(folder.glob("*.sqlite"))), None)
+        if path is None and (said := str(error)).startswith("no such"):  # table or column: another program's file
+            path = folder / ("built.sqlite" if "built" in said else "ledger.sqlite")
         if path is None or _of_the_disk(error):
             raise
         raise BamkitError(f"{path} is damaged: {error}", ANEW) from error

@@ -6,15 +6,22 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from bamkit.common.errors import BamkitError
 from bamkit.common.provenance import digest
 from bamkit.common.workspace import flush
-from bamkit.curate.fetch.ledger import read_only
+from bamkit.curate.fetch.ledger import ANEW, read_only
+
+
+def is_hash(text: str) -> bool:
+    """Whether it is a SHA-256 as bamkit writes it."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,9 @@ class Originals:
         return self.incoming / f"{os.getpid()}-{next(self._count)}"
 
     def path(self, sha256: str) -> Path:
+        """Where the file of that hash lies. Raises BamkitError for other text, as a damaged ledger may hold it."""
+        if not is_hash(sha256):
+            raise BamkitError(f"{self.root / 'ledger.sqlite'} is damaged: {sha256!r} is no SHA-256", ANEW)
         return self.root / sha256[:2] / sha256
 
     def keep(self, arrived: Iterable[tuple[Path, str]]) -> None:
@@ -70,6 +80,8 @@ class Originals:
 
     def read_verified(self, sha256: str) -> bytes | None:
         """The file's bytes, or None if it is not there or no longer what it was."""
+        if not is_hash(sha256):
+            return None
         try:
             data = self.path(sha256).read_bytes()
         except FileNotFoundError:
