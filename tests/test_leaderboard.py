@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from bamkit.experiment.leaderboard.cells import Cell, cells_of
 from bamkit.experiment.leaderboard.measured import BY_NAME, read
 from bamkit.experiment.leaderboard.page import write_page
 from bamkit.experiment.leaderboard.probe import StepCost, measure
+from bamkit.experiment.leaderboard.run import known_costs
 from bamkit.experiment.leaderboard.table import Leaderboard
 from bamkit.experiment.settings import METHODS, StudyConfig
 from bamkit.experiment.study import begin
@@ -327,6 +329,17 @@ def test_what_a_command_says_is_heard_and_shown(tmp_path, capfd):
     assert "no BAM database" in capfd.readouterr().err
     step = recipe.Step(("info",), "look", lambda: False)
     assert "no BAM database" in grid.attempt([step], tmp_path)
+
+
+def test_costs_are_read_back_and_measured_again_where_they_are_damaged(tmp_path):
+    path = tmp_path / "costs.json"
+    about = asdict(COST)
+    path.write_text(json.dumps({"cyclegan": about}))
+    assert known_costs(path) == {"cyclegan": COST}
+    for damaged in ("{", "[]", '{"cyclegan": 3}', json.dumps({"cyclegan": {**about, "seconds": "x"}}),
+                    json.dumps({"cyclegan": {"seconds": 1}})):  # fmt: skip
+        path.write_text(damaged)
+        assert known_costs(path) == {}
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import get_type_hints
 
 from bamkit.common.errors import BamkitError
 from bamkit.common.workspace import Workspace, write_text
@@ -76,24 +76,31 @@ def _costs(
     workspace: Workspace, config: StudyConfig, path: Path, say: Callable[[str], None]
 ) -> dict[str, StepCost | str]:
     """By method, what a step costs, measured once; where that fails, why."""
-    try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = known_costs(path)
     costs: dict[str, StepCost | str] = {}
     for method in config.compared:
         if method in known:
-            costs[method] = StepCost(**known[method])
+            costs[method] = known[method]
             continue
         say(f"what a step of {method} costs on this machine")
         cost = measure(config.preset, grid.settings_given(config, method), config.size, config.device)
         costs[method] = cost
         if isinstance(cost, StepCost):
-            known[method] = asdict(cost)
-            write_text(path, json.dumps(known, indent=1) + "\n")
+            known[method] = cost
+            write_text(path, json.dumps({name: asdict(each) for name, each in known.items()}, indent=1) + "\n")
         else:
             say(f"it could not be measured: {cost}")
     return costs
+
+
+def known_costs(path: Path) -> dict[str, StepCost]:
+    """What was measured before, by method; {} where nothing was, or the file is damaged."""
+    kinds = get_type_hints(StepCost)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).items()
+        return {method: StepCost(**{name: kind(of[name]) for name, kind in kinds.items()}) for method, of in found}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _expected(config: StudyConfig, costs: dict[str, StepCost | str]) -> dict[str, float]:
