@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -236,8 +237,11 @@ def test_a_row_of_the_ledger_with_values_of_other_types_is_named(tmp_path):
         ledger.record([Row("http://a/1.jpg", "ok", None, 200, 1, sha256="0" * 64)])
         assert ledger.rows(["http://a/1.jpg"])["http://a/1.jpg"].sha256 == "0" * 64
         ledger.db.execute("update ledger set sha256 = x'00ff'")
-        with pytest.raises(BamkitError, match=r"ledger\.sqlite is damaged: its row of http://a/1\.jpg"):
+        with pytest.raises(BamkitError, match=r"ledger\.sqlite is damaged: its row of http://a/1\.jpg") as error:
             ledger.rows(["http://a/1.jpg"])
+        statement = shlex.split(error.value.hint.partition("   #")[0])[2]
+        ledger.db.execute(statement)
+        assert ledger.rows(["http://a/1.jpg"]) == {}
 
 
 @pytest.mark.parametrize("name", ["ledger.sqlite", "built.sqlite"])

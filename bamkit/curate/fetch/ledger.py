@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -137,7 +138,11 @@ class Ledger:
         for url, outcome, *rest in self._select(COLUMNS, urls):
             values = (url, _known(outcome), *rest)
             if not all(map(isinstance, values, TYPES)):
-                raise BamkitError(f"{self.path} is damaged: its row of {url} holds values of other types", ANEW)
+                row = f"""delete from ledger where url = '{url.replace("'", "''")}'"""
+                raise BamkitError(
+                    f"{self.path} is damaged: its row of {url} holds values of other types",
+                    f"sqlite3 {shlex.quote(str(self.path))} {shlex.quote(row)}   # bamkit fetch asks for it again",
+                )
             found[url] = Row(*values)
         return found
 
