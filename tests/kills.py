@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -196,7 +196,8 @@ class Disturbance:
                 row.written += state(workspace) != before
                 row.amid += bool(left := half_written(workspace))
                 for name in left:  # as if an hour had passed before the next start
-                    os.utime(workspace / name, (time.time() - 3600,) * 2)
+                    with suppress(FileNotFoundError):  # what the killed one had started goes on meanwhile
+                        os.utime(workspace / name, (time.time() - 3600,) * 2)
                 if self.rng.random() < 0.5:
                     self.zygote.wait_for_the_rest()
             elif self.ended(done, sound=True):
