@@ -67,6 +67,7 @@ def test_a_docstring_is_the_help_up_to_its_first_empty_line():
     [
         (Inner, {"quality": 101}, "--quality must be from 1 to 100, not 101"),
         (Inner, {"quality": 0}, "--quality must be from 1 to 100, not 0"),
+        (Inner, {"quality": 10**400}, "--quality must be a number of at most 64 bits"),
         (Inner, {"quality": 9.5}, "--quality must be a whole number, not 9.5"),
         (Inner, {"quality": True}, "--quality must be a whole number, not True"),
         (Inner, {"quality": None}, "--quality must be a whole number, not None"),

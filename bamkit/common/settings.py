@@ -168,6 +168,8 @@ def _check(setting: Setting, value: Any, hint: str) -> None:
     allowed: Any = (int, float) if kind is float else (str, os.PathLike) if kind is os.PathLike else kind
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or value != value:
         raise BamkitError(f"{setting.shown} must be {KINDS.get(kind, kind)}, not {value!r}", hint)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise BamkitError(f"{setting.shown} must be a number of at most 64 bits", hint)
     if setting.range and not setting.range.holds(value):
         raise BamkitError(f"{setting.shown} must be {setting.range}, not {value:g}", hint)
     if setting.choices and value not in (*setting.choices, setting.default):

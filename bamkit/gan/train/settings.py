@@ -42,11 +42,11 @@ class TrainConfig:
     `santa`, by a short path, along which a strength says how far to go."""
     generator: Annotated[str, Choice("resnet", "unet", "affine")] = "resnet"
     """Generator: `resnet` (the study), `unet`, or `affine`, which recolours and keeps the source's edges."""
-    blocks: Annotated[int, Range(1)] = 9
+    blocks: Annotated[int, Range(1, 1000)] = 9
     """Residual blocks of the ResNet generator: 9 (the study), or 6 for small pictures."""
-    width: Annotated[int, Range(1)] = 64
+    width: Annotated[int, Range(1, 65_536)] = 64
     """Channels of the first layer of the generators, and of the discriminators unless given otherwise."""
-    discriminator_width: Annotated[int, Range(0)] = 0
+    discriminator_width: Annotated[int, Range(0, 65_536)] = 0
     """Channels of the first layer of the discriminators; 0 means the generators' width."""
     halvings: Annotated[int, Range(2, 10)] = 8
     """How often `unet` and `affine` halve the picture: for `unet` 8 at a crop of 256, 7 at 128, for `affine` 4."""
@@ -84,9 +84,9 @@ class TrainConfig:
     """Steps in all, instead of epochs: the schedule is stretched over them. 0 means by epochs."""
     minutes: Annotated[float, Range(0)] = 0.0
     """Minutes in all, instead of epochs: turned into steps once a step has been timed. 0 means by epochs."""
-    size: Annotated[int, Range(0)] = 0
+    size: Annotated[int, Range(0, 65_536)] = 0
     """Pictures are resized to this many pixels square; 0 means 286, or the pictures' own size if that is smaller."""
-    crop: Annotated[int, Range(0)] = 0
+    crop: Annotated[int, Range(0, 65_536)] = 0
     """Side of the random crop; 0 means 256, or the same share (256/286) of a smaller size."""
     flip: Annotated[bool, Option("--flip/--no-flip")] = True
     """Mirror pictures at random."""
