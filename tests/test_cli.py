@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def commands():
-    context = click.Context(root, info_name="bamkit")
+    context = click.Context(root, info_name="bamkit", **root.context_settings)
     for name in root.list_commands(context):
         command = root.get_command(context, name)
         yield name, command
@@ -141,7 +141,7 @@ def test_negative_spellings_switch_off(tmp_path):
     from bamkit.commands.defaults import defaults
     from bamkit.commands.gan.train import command
 
-    context = click.Context(command, info_name="train")
+    context = click.Context(command, info_name="train", **root.context_settings)
     assert defaults(context, Workspace(tmp_path, {"train": {"no-flip": True}}))["flip"] is False
     assert defaults(context, Workspace(tmp_path, {"train": {"flip": True}}))["flip"] is True
 

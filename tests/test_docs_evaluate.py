@@ -32,7 +32,7 @@ def parse(command, words, parent):
 def test_every_command_parses(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line, comments=True)
-    context = click.Context(root, info_name="bamkit")
+    context = click.Context(root, info_name="bamkit", **root.context_settings)  # click keeps a command's first --help
     parse(root.get_command(context, words[1]), words[1:], context)
 
 
