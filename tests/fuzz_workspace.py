@@ -125,6 +125,8 @@ def check_pictures(draw, number):
             if fault.name not in FAULTS:
                 return "picture", f"a fault without a name: {fault}"
             continue
+        except Exception as error:
+            return "picture", f"{type(error).__name__}: {error}"
         with Image.open(io.BytesIO(made.data)) as image:
             image.load()
         if (made.width, made.height) != (32, 32) or header.width * header.height > LIMITS.max_pixels:

@@ -47,6 +47,13 @@ def test_a_file_whose_origin_cannot_be_read_is_named(workspace, bamkit, text):
     assert "is not a readable parquet file" in bamkit("translate", cwd=workspace, code=3).output
 
 
+def test_a_column_whose_name_is_no_text_is_named(workspace):
+    path = workspace / "splits" / "happy" / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes().replace(b"license", b"\x8bicense"))
+    with pytest.raises(BamkitError, match=r"test-00000-of-00001\.parquet is not a readable parquet file"):
+        read_table(path)
+
+
 def test_what_bamkit_writes_about_an_artefact_is_provenance():
     assert is_provenance({})
     assert is_provenance({"judge": None, "from": {"name": "happy", "build": {"size": 32}}, "query": {"match": ""}})

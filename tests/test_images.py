@@ -155,6 +155,17 @@ def test_a_webp_keeps_its_alpha_whatever_its_header_says(flags, size):
     assert np.array_equal(opened.rgb, open_picture(whole).rgb)
 
 
+@pytest.mark.parametrize("at", [14, 16])
+def test_a_webp_with_alpha_whose_pixels_have_no_side_is_damaged(at):
+    clear = art().convert("RGBA")
+    clear.putalpha(art(5).convert("L"))
+    data = bytearray(encoded(clear, "WEBP", quality=80))
+    start = data.index(b"VP8 ")
+    data[start + at : start + at + 2] = bytes(2)
+    with pytest.raises(BadPictureError):
+        open_picture(bytes(data))
+
+
 TURNED = {
     "jpeg": jpeg(segment(0xE1, b"Exif\0\0" + tiff(SIX))),
     "jpeg-big-endian": jpeg(segment(0xE1, b"Exif\0\0" + tiff((0x112, 3, 1, struct.pack(">HH", 6, 0)), order=">"))),

@@ -71,7 +71,7 @@ def open_shard(path: Path, columns: Iterable[str] = (), source: Any = None) -> I
                 if kind not in ("null", known.get(name, kind)):
                     raise BamkitError(f"{path} has a column {name!r} of another type ({kind}, not {known[name]})")
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise damaged_file(path, error) from error
 
 

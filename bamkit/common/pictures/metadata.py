@@ -272,10 +272,11 @@ def _webp_header(chunks: list[bytes]) -> list[bytes]:
     by_kind = {chunk[:4]: chunk for chunk in chunks}
     still, lossy, header = b"ANMF" not in by_kind, by_kind.get(b"VP8 ", b""), by_kind.pop(b"VP8X", b"")
     pixels = [chunk for chunk in chunks if chunk[:4] != b"VP8X" and still == (chunk[:4] not in (b"ANIM", b"ANMF"))]
-    if still and (b"ALPH" not in by_kind or len(lossy) < 18):
+    sides = [side & 0x3FFF for side in struct.unpack_from("<HH", lossy.ljust(18, b"\0"), 14)]
+    if still and (b"ALPH" not in by_kind or 0 in sides):
         return pixels
     if still:
-        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", lossy, 14))
+        width, height = sides
         flags, canvas = ALPHA, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     else:
         flags, canvas = ANIMATED | (header[8] & ALPHA if len(header) > 8 else 0), header[12:18]
