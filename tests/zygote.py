@@ -89,17 +89,23 @@ class Zygote:
                 (os.killpg if plan.group else os.kill)(child, signal.SIGKILL)
         status = int(self._line())
         seconds = time.monotonic() - began
+        if plan.group and status == -signal.SIGKILL:
+            self._wait_for([child])  # what was killed with it may die later, and write until then
         return Done(status, self.output.read_text(errors="replace"), self._changes(), seconds)
 
     def wait_for_the_rest(self) -> bool:
         """Wait until what killed commands had started has ended by itself; whether any of it was alive."""
+        busy = self._wait_for(self.groups)
+        self.groups = []
+        return busy
+
+    def _wait_for(self, groups: list[int]) -> bool:
         busy = False
         end = time.monotonic() + LONGEST
-        while any(killing.alive(group) for group in self.groups):
+        while any(killing.alive(group) for group in groups):
             busy = True
             assert time.monotonic() < end, "what a killed command had started does not end"
             time.sleep(0.05)
-        self.groups = []
         return busy
 
     def _changes(self) -> int:
