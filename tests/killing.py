@@ -44,7 +44,9 @@ def watch(root: str, log: str, at: int, group: bool) -> None:
         if changes(event, args):
             os.write(handle, b".")
             if at and os.fstat(handle).st_size >= at:
-                (os.killpg if group else os.kill)(os.getpgrp(), signal.SIGKILL)
+                # What is raised here is raised where the file is opened, in a step that goes on without its leader.
+                with contextlib.suppress(ProcessLookupError):
+                    (os.killpg if group else os.kill)(os.getpgrp(), signal.SIGKILL)
 
     sys.addaudithook(hook)
 
