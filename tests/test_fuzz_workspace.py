@@ -112,12 +112,16 @@ def test_an_evaluation_that_was_changed_is_no_evaluation(workspace, bamkit):
         assert "This training was not evaluated" in (workspace / "out" / "README.md").read_text(encoding="utf-8"), part
 
 
+REST = '"n": {}, "warnings": []'
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("reports/evaluate-happy-scary/metrics.json", "[]"),
         ("reports/evaluate-happy-scary/metrics.json", '{"figures": 3}'),
         ("reports/evaluate-happy-scary/metrics.json", '{"figures": [], "n": 3, "warnings": []}'),
+        ("reports/evaluate-happy-scary/metrics.json", f'{{"figures": [{{"projects": 1{"0" * 30}}}], {REST}}}'),
         ("reports/evaluate-happy-scary/pictures.csv", "direction,mid,translation ssim\na-to-b,1,0.5\na-to-b,2,half\n"),
         ("reports/evaluate-happy-scary/pictures.csv", "direction,mid,project\na-to-b,one,2\n"),
         ("reports/evaluate-happy-scary/pictures.csv", "direction,mid,project\na-to-b,1.5,2\n"),
@@ -148,6 +152,15 @@ def test_decisions_that_cannot_be_read_are_named(tmp_path, data):
     with pytest.raises(BamkitError, match=r"decisions\.csv") as error:
         read_log(path)
     assert len(error.value.message) < len(str(path)) + 120
+
+
+def test_translations_without_pictures_do_not_stop_a_removal(workspace, bamkit):
+    folder = workspace / "translations" / "happy-scary"
+    bamkit("translate happy-scary --device cpu", cwd=workspace)
+    table = pq.read_table(folder / "translations.parquet")
+    pq.write_table(table.drop_columns("image"), folder / "translations.parquet")
+    bamkit("forget 11", cwd=workspace)
+    assert 11 not in pq.read_table(folder / "translations.parquet")["mid"].to_pylist()
 
 
 @pytest.mark.parametrize("data", DAMAGED_TABLES)

@@ -168,9 +168,9 @@ def in_translations(folder: Path, forgotten: Tombstones, renew: str) -> Iterator
     table = folder / "translations.parquet"
     rows = matching_rows(table, forgotten) if table.is_file() else 0
     files = set(picture_files(folder, forgotten))
-    if table.is_file():
-        columns = [name for name in (*IDENTITY, "image") if name in read_schema(table).names]
-        for part in stream_tables([table], columns):
+    names = read_schema(table).names if table.is_file() else []
+    if "image" in names:
+        for part in stream_tables([table], [name for name in (*IDENTITY, "image") if name in names]):
             for image, gone in zip(part["image"].to_pylist(), forgotten.rows(part), strict=True):
                 path = folder / str((image or {}).get("path"))
                 files = files | {path} if gone else files - {path}

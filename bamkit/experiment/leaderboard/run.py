@@ -99,7 +99,7 @@ def known_costs(path: Path) -> dict[str, StepCost]:
     try:
         found = json.loads(path.read_text(encoding="utf-8")).items()
         return {method: StepCost(**{name: kind(of[name]) for name, kind in kinds.items()}) for method, of in found}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}
 
 

@@ -153,7 +153,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
         parts["n"] = {direction: int(n) for direction, n in found["n"].items()}
         parts["doubts"] = {direction: [*map(str, said)] for direction, said in parts["doubts"].items()}
         warnings = [*map(str, found["warnings"])]
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is not what bamkit evaluate writes ({error})") from error
     return {"run_id": None, "split": "test", "judge": None, **found, **parts, "warnings": warnings}
 
@@ -211,7 +211,7 @@ def read_csv(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
     """The columns `types` of a table, those that are there. Raises OSError, or ValueError for values of other types."""
     try:
         return pd.read_csv(path, usecols=lambda name: name in types, dtype=types)
-    except TypeError as error:  # fractions and text, where integers are expected
+    except (TypeError, OverflowError) as error:  # fractions and text, where integers are expected
         raise ValueError(str(error)) from error
 
 
