@@ -251,6 +251,14 @@ def test_what_no_encoding_has_is_printed_all_the_same(workspace, bamkit):
     assert "\\ud800" in bamkit("forget 11", cwd=workspace).output
 
 
+def test_rows_that_are_given_up_say_nothing_when_the_ledger_is_closed(tmp_path):
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.record(Row(f"http://a/{index}.jpg", "ok", None, 200, 1) for index in range(3))
+        rows = ledger._select("url", [f"http://a/{index}.jpg" for index in range(3)])
+        next(rows)
+    rows.close()
+
+
 def test_a_row_of_the_ledger_with_values_of_other_types_is_named(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with Ledger(path) as ledger:

@@ -134,17 +134,17 @@ class Ledger:
 
     def rows(self, urls: Iterable[str]) -> dict[str, Row]:
         """The rows of those of `urls` that were tried."""
-        found = {}
-        for url, outcome, *rest in self._select(COLUMNS, urls):
-            values = (url, _known(outcome), *rest)
-            if not all(map(isinstance, values, TYPES)):
-                row = f"""delete from ledger where url = '{url.replace("'", "''")}'"""
-                raise BamkitError(
-                    f"{self.path} is damaged: its row of {url} holds values of other types",
-                    f"sqlite3 {shlex.quote(str(self.path))} {shlex.quote(row)}   # bamkit fetch asks for it again",
-                )
-            found[url] = Row(*values)
-        return found
+        return {values[0]: self._row(*values) for values in self._select(COLUMNS, urls)}
+
+    def _row(self, url: str, outcome: Any, *rest: Any) -> Row:
+        values = (url, _known(outcome), *rest)
+        if all(map(isinstance, values, TYPES)):
+            return Row(*values)
+        statement = f"""delete from ledger where url = '{url.replace("'", "''")}'"""
+        raise BamkitError(
+            f"{self.path} is damaged: its row of {url} holds values of other types",
+            f"sqlite3 {shlex.quote(str(self.path))} {shlex.quote(statement)}   # bamkit fetch asks for it again",
+        )
 
     def outcomes(self, urls: Iterable[str]) -> dict[str, str]:
         """The outcomes of those of `urls` that were tried: all that an assignment needs, also for millions of them."""
@@ -153,7 +153,8 @@ class Ledger:
     def _select(self, columns: str, urls: Iterable[str]) -> Iterator[Any]:
         for batch in batched(urls, 900):
             marks = ", ".join("?" * len(batch))
-            yield from self.db.execute(f"select {columns} from ledger where url in ({marks})", batch)
+            # At once: a generator that is given up would close its cursor later, when the ledger is closed.
+            yield from self.db.execute(f"select {columns} from ledger where url in ({marks})", batch).fetchall()
 
     def host_rules(self) -> dict[str, dict[str, str | None]]:
         """By origin and path the hosts' files of rules that were asked for less than a day ago; None: it has none."""
