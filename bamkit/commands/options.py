@@ -73,9 +73,9 @@ def completed(*kinds: str) -> Callable[[click.Context, click.Parameter, str], li
     """The `shell_complete` of a parameter that takes names or paths of these kinds."""
 
     def items(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        workspace = _open(ctx, parameter, None) if ctx.params.get("workspace") is None else ctx.params["workspace"]
         from click.shell_completion import CompletionItem
 
+        workspace = _open(ctx, parameter, None) if ctx.params.get("workspace") is None else ctx.params["workspace"]
         names = [name for kind in kinds if kind not in PATHS for name in COMPLETIONS[kind](workspace)]
         # Paths first: click's script for bash forgets what came before one.
         paths = [CompletionItem(incomplete, type=PATHS[kind]) for kind in kinds if kind in PATHS]

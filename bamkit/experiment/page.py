@@ -42,7 +42,7 @@ def write_page(workspace: Workspace, config: Experiment, path: Path) -> None:
     evaluation = folder_of(workspace, config.run)
     with naming_unreadable(config.run):
         measured = read_metrics(evaluation / METRICS)
-        gains = {direction: probability_gain(evaluation / PICTURES, direction) for direction in measured["n"]}
+        gains = probability_gains(evaluation / PICTURES)
     for source, direction in ((a, f"{a}-to-{b}"), (b, f"{b}-to-{a}")):
         pairs = before_after(workspace, source, direction, config.run)
         _cases(page, pairs, gains.get(direction, {}), direction)
@@ -141,15 +141,18 @@ def _cases(page: Page, pairs: list[Pair], gain: dict[int, float], direction: str
         page.pictures(alternate(chosen), caption=caption, width=110, together=2)
 
 
-def probability_gain(path: Path, direction: str) -> dict[int, float]:
-    """By mid, how much the target's probability rose by the translation, from an evaluation's pictures.csv.
+def probability_gains(path: Path) -> dict[str, dict[int, float]]:
+    """By direction and mid, how much the target's probability rose by the translation, from a pictures.csv.
 
     Empty where there was no judge.
     """
     before, after = "identity probability", "translation probability"
-    table = read_pictures(path, (before, after))
-    table = table[table["direction"] == direction].dropna(subset=["mid", before, after])
-    return dict(zip(table["mid"].tolist(), (table[after] - table[before]).tolist(), strict=True))
+    table = read_pictures(path, (before, after)).dropna(subset=["mid", before, after])
+    table = table.assign(gain=table[after] - table[before])
+    return {
+        str(direction): dict(zip(rows["mid"].tolist(), rows["gain"].tolist(), strict=True))
+        for direction, rows in table.groupby("direction")
+    }
 
 
 def brightness(image: Image.Image) -> float:
@@ -192,7 +195,7 @@ def _figure(page: Page, path: Path, title: str, text: str) -> None:
 def _links(workspace: Workspace, config: Experiment, folder: Path) -> str:
     """A list of what there is, addressed from `folder`."""
     places = {
-        workspace.reports / f"evaluate-{config.run}" / "index.html": "the evaluation in full, its tables beside it",
+        folder_of(workspace, config.run) / "index.html": "the evaluation in full, its tables beside it",
         workspace.reports / "index.html": "the report: distributions, balance, link rot, contact sheets",
         workspace.run(config.run) / "index.html": "the training run: losses, and the samples along the training",
         workspace.translations / config.run: "the translated pictures and translations.parquet",
