@@ -73,7 +73,7 @@ def test_a_demo_of_other_numbers_is_not_replaced_unasked(tmp_path):
         run_demo(tmp_path)
 
 
-@pytest.mark.parametrize("mark", ["", "[]", '{"config": 3}'])
+@pytest.mark.parametrize("mark", ["", "[]", '{"config": 3}', '{"config": 3, "port": 1e999}'])
 def test_a_damaged_mark_is_a_demo_to_make_anew(tmp_path, mark):
     (tmp_path / MARK).write_text(mark)
     with pytest.raises(BamkitError, match="other settings"):

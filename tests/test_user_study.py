@@ -236,7 +236,19 @@ def test_commands(studied, tmp_path, bamkit):
     bamkit("evaluate --user-study --answers x.csv", cwd=workspace.root, code=2)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"study": "s", "answers": 2, "results": [3]}'])
+HUGE = {"question": "?", "raters": 1, "pictures": 1, "method": "a", "against": "b", "p_value": 10**400, "alpha": None,
+        "steady": None, "answers": {"value": 1.0, "low": 1.0, "high": 1.0, "n": 1, "method": "wilson"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"study": "s", "answers": 2, "results": [3]}',
+        json.dumps({"study": "s", "answers": 2, "results": [HUGE]}),
+    ],
+)
 def test_damaged_results_are_named_on_the_page(tmp_path, text):
     (tmp_path / "user-study-key").mkdir()
     (tmp_path / "user-study-key" / "results.json").write_text(text)

@@ -1,4 +1,7 @@
-"""The exception and the warning that are shown to users."""
+"""The exception and the warning that are shown to users, and what damaged files raise."""
+
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""What is raised where a file that bamkit wrote has other content by now: no JSON, parts that lack, other types."""
 
 
 class BamkitError(Exception):

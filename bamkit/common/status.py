@@ -15,7 +15,7 @@ from typing import Any
 
 from bamkit.common import lineage
 from bamkit.common.contract import SPLITS
-from bamkit.common.errors import BamkitError
+from bamkit.common.errors import DAMAGED, BamkitError
 from bamkit.common.lineage import Stale
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.shards import count_rows, read_about, read_table
@@ -118,7 +118,7 @@ def _looked_at(workspace: Workspace, kind: str, name: str, look: Look) -> Artefa
         return Artefact(kind, name, holds, tuple(dict.fromkeys(stale)))
     except BamkitError as error:
         return Artefact(kind, name, problem=error.message)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *DAMAGED) as error:
         # A file of another program's, or one that was edited by hand.
         return Artefact(kind, name, problem=f"cannot be read: {type(error).__name__}: {error}")
 

@@ -9,7 +9,7 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
-from bamkit.common.errors import BamkitError
+from bamkit.common.errors import DAMAGED, BamkitError
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.experiment import recipe
 from bamkit.experiment.recipe import Step
@@ -75,7 +75,7 @@ def _claim(root: Path, config: DemoConfig, force: bool) -> int:
         try:
             marked = json.loads(mark.read_text(encoding="utf-8"))
             same, port = marked["config"] == vars(config), int(marked["port"])
-        except (ValueError, KeyError, TypeError):
+        except DAMAGED:
             same, port = False, 0
         if same and not force:
             return port

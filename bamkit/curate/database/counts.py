@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bamkit.common.errors import DAMAGED
 from bamkit.common.provenance import canonical, digest
 from bamkit.common.terminal.progress import Progress
 from bamkit.common.workspace import CONFIG, DATABASE, Workspace, write_text
@@ -44,7 +45,7 @@ def _read(database: Database, workspace: Workspace) -> Counts | None:
         kept = json.loads((workspace.root / "index" / "counts.json").read_text(encoding="utf-8"))
         counts = kept.pop("counts")
         return Counts.from_dict(counts) if kept == _about(database, counts) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, *DAMAGED):
         # Missing, damaged or written by another version: it is counted again.
         return None
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_type_hints
 
-from bamkit.common.errors import BamkitError
+from bamkit.common.errors import DAMAGED, BamkitError
 from bamkit.common.workspace import Workspace, write_text
 from bamkit.experiment import recipe
 from bamkit.experiment.cost import length
@@ -99,7 +99,7 @@ def known_costs(path: Path) -> dict[str, StepCost]:
     try:
         found = json.loads(path.read_text(encoding="utf-8")).items()
         return {method: StepCost(**{name: kind(of[name]) for name, kind in kinds.items()}) for method, of in found}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (OSError, *DAMAGED):
         return {}
 
 

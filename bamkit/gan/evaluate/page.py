@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from bamkit.common.contract import short
+from bamkit.common.errors import DAMAGED
 from bamkit.common.pages.page import Page, Picture
 from bamkit.common.pictures.folders import count_of
 from bamkit.common.statistics import Estimate, cases_text
@@ -252,7 +253,7 @@ def _people(page: Page, folder: Path) -> None:
         about = json.loads(results.read_text(encoding="utf-8"))
         lead = f"Study {about['study']}, {about['answers']} answers, blind, sides at random."
         rows = [_what_people_chose(result) for result in about["results"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGED:
         page.section("What people chose", f"{results.name} cannot be read; bamkit evaluate --answers writes it anew.")
         return
     page.section("What people chose", lead)

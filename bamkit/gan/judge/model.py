@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bamkit.common.errors import BamkitError
+from bamkit.common.errors import DAMAGED, BamkitError
 from bamkit.common.pages.notebook import as_html
 from bamkit.common.provenance import sha256_file
 from bamkit.common.shards import read_table
@@ -217,6 +217,6 @@ def load_judge(folder: Path, device: torch.device | str = "cpu") -> Judge:
     judge = Judge(network, card, read_table(folder / KNOWN), sha256, device)
     try:
         judge.summary(), [judge.is_reliable(name) for name in judge.attributes]  # all that is told of it later
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except DAMAGED as error:
         raise BamkitError(f"{folder / CARD} is not the card of a judge: {error!r}", again) from error
     return judge
